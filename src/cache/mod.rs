@@ -1,0 +1,5 @@
+//! What is remembered about keys.
+
+mod config;
+
+pub use config::CacheConfig;

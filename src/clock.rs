@@ -1,0 +1,122 @@
+//! What time it is: the database's, not this machine's.
+//!
+//! A cellar room: everything that decides by time is given a [`Clock`], made in `server`, and tests move theirs by
+//! hand. Two questions are kept apart. *Which second is it* ([`Clock::unix_time`]) is answered in the database's
+//! time, so that instances whose own clocks are an hour apart agree about expiry and last use (SECURITY D6). *How
+//! long ago* ([`Clock::elapsed`]) is answered by the monotonic clock, which no correction moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::key::UnixTime;
+
+/// The clock of a process, cheap to copy; every copy tells the same time.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<Source>);
+
+#[derive(Debug)]
+enum Source {
+    System {
+        start: Instant,
+        /// Milliseconds since 1970 at `start`, by the clock we follow.
+        origin_ms: AtomicI64,
+    },
+    Manual {
+        elapsed_ms: AtomicU64,
+        origin_ms: AtomicI64,
+    },
+}
+
+impl Clock {
+    /// This machine's clock, until [`Clock::follow`] says what the database's is.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where this machine's clock is read"
+    )]
+    pub fn system() -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(Arc::new(Source::System {
+            start: Instant::now(),
+            origin_ms: AtomicI64::new(millis(now)),
+        }))
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn manual(now: UnixTime) -> Self {
+        Self(Arc::new(Source::Manual {
+            elapsed_ms: AtomicU64::new(0),
+            origin_ms: AtomicI64::new(millis(Duration::from_secs(now.as_secs()))),
+        }))
+    }
+
+    /// Which second it is, in the database's time.
+    #[must_use]
+    pub fn unix_time(&self) -> UnixTime {
+        let origin_ms = self.origin_ms().load(Ordering::Relaxed);
+        let now_ms = origin_ms.saturating_add(millis(self.elapsed()));
+        UnixTime::from_secs(u64::try_from(now_ms / 1000).unwrap_or(0))
+    }
+
+    /// How long the clock has run: monotonic, and the measure of every "how long ago".
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        match &*self.0 {
+            Source::System { start, .. } => start.elapsed(),
+            Source::Manual { elapsed_ms, .. } => {
+                Duration::from_millis(elapsed_ms.load(Ordering::Acquire))
+            }
+        }
+    }
+
+    /// Takes over the database's time, `since_1970` now.
+    pub fn follow(&self, since_1970: Duration) {
+        let origin_ms = millis(since_1970).saturating_sub(millis(self.elapsed()));
+        self.origin_ms().store(origin_ms, Ordering::Relaxed);
+    }
+
+    /// Moves a manual clock on; a system clock goes by itself and is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual { elapsed_ms, .. } = &*self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            elapsed_ms.fetch_add(by, Ordering::AcqRel);
+        }
+    }
+
+    fn origin_ms(&self) -> &AtomicI64 {
+        match &*self.0 {
+            Source::System { origin_ms, .. } | Source::Manual { origin_ms, .. } => origin_ms,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_when_told() {
+        let clock = Clock::manual(UnixTime::from_secs(100));
+        let copy = clock.clone();
+        clock.advance(Duration::from_millis(2_500));
+        assert_eq!(copy.unix_time(), UnixTime::from_secs(102));
+        assert_eq!(copy.elapsed(), Duration::from_millis(2_500));
+    }
+
+    #[test]
+    fn a_clock_an_hour_wrong_follows_the_database() {
+        let clock = Clock::system();
+        let database = Duration::from_secs(clock.unix_time().as_secs() + 3_600);
+        clock.follow(database);
+        let told = clock.unix_time().as_secs();
+        assert!((database.as_secs()..=database.as_secs() + 1).contains(&told));
+    }
+}

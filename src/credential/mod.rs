@@ -1,0 +1,7 @@
+//! Where a secret sits in a request.
+
+mod location;
+mod source;
+
+pub use location::{CredentialLocation, HeaderNameText};
+pub use source::{SecretSource, SecretText};

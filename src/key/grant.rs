@@ -1,0 +1,347 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{ApiKey, KeyCategory, KeyDigest, KeyId, LastUsed, ModelId, ModelScope, UnixTime};
+
+/// What memory holds about a key: enough to decide, and the mark of its last use.
+///
+/// There is one grant for each text of a key: the present one, and the one before a rotation while its grace lasts.
+#[derive(Debug)]
+pub struct Grant {
+    id: KeyId,
+    category: KeyCategory,
+    scope: ModelScope,
+    expires_at: Option<UnixTime>,
+    is_disabled: bool,
+    is_old_text: bool,
+    identity: Identity,
+    last_used: LastUsed,
+}
+
+/// What a route says about the model of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedModel<'r> {
+    /// The request names this one.
+    Named(ModelId<'r>),
+    /// The route names none: only a key for every model may pass.
+    NotNamed,
+    /// The route is declared to need none: every key that may call models passes.
+    NotNeeded,
+}
+
+/// Why a key may not do what it was presented for. A verdict, not an error; never told to the caller in this detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Denial {
+    /// Switched off.
+    Disabled,
+    /// Its end has come.
+    Expired,
+    /// Its category may not call models.
+    Category,
+    /// Its scope does not allow the model.
+    ModelOutOfScope,
+    /// It is limited to some models, and the route names none.
+    ModelNotNamed,
+}
+
+/// Proof that one request was allowed. Only [`Grant::permit`] makes one.
+#[derive(Debug)]
+pub struct Permit {
+    grant: Arc<Grant>,
+}
+
+impl Grant {
+    /// The grants of a key, each with the digest it is known by.
+    ///
+    /// The text before a rotation is one only if its end is after `now`.
+    pub fn of(key: &ApiKey, now: UnixTime) -> impl Iterator<Item = (KeyDigest, Arc<Self>)> {
+        let present = (key.digest, Arc::new(Self::new(key, key.expires_at, false)));
+        let old = key.old.filter(|old| old.until > now).map(|old| {
+            let end = key.expires_at.map_or(old.until, |end| end.min(old.until));
+            (old.digest, Arc::new(Self::new(key, Some(end), true)))
+        });
+        std::iter::once(present).chain(old)
+    }
+
+    fn new(key: &ApiKey, expires_at: Option<UnixTime>, is_old_text: bool) -> Self {
+        Self {
+            id: key.id,
+            category: key.category.clone(),
+            scope: key.scope.clone(),
+            expires_at,
+            is_disabled: key.disabled_at.is_some(),
+            is_old_text,
+            identity: Identity::of(key),
+            last_used: LastUsed::new(key.last_used_at),
+        }
+    }
+
+    /// Decides whether the key may call `model` at `now`: the one place where that is decided.
+    ///
+    /// Looks at disabled, expiry, category and scope, in this order, on every request. Pure, takes no lock, allocates
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn permit(
+        self: &Arc<Self>,
+        model: NamedModel<'_>,
+        now: UnixTime,
+    ) -> Result<Permit, Denial> {
+        if self.is_disabled {
+            return Err(Denial::Disabled);
+        }
+        if self.expires_at.is_some_and(|end| now >= end) {
+            return Err(Denial::Expired);
+        }
+        if !self.category.may_invoke() {
+            return Err(Denial::Category);
+        }
+        match model {
+            NamedModel::Named(model) if !self.scope.allows(model) => {
+                return Err(Denial::ModelOutOfScope);
+            }
+            NamedModel::NotNamed if !self.scope.is_every_model() => {
+                return Err(Denial::ModelNotNamed);
+            }
+            NamedModel::Named(_) | NamedModel::NotNamed | NamedModel::NotNeeded => {}
+        }
+        Ok(Permit {
+            grant: Arc::clone(self),
+        })
+    }
+
+    /// Which key.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Whether this is the text before a rotation, used within its grace.
+    #[must_use]
+    pub const fn is_old_text(&self) -> bool {
+        self.is_old_text
+    }
+
+    /// Who the caller is, for the upstream and the log.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The mark of the key's last use.
+    #[must_use]
+    pub const fn last_used(&self) -> &LastUsed {
+        &self.last_used
+    }
+}
+
+impl Permit {
+    /// The grant that allowed it.
+    #[must_use]
+    pub const fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+}
+
+impl Denial {
+    /// The word for it in the log and in the metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "key_disabled",
+            Self::Expired => "key_expired",
+            Self::Category => "category_not_allowed",
+            Self::ModelOutOfScope => "model_not_allowed",
+            Self::ModelNotNamed => "model_not_named",
+        }
+    }
+}
+
+/// The public words about a key, ready to be sent on: each is a part of one shared text, so that taking one costs no
+/// copy. All are visible ASCII; what is not, is percent-encoded (RFC 3986 2.1).
+#[derive(Debug)]
+pub struct Identity {
+    text: Bytes,
+    /// Where each word ends: id, prefix, name, team, org.
+    ends: [u16; 5],
+}
+
+impl Identity {
+    fn of(key: &ApiKey) -> Self {
+        let mut text = String::with_capacity(96);
+        let mut ends = [0; 5];
+        let words: [&dyn std::fmt::Display; 5] = [
+            &key.id,
+            &key.prefix,
+            &Visible(key.name.as_ref().map_or("", |name| name.as_str())),
+            &Visible(key.team.as_ref().map_or("", |team| team.name.as_str())),
+            &key.org,
+        ];
+        for (word, end) in words.iter().zip(&mut ends) {
+            // 36 + 64 + 36 bytes and two names of 200 characters, each at most twelve bytes when encoded: fits 16 bits.
+            text.push_str(&word.to_string());
+            *end = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        }
+        Self {
+            text: Bytes::from(text.into_bytes()),
+            ends,
+        }
+    }
+
+    fn word(&self, place: usize) -> Bytes {
+        let start = match place {
+            0 => 0,
+            later => self.ends[later - 1],
+        };
+        self.text
+            .slice(usize::from(start)..usize::from(self.ends[place]))
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn key_id(&self) -> Bytes {
+        self.word(0)
+    }
+
+    /// The key's prefix.
+    #[must_use]
+    pub fn prefix(&self) -> Bytes {
+        self.word(1)
+    }
+
+    /// The key's name, or nothing.
+    #[must_use]
+    pub fn name(&self) -> Bytes {
+        self.word(2)
+    }
+
+    /// The team's name, or nothing.
+    #[must_use]
+    pub fn team(&self) -> Bytes {
+        self.word(3)
+    }
+
+    /// The organisation's id.
+    #[must_use]
+    pub fn org(&self) -> Bytes {
+        self.word(4)
+    }
+}
+
+/// Shows a text as visible ASCII and inner spaces; everything else, and `%`, percent-encoded.
+struct Visible<'t>(&'t str);
+
+impl std::fmt::Display for Visible<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+
+        let last = self.0.len().saturating_sub(1);
+        for (place, byte) in self.0.bytes().enumerate() {
+            let inner_space = byte == b' ' && place != 0 && place != last;
+            if inner_space || (byte.is_ascii_graphic() && byte != b'%') {
+                f.write_char(char::from(byte))?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::key::{OldDigest, OrgId, TeamId, TeamRef};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_000);
+    const M1: NamedModel<'_> = NamedModel::Named(ModelId::new("m1"));
+    const M2: NamedModel<'_> = NamedModel::Named(ModelId::new("m2"));
+
+    fn key() -> ApiKey {
+        ApiKey {
+            id: KeyId::new(Uuid::from_u128(1)),
+            prefix: "kw_aaaaaaaa".parse().unwrap(),
+            digest: KeyDigest::of(b"text"),
+            old: None,
+            name: Some(" prod 100% ü ".parse().unwrap()),
+            category: KeyCategory::WorkspaceInvoke,
+            operation: None,
+            scope: ModelScope::from_request(Some(&["m1"])).unwrap(),
+            org: OrgId::new(Uuid::from_u128(2)),
+            team: Some(TeamRef {
+                id: TeamId::new(Uuid::from_u128(3)),
+                name: "default".parse().unwrap(),
+            }),
+            owner: None,
+            created_at: UnixTime::from_secs(1),
+            expires_at: None,
+            disabled_at: None,
+            last_used_at: None,
+        }
+    }
+
+    fn present(key: &ApiKey) -> Arc<Grant> {
+        Grant::of(key, NOW).next().unwrap().1
+    }
+
+    #[rstest]
+    #[case::in_scope(|_: &mut ApiKey| {}, M1, Ok(()))]
+    #[case::out_of_scope(|_: &mut ApiKey| {}, M2, Err(Denial::ModelOutOfScope))]
+    #[case::not_named(|_: &mut ApiKey| {}, NamedModel::NotNamed, Err(Denial::ModelNotNamed))]
+    #[case::not_needed(|_: &mut ApiKey| {}, NamedModel::NotNeeded, Ok(()))]
+    #[case::unscoped_not_named(|key: &mut ApiKey| key.scope = ModelScope::Every, NamedModel::NotNamed, Ok(()))]
+    #[case::unscoped(|key: &mut ApiKey| key.scope = ModelScope::Every, M2, Ok(()))]
+    #[case::empty_scope(|key: &mut ApiKey| key.scope = ModelScope::Only([].into()), M1, Err(Denial::ModelOutOfScope))]
+    #[case::disabled(|key: &mut ApiKey| key.disabled_at = Some(NOW), M1, Err(Denial::Disabled))]
+    #[case::expires_now(|key: &mut ApiKey| key.expires_at = Some(NOW), M1, Err(Denial::Expired))]
+    #[case::expires_next(|key: &mut ApiKey| key.expires_at = Some(UnixTime::from_secs(1_001)), M1, Ok(()))]
+    #[case::metrics_only(|key: &mut ApiKey| key.category = KeyCategory::WorkspaceExportMetrics, M1, Err(Denial::Category))]
+    #[case::unknown_category(|key: &mut ApiKey| key.category = KeyCategory::from_stored("NEW"), M1, Err(Denial::Category))]
+    #[case::disabled_before_expired(|key: &mut ApiKey| { key.disabled_at = Some(NOW); key.expires_at = Some(NOW); }, M1, Err(Denial::Disabled))]
+    fn a_grant_permits_what_its_key_may(
+        #[case] change: fn(&mut ApiKey),
+        #[case] model: NamedModel<'_>,
+        #[case] verdict: Result<(), Denial>,
+    ) {
+        let mut key = key();
+        change(&mut key);
+        assert_eq!(present(&key).permit(model, NOW).map(|_| ()), verdict);
+    }
+
+    #[test]
+    fn the_text_before_a_rotation_works_until_its_end_and_no_longer_than_the_key() {
+        let mut key = key();
+        let digest = KeyDigest::of(b"old");
+        key.old = Some(OldDigest {
+            digest,
+            until: UnixTime::from_secs(1_010),
+        });
+        key.expires_at = Some(UnixTime::from_secs(1_005));
+        let (known_by, old) = Grant::of(&key, NOW).nth(1).unwrap();
+        assert_eq!(known_by, digest);
+        assert!(old.is_old_text());
+        assert!(old.permit(M1, UnixTime::from_secs(1_004)).is_ok());
+        assert_eq!(
+            old.permit(M1, UnixTime::from_secs(1_005)).unwrap_err(),
+            Denial::Expired
+        );
+        assert_eq!(Grant::of(&key, UnixTime::from_secs(1_010)).count(), 1);
+    }
+
+    #[test]
+    fn the_identity_is_visible_ascii() {
+        let grant = present(&key());
+        let identity = grant.identity();
+        assert_eq!(identity.prefix(), "kw_aaaaaaaa");
+        assert_eq!(identity.name(), "%20prod 100%25 %C3%BC%20");
+        assert_eq!(identity.team(), "default");
+        assert_eq!(identity.key_id(), Uuid::from_u128(1).to_string());
+        assert_eq!(identity.org(), Uuid::from_u128(2).to_string());
+    }
+}

@@ -1,0 +1,29 @@
+//! What a key is and what it may do: the vocabulary of the house.
+//!
+//! Pure: no I/O, no clock, no async. A key's text has a form and a checksum ([`PresentedKey`], [`NewSecret`]); only
+//! its [`KeyDigest`] is ever kept. What is stored is an [`ApiKey`]; what memory holds of it is a [`Grant`], and
+//! [`Grant::permit`] is the one place where it is decided whether a request may go on.
+
+mod digest;
+mod grant;
+mod last_used;
+mod record;
+mod scope;
+mod secret;
+mod time;
+
+pub use digest::KeyDigest;
+pub use grant::{Denial, Grant, Identity, NamedModel, Permit};
+pub use last_used::{LastUsed, Touch};
+pub use record::{
+    ApiKey, InvalidCategory, InvalidName, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate,
+    MAX_NAME_CHARS, Name, NewApiKey, OldDigest, Operation, OrgId, Rotation, Team, TeamId, TeamRef,
+};
+pub use scope::{
+    InvalidPattern, InvalidScope, MAX_MODEL_BYTES, MAX_PATTERNS, ModelId, ModelPattern, ModelScope,
+};
+pub use secret::{
+    ENTROPY_BYTES, InvalidPrefix, KeyPrefix, MAX_PRESENTED_BYTES, MalformedKey, NewSecret,
+    PresentedKey,
+};
+pub use time::UnixTime;

@@ -1,0 +1,286 @@
+use std::fmt;
+use std::str::FromStr;
+
+use xxhash_rust::xxh3::xxh3_64;
+use zeroize::Zeroizing;
+
+use super::KeyDigest;
+
+/// What every text of ours begins with. Texts that begin otherwise are foreign: imported by their digest.
+const MARK: &str = "kw_";
+const PREFIX_CHARS: usize = 8;
+const SECRET_CHARS: usize = 32;
+const CHECKSUM_CHARS: usize = 6;
+const PREFIX_BYTES: usize = MARK.len() + PREFIX_CHARS;
+const UNCHECKED_BYTES: usize = PREFIX_BYTES + 1 + SECRET_CHARS;
+const TEXT_BYTES: usize = UNCHECKED_BYTES + CHECKSUM_CHARS;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The longest text that can be a key, ours or foreign, in bytes.
+pub const MAX_PRESENTED_BYTES: usize = 512;
+
+/// The bytes of entropy that [`NewSecret::from_entropy`] wants; see there.
+pub const ENTROPY_BYTES: usize = 128;
+
+/// The bytes a caller sent as its key: borrowed from the request, gone with it, never printed.
+#[derive(Clone, Copy)]
+pub struct PresentedKey<'r>(&'r [u8]);
+
+/// The text cannot be a key: its form is wrong, or its checksum. Nothing needs to be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the text cannot be a key")]
+pub struct MalformedKey;
+
+impl<'r> PresentedKey<'r> {
+    /// Reads a presented text.
+    ///
+    /// # Errors
+    ///
+    /// When the text is empty, longer than [`MAX_PRESENTED_BYTES`], not visible ASCII, or begins like one of ours
+    /// and is not one (length, alphabet, checksum). Costs neither a digest nor a look-up (CONTRACTS 1).
+    pub fn parse(text: &'r [u8]) -> Result<Self, MalformedKey> {
+        let well_formed = if text.starts_with(MARK.as_bytes()) {
+            is_ours(text)
+        } else {
+            (1..=MAX_PRESENTED_BYTES).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
+        };
+        well_formed.then_some(Self(text)).ok_or(MalformedKey)
+    }
+
+    /// The digest under which the key is known, if it is.
+    #[must_use]
+    pub fn digest(self) -> KeyDigest {
+        KeyDigest::of(self.0)
+    }
+
+    /// Whether both are the same text. Both come from one request, so time tells nothing.
+    #[must_use]
+    pub fn is_same_text(self, other: PresentedKey<'_>) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedKey(***)")
+    }
+}
+
+fn is_ours(text: &[u8]) -> bool {
+    if text.len() != TEXT_BYTES || text[PREFIX_BYTES] != b'.' {
+        return false;
+    }
+    let (unchecked, checksum) = text.split_at(UNCHECKED_BYTES);
+    let alphanumeric = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_alphanumeric);
+    alphanumeric(&unchecked[MARK.len()..PREFIX_BYTES])
+        && alphanumeric(&unchecked[PREFIX_BYTES + 1..])
+        && checksum == checksum_of(unchecked)
+}
+
+/// XXH3 of everything before it, in base 62, least significant first. It finds typing mistakes and noise and lets
+/// scanners recognise a key; anyone can compute it, so it never admits.
+fn checksum_of(unchecked: &[u8]) -> [u8; CHECKSUM_CHARS] {
+    let mut rest = xxh3_64(unchecked);
+    let mut checksum = [0; CHECKSUM_CHARS];
+    for place in &mut checksum {
+        let digit = usize::try_from(rest % 62).unwrap_or(0);
+        *place = BASE62[digit];
+        rest /= 62;
+    }
+    checksum
+}
+
+/// A secret made by us. Shown once, to whoever asked for it, and never printed. Wiped when dropped.
+pub struct NewSecret(Zeroizing<String>);
+
+impl NewSecret {
+    /// Makes a key's text (CONTRACTS 1) from random bytes: 40 characters drawn without bias, 190 bits of them secret.
+    ///
+    /// `None` when too many bytes fell outside the alphabet; with [`ENTROPY_BYTES`] random bytes that has a chance
+    /// below 2⁻²⁰⁰, and means that the source of randomness is broken.
+    #[must_use]
+    pub fn from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Option<Self> {
+        // 248 is the largest multiple of 62 a byte can hold: values above would favour the first characters.
+        let mut drawn = entropy
+            .iter()
+            .filter(|&&byte| byte < 248)
+            .map(|&byte| char::from(BASE62[usize::from(byte % 62)]));
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
+        text.push_str(MARK);
+        for _ in 0..PREFIX_CHARS {
+            text.push(drawn.next()?);
+        }
+        text.push('.');
+        for _ in 0..SECRET_CHARS {
+            text.push(drawn.next()?);
+        }
+        for byte in checksum_of(text.as_bytes()) {
+            text.push(char::from(byte));
+        }
+        Some(Self(text))
+    }
+
+    /// The public name of the key: what stands before the dot.
+    #[must_use]
+    pub fn prefix(&self) -> KeyPrefix {
+        let prefix = self.0.split('.').next().unwrap_or_default();
+        KeyPrefix(prefix.into())
+    }
+
+    /// The digest that is kept.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        KeyDigest::of(self.0.as_bytes())
+    }
+
+    /// The text itself, for the one answer that shows it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewSecret(***)")
+    }
+}
+
+/// The public name of a key: unique, safe to show, shown in lists as `prefix****`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyPrefix(Box<str>);
+
+/// The text is no prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a key prefix has 1 to 64 letters, digits, `_` or `-`")]
+pub struct InvalidPrefix;
+
+impl KeyPrefix {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = InvalidPrefix;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPrefix> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidPrefix)
+        }
+    }
+}
+
+impl fmt::Display for KeyPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyPrefix({})", self.0)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::string_slice, reason = "the texts cut here are ASCII")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn secret(seed: u8) -> NewSecret {
+        let mut entropy = [0; ENTROPY_BYTES];
+        for (place, byte) in entropy.iter_mut().enumerate() {
+            *byte = seed.wrapping_add(u8::try_from(place).unwrap().wrapping_mul(37));
+        }
+        NewSecret::from_entropy(&entropy).unwrap()
+    }
+
+    #[test]
+    fn a_new_secret_is_a_well_formed_key_of_one_sha_256_block() {
+        let secret = secret(1);
+        let text = secret.reveal();
+        assert_eq!(text.len(), 50);
+        assert!(text.len() <= 55);
+        assert!(text.starts_with("kw_"));
+        let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+        assert_eq!(presented.digest(), secret.digest());
+        assert_eq!(secret.prefix().as_str(), &text[..11]);
+    }
+
+    #[test]
+    fn biased_bytes_are_not_used() {
+        assert!(NewSecret::from_entropy(&[255; ENTROPY_BYTES]).is_none());
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let secret = secret(2);
+        assert_eq!(format!("{secret:?}"), "NewSecret(***)");
+        let presented = PresentedKey::parse(secret.reveal().as_bytes()).unwrap();
+        assert_eq!(format!("{presented:?}"), "PresentedKey(***)");
+    }
+
+    #[test]
+    fn a_near_key_is_malformed() {
+        let text = secret(3).reveal().to_owned();
+        let other = secret(4).reveal().to_owned();
+        let near = [
+            text[..49].to_owned(),
+            format!("{text}a"),
+            format!("kw_{}", text[3..].to_uppercase()),
+            text.replace('.', "-"),
+            format!("{}{}", &text[..11], &other[11..]),
+            format!("{text} "),
+            "kw_".to_owned(),
+            String::new(),
+        ];
+        for near in near {
+            assert_eq!(
+                PresentedKey::parse(near.as_bytes()).err(),
+                Some(MalformedKey),
+                "{near}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_foreign_key_is_visible_ascii_of_bounded_length() {
+        assert!(PresentedKey::parse(b"sk-1234").is_ok());
+        assert!(PresentedKey::parse(&[b'a'; MAX_PRESENTED_BYTES]).is_ok());
+        assert!(PresentedKey::parse(&[b'a'; MAX_PRESENTED_BYTES + 1]).is_err());
+        assert!(PresentedKey::parse(b"sk 1234").is_err());
+        assert!(PresentedKey::parse(b"sk\x001234").is_err());
+        assert!(PresentedKey::parse("schlüssel".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_prefix_holds_nothing_that_a_path_or_a_terminal_reads() {
+        for bad in ["", "a.b", "a/b", "a b", "a%", "ä", "a\n", &"a".repeat(65)] {
+            assert!(bad.parse::<KeyPrefix>().is_err(), "{bad}");
+        }
+        assert!("kw_8fJ2mQ4x".parse::<KeyPrefix>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_character_is_found(seed: u8, place in 3usize..50, with in "[0-9A-Za-z]") {
+            let text = secret(seed).reveal().to_owned();
+            let mut changed = text.clone();
+            changed.replace_range(place..=place, &with);
+            prop_assert_eq!(PresentedKey::parse(changed.as_bytes()).is_ok(), changed == text);
+        }
+
+        #[test]
+        fn no_bytes_panic(text: Vec<u8>) {
+            let _ = PresentedKey::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::credential::CredentialLocation;
+use crate::route::{ErrorForm, RouteConfig};
+
+/// The data listener, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// Threads that serve calls; 0 is one for each core this process may use.
+    pub workers: usize,
+    /// Where a caller's key may sit. All are read, all are emptied.
+    pub credentials: Vec<CredentialLocation>,
+    /// The form of refusals where a route does not say.
+    pub errors: ErrorForm,
+    /// What becomes of the `forwarded` and `x-forwarded-*` headers.
+    pub forwarded: Forwarded,
+    /// The route table; what is not in it is refused.
+    pub routes: Vec<RouteConfig>,
+    /// What one caller, and all together, may take.
+    pub limits: LimitsConfig,
+}
+
+/// What becomes of the headers that say for whom a request is forwarded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarded {
+    /// They are removed: the upstream learns nothing from them, and nobody can forge them.
+    #[default]
+    Remove,
+    /// They are replaced by what we know: the caller's address, the host and the scheme it asked for.
+    Replace,
+}
+
+/// Limits of the data listener; SECURITY 4 gives the reason for each default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// The largest request head, in bytes.
+    pub head_bytes: usize,
+    /// The most header fields.
+    pub head_fields: usize,
+    /// The longest request target, in bytes.
+    pub target_bytes: usize,
+    /// How long a request head may take to arrive.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub head_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub idle_timeout: Duration,
+    /// How long a stream may go without a byte either way.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub stream_idle_timeout: Duration,
+    /// How long a request body may stall while the upstream waits for it.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub body_stall_timeout: Duration,
+    /// Connections at once; 0 is the smaller of 10,000 and a third of the open files this process may have.
+    pub connections: usize,
+    /// Requests in flight at once, over all connections.
+    pub requests: usize,
+    /// How much of an unread request body is read away after an early refusal, in bytes; past it the connection closes.
+    pub drain_bytes: usize,
+    /// How long that may take.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub drain_timeout: Duration,
+    /// HTTP/2 streams at once on a connection.
+    pub http2_streams: u32,
+    /// HTTP/2 flow-control window of a stream, in bytes.
+    pub http2_stream_window_bytes: u32,
+    /// HTTP/2 flow-control window of a connection, in bytes.
+    pub http2_connection_window_bytes: u32,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            workers: 0,
+            credentials: vec![CredentialLocation::Authorization {
+                schemes: vec!["Bearer".to_owned(), "Api-Key".to_owned()],
+            }],
+            errors: ErrorForm::default(),
+            forwarded: Forwarded::default(),
+            routes: Vec::new(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            head_bytes: 32 * 1024,
+            head_fields: 100,
+            target_bytes: 8 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(90),
+            stream_idle_timeout: Duration::from_secs(600),
+            body_stall_timeout: Duration::from_secs(60),
+            connections: 0,
+            requests: 20_000,
+            drain_bytes: 64 * 1024,
+            drain_timeout: Duration::from_secs(1),
+            http2_streams: 100,
+            http2_stream_window_bytes: 256 * 1024,
+            http2_connection_window_bytes: 1024 * 1024,
+        }
+    }
+}

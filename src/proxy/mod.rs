@@ -1,0 +1,5 @@
+//! The data listener.
+
+mod config;
+
+pub use config::{Forwarded, LimitsConfig, ProxyConfig};

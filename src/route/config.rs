@@ -1,0 +1,59 @@
+use serde::Deserialize;
+
+/// One line of the route table, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// The host that is asked for, such as `model-{model}.example.com`; absent: any host. `{model}` and `{env}` stand
+    /// for text without `-` and `.`; a leading or closing `*` label stands for any labels.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The path, such as `/models/{model}/predict`; `{model}` stands for one segment, a closing `{rest}` for all that
+    /// follows.
+    pub path: String,
+    /// The methods; empty means every method but CONNECT and TRACE.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// The upstream's name.
+    pub upstream: String,
+    /// What goes on in place of the path, such as `/v1/{rest}`; absent: the path as it came.
+    #[serde(default)]
+    pub forward: Option<String>,
+    /// Which model such a request names when neither host nor path holds `{model}`.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// Whether `{model}` in the path may hold an encoded slash, `%2F`.
+    #[serde(default)]
+    pub encoded_slash: bool,
+    /// The form of refusals; absent: the listener's.
+    #[serde(default)]
+    pub errors: Option<ErrorForm>,
+}
+
+/// Which model a request names when neither host nor path holds `{model}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelConfig {
+    /// What host and path say; if neither does, only keys for every model pass.
+    #[default]
+    Named,
+    /// Always this one: the upstream serves no other.
+    Fixed(String),
+    /// Whatever the key's scope: the route calls no model.
+    NotNeeded,
+}
+
+/// The body of a refusal, as the callers of a route expect it (CONTRACTS 5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorForm {
+    /// `{"error":{"message","type","param","code"}}`
+    Openai,
+    /// `{"type":"error","error":{"type","message"}}`
+    Anthropic,
+    /// `{"error","error_code"}`
+    Baseten,
+    /// RFC 9457.
+    #[default]
+    Problem,
+}

@@ -1,0 +1,24 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How the process closes, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// How long the listener stays open after readiness is off, so that balancers notice.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub delay: Duration,
+    /// How long everything may take, the delay included (Kubernetes kills at 30 s).
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub deadline: Duration,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(2),
+            deadline: Duration::from_secs(25),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The process: build, wire, serve, close.
+
+mod config;
+
+pub use config::ShutdownConfig;

@@ -1,0 +1,106 @@
+//! The key database: the truth that memory follows.
+//!
+//! [`KeyStore`] is what any database must do; [`open`] is the one list of databases. A change of a key, by whoever,
+//! is written to a change log by triggers in the same transaction. [`KeyStore::changed`] is a bell that saves
+//! waiting, [`KeyStore::changes`] reads the log itself.
+
+mod change;
+mod config;
+mod error;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
+pub use config::StoreConfig;
+pub use error::StoreError;
+
+use crate::key::{
+    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
+    UnixTime,
+};
+use crate::telemetry::metrics::StoreMetrics;
+
+/// A key database. Every method may be called from any task of the background runtime; none is called while a
+/// request holds anything. Every method ends in bounded time, with [`StoreError::TimedOut`] if need be, except
+/// [`KeyStore::changed`], which waits for news.
+#[async_trait]
+pub trait KeyStore: Send + Sync + 'static {
+    /// Gives every live key to `each`, one by one, and then the place in the log from which to follow.
+    ///
+    /// The place is read before the first key, so re-applying what lies between is harmless. The whole set is never
+    /// held at once.
+    async fn snapshot(
+        &self,
+        each: &mut (dyn FnMut(ApiKey) + Send),
+    ) -> Result<SnapshotEnd, StoreError>;
+
+    /// Changes after `cursor`, oldest first; [`Changes::Lost`] when the log no longer reaches back that far, or ends
+    /// before it (a database that was put back from a copy).
+    async fn changes(&self, cursor: Cursor) -> Result<Changes, StoreError>;
+
+    /// Waits until there may be changes. May return for nothing; returns after every lost connection.
+    async fn changed(&self) -> Result<(), StoreError>;
+
+    /// The live key known by `digest`: its present one, or the one before a rotation while its grace lasts.
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<ApiKey>, StoreError>;
+
+    /// Live keys, newest first. Rows that cannot be read are left out, counted and named in the log.
+    async fn list(&self, filter: &KeyFilter) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// Stores a key; returns it as stored, and the place in the log that its change took.
+    async fn insert(&self, key: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError>;
+
+    /// Leaves a tombstone in place of a live key; [`StoreError::NoSuchKey`] when there is none.
+    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError>;
+
+    /// Changes what may change (rotation, expiry, enabled, scope, name).
+    async fn update(
+        &self,
+        which: &KeySelector,
+        change: &KeyUpdate,
+    ) -> Result<(ApiKey, Cursor), StoreError>;
+
+    /// Writes the moments; keeps the later of two; a key that is gone is no error. Does not touch the change log.
+    async fn record_last_used(&self, batch: &[(KeyId, UnixTime)]) -> Result<(), StoreError>;
+
+    /// The organisation. One exists from the first start.
+    async fn org(&self) -> Result<OrgId, StoreError>;
+
+    /// The teams, the default one first, then by name.
+    async fn teams(&self) -> Result<Vec<Team>, StoreError>;
+
+    /// Makes a team.
+    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError>;
+
+    /// The digest of the admin token, if one was kept.
+    async fn admin_token(&self) -> Result<Option<KeyDigest>, StoreError>;
+
+    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now.
+    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError>;
+
+    /// Ends what runs and closes every connection. Calls after it fail.
+    async fn close(&self);
+}
+
+/// Opens the key database that `config.url` names, making it when it is a file that is not there yet.
+///
+/// This is the one list of databases: a scheme a line.
+///
+/// # Errors
+///
+/// When the scheme is unknown, or the database cannot be opened or is damaged.
+pub async fn open(
+    config: &StoreConfig,
+    _metrics: StoreMetrics,
+) -> Result<Arc<dyn KeyStore>, StoreError> {
+    match config.url.split_once(':').map(|(scheme, _)| scheme) {
+        _ => Err(StoreError::Open {
+            address: "the configured url".to_owned(),
+            advice: "a database url begins with `sqlite:`".to_owned(),
+            cause: None,
+        }),
+    }
+}

@@ -1,0 +1,579 @@
+//! Every metric, once: its name, kind, unit, labels and help, and a struct of ready handles for each room.
+//!
+//! Rooms call methods named after events; no hot code formats a name or looks up a label. Labels come from closed
+//! sets and never hold a key, a prefix, a model, a path or an address (SECURITY X5). Every series exists from the
+//! start, so that `rate()` sees the first failure.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Recorder};
+
+/// How a request on the data listener ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    /// The upstream answered.
+    Forwarded,
+    /// No route.
+    NoRoute,
+    /// The target, the host or a header could be read in two ways.
+    Ambiguous,
+    /// No credential.
+    MissingKey,
+    /// A credential that cannot be a key, or two that differ.
+    MalformedKey,
+    /// No key of ours.
+    UnknownKey,
+    /// Switched off.
+    DisabledKey,
+    /// Its end has come.
+    ExpiredKey,
+    /// Its category may not call models.
+    CategoryNotAllowed,
+    /// Its scope does not allow the model.
+    ModelNotAllowed,
+    /// It is limited to some models, and the route names none.
+    ModelNotNamed,
+    /// Two places name different models.
+    ModelsDiffer,
+    /// The head is larger than allowed.
+    HeadTooLarge,
+    /// Not known here now: the database is away, or the look-up budget is spent.
+    KeysUnavailable,
+    /// More requests in flight than allowed.
+    Overloaded,
+    /// The upstream refused, broke off, or could not be reached.
+    UpstreamFailed,
+    /// The upstream took too long.
+    UpstreamTimedOut,
+    /// The caller went away, or broke its request off.
+    CallerGone,
+}
+
+impl RequestOutcome {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 18] = [
+        Self::Forwarded,
+        Self::NoRoute,
+        Self::Ambiguous,
+        Self::MissingKey,
+        Self::MalformedKey,
+        Self::UnknownKey,
+        Self::DisabledKey,
+        Self::ExpiredKey,
+        Self::CategoryNotAllowed,
+        Self::ModelNotAllowed,
+        Self::ModelNotNamed,
+        Self::ModelsDiffer,
+        Self::HeadTooLarge,
+        Self::KeysUnavailable,
+        Self::Overloaded,
+        Self::UpstreamFailed,
+        Self::UpstreamTimedOut,
+        Self::CallerGone,
+    ];
+
+    /// The label's value, and the word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::NoRoute => "no_route",
+            Self::Ambiguous => "ambiguous",
+            Self::MissingKey => "missing_key",
+            Self::MalformedKey => "malformed_key",
+            Self::UnknownKey => "unknown_key",
+            Self::DisabledKey => "key_disabled",
+            Self::ExpiredKey => "key_expired",
+            Self::CategoryNotAllowed => "category_not_allowed",
+            Self::ModelNotAllowed => "model_not_allowed",
+            Self::ModelNotNamed => "model_not_named",
+            Self::ModelsDiffer => "models_differ",
+            Self::HeadTooLarge => "head_too_large",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamTimedOut => "upstream_timed_out",
+            Self::CallerGone => "caller_gone",
+        }
+    }
+}
+
+/// A statement to the key database, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreQuery {
+    /// Opening and migrating.
+    Open,
+    /// Every key.
+    Snapshot,
+    /// The change log.
+    Changes,
+    /// One key by its digest.
+    Find,
+    /// Keys for a list.
+    List,
+    /// A new key.
+    Insert,
+    /// A tombstone.
+    Delete,
+    /// A change of a key.
+    Update,
+    /// Moments of use.
+    RecordLastUsed,
+    /// The organisation and its teams.
+    Teams,
+    /// The admin token's digest.
+    AdminToken,
+}
+
+impl StoreQuery {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 11] = [
+        Self::Open,
+        Self::Snapshot,
+        Self::Changes,
+        Self::Find,
+        Self::List,
+        Self::Insert,
+        Self::Delete,
+        Self::Update,
+        Self::RecordLastUsed,
+        Self::Teams,
+        Self::AdminToken,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Snapshot => "snapshot",
+            Self::Changes => "changes",
+            Self::Find => "find",
+            Self::List => "list",
+            Self::Insert => "insert",
+            Self::Delete => "delete",
+            Self::Update => "update",
+            Self::RecordLastUsed => "record_last_used",
+            Self::Teams => "teams",
+            Self::AdminToken => "admin_token",
+        }
+    }
+}
+
+/// Why memory was filled again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefillReason {
+    /// The start.
+    Start,
+    /// The log no longer reaches back to our place in it.
+    LogTrimmed,
+    /// Memory holds only a part of the keys, and may hold all again.
+    Partial,
+}
+
+impl RefillReason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Start, Self::LogTrimmed, Self::Partial];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::LogTrimmed => "log_trimmed",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+/// Why an upstream did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamFailure {
+    /// No connection.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No response head in time.
+    HeadTimeout,
+    /// It broke off, or sent what is no HTTP.
+    Broken,
+}
+
+impl UpstreamFailure {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::HeadTimeout,
+        Self::Broken,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::HeadTimeout => "head_timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+macro_rules! series {
+    ($register:ident, $handle:ty) => {
+        fn $register(
+            recorder: &dyn Recorder,
+            name: &'static str,
+            labels: &[(&'static str, &str)],
+        ) -> $handle {
+            let labels: Vec<metrics::Label> = labels
+                .iter()
+                .map(|(label, value)| metrics::Label::new(*label, (*value).to_owned()))
+                .collect();
+            let key = metrics::Key::from_parts(name, labels);
+            let metadata = metrics::Metadata::new(module_path!(), metrics::Level::INFO, None);
+            recorder.$register(&key, &metadata)
+        }
+    };
+}
+series!(register_counter, Counter);
+series!(register_gauge, Gauge);
+series!(register_histogram, Histogram);
+
+/// What the data listener counts.
+#[derive(Clone)]
+pub struct ProxyMetrics {
+    requests: [Counter; RequestOutcome::ALL.len()],
+    admission: Histogram,
+    forwarded: Histogram,
+    refused: Histogram,
+    in_flight: Gauge,
+    connections: Gauge,
+    old_texts: Counter,
+}
+
+impl ProxyMetrics {
+    fn register(recorder: &dyn Recorder) -> Self {
+        let duration = |class| {
+            register_histogram(
+                recorder,
+                "keyward_request_duration_seconds",
+                &[("outcome", class)],
+            )
+        };
+        Self {
+            requests: RequestOutcome::ALL.map(|outcome| {
+                register_counter(
+                    recorder,
+                    "keyward_requests_total",
+                    &[("outcome", outcome.as_str())],
+                )
+            }),
+            admission: register_histogram(recorder, "keyward_admission_duration_seconds", &[]),
+            forwarded: duration("forwarded"),
+            refused: duration("refused"),
+            in_flight: register_gauge(recorder, "keyward_requests_in_flight", &[]),
+            connections: register_gauge(recorder, "keyward_connections", &[]),
+            old_texts: register_counter(recorder, "keyward_old_key_texts_used_total", &[]),
+        }
+    }
+
+    /// A request came.
+    pub fn request_started(&self) {
+        self.in_flight.increment(1.0);
+    }
+
+    /// A request was admitted after `took`, with nothing sent yet: what we add to a call.
+    pub fn admitted(&self, took: Duration) {
+        self.admission.record(took.as_secs_f64());
+    }
+
+    /// The head of the answer was ready after `took`, whoever gave it.
+    pub fn answered(&self, outcome: RequestOutcome, took: Duration) {
+        self.requests[outcome as usize].increment(1);
+        let class = if outcome == RequestOutcome::Forwarded {
+            &self.forwarded
+        } else {
+            &self.refused
+        };
+        class.record(took.as_secs_f64());
+    }
+
+    /// A request is over, body and all, or was dropped.
+    pub fn request_ended(&self) {
+        self.in_flight.decrement(1.0);
+    }
+
+    /// A caller connected.
+    pub fn connection_opened(&self) {
+        self.connections.increment(1.0);
+    }
+
+    /// A caller's connection ended.
+    pub fn connection_closed(&self) {
+        self.connections.decrement(1.0);
+    }
+
+    /// The text before a rotation was used.
+    pub fn old_text_used(&self) {
+        self.old_texts.increment(1);
+    }
+}
+
+/// What the cache counts.
+#[derive(Clone)]
+pub struct CacheMetrics {
+    known: Counter,
+    unknown: Counter,
+    loaded: Counter,
+    refused: Counter,
+    known_keys: Gauge,
+    unknown_keys: Gauge,
+    complete: Gauge,
+    age: Gauge,
+    discarded_loads: Counter,
+    changes_applied: Counter,
+    change_lag: Histogram,
+    refills: [Counter; RefillReason::ALL.len()],
+    bad_rows: Gauge,
+}
+
+impl CacheMetrics {
+    fn register(recorder: &dyn Recorder) -> Self {
+        let lookups = |result| {
+            register_counter(
+                recorder,
+                "keyward_cache_lookups_total",
+                &[("result", result)],
+            )
+        };
+        let keys = |memory| register_gauge(recorder, "keyward_cache_keys", &[("memory", memory)]);
+        Self {
+            known: lookups("known"),
+            unknown: lookups("unknown"),
+            loaded: lookups("loaded"),
+            refused: lookups("refused"),
+            known_keys: keys("known"),
+            unknown_keys: keys("unknown"),
+            complete: register_gauge(recorder, "keyward_cache_complete", &[]),
+            age: register_gauge(recorder, "keyward_cache_age_seconds", &[]),
+            discarded_loads: register_counter(recorder, "keyward_cache_discarded_loads_total", &[]),
+            changes_applied: register_counter(recorder, "keyward_changes_applied_total", &[]),
+            change_lag: register_histogram(recorder, "keyward_change_lag_seconds", &[]),
+            refills: RefillReason::ALL.map(|reason| {
+                register_counter(
+                    recorder,
+                    "keyward_refills_total",
+                    &[("reason", reason.as_str())],
+                )
+            }),
+            bad_rows: register_gauge(recorder, "keyward_bad_key_rows", &[]),
+        }
+    }
+
+    /// Memory knew the key.
+    pub fn lookup_known(&self) {
+        self.known.increment(1);
+    }
+
+    /// Memory knew that there is no such key.
+    pub fn lookup_unknown(&self) {
+        self.unknown.increment(1);
+    }
+
+    /// The database was asked, and answered.
+    pub fn lookup_loaded(&self) {
+        self.loaded.increment(1);
+    }
+
+    /// The database was not asked, or did not answer: the budget, the queue or the database itself.
+    pub fn lookup_refused(&self) {
+        self.refused.increment(1);
+    }
+
+    /// How much both memories hold, and whether the first holds every key.
+    pub fn holds(&self, known: u64, unknown: u64, is_complete: bool) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of keys is far below 2^52"
+        )]
+        let gauge = |count: u64| count as f64;
+        self.known_keys.set(gauge(known));
+        self.unknown_keys.set(gauge(unknown));
+        self.complete.set(if is_complete { 1.0 } else { 0.0 });
+    }
+
+    /// How long ago the last look at the log succeeded.
+    pub fn age(&self, age: Duration) {
+        self.age.set(age.as_secs_f64());
+    }
+
+    /// A load lost against a change that came while it ran.
+    pub fn discarded_load(&self) {
+        self.discarded_loads.increment(1);
+    }
+
+    /// `count` changes were applied, the oldest of them `lag` after it was written.
+    pub fn changes_applied(&self, count: u64, lag: Duration) {
+        self.changes_applied.increment(count);
+        self.change_lag.record(lag.as_secs_f64());
+    }
+
+    /// Memory was filled.
+    pub fn refilled(&self, reason: RefillReason) {
+        self.refills[reason as usize].increment(1);
+    }
+
+    /// How many rows the last fill could not read.
+    pub fn bad_rows(&self, count: u32) {
+        self.bad_rows.set(f64::from(count));
+    }
+}
+
+/// What the key database counts.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    durations: [Histogram; StoreQuery::ALL.len()],
+    errors: [Counter; StoreQuery::ALL.len()],
+}
+
+impl StoreMetrics {
+    fn register(recorder: &dyn Recorder) -> Self {
+        Self {
+            durations: StoreQuery::ALL.map(|query| {
+                register_histogram(
+                    recorder,
+                    "keyward_store_query_duration_seconds",
+                    &[("query", query.as_str())],
+                )
+            }),
+            errors: StoreQuery::ALL.map(|query| {
+                register_counter(
+                    recorder,
+                    "keyward_store_errors_total",
+                    &[("query", query.as_str())],
+                )
+            }),
+        }
+    }
+
+    /// A query ended after `took`; `failed` when the database did not answer it.
+    pub fn query_ended(&self, query: StoreQuery, took: Duration, failed: bool) {
+        self.durations[query as usize].record(took.as_secs_f64());
+        if failed {
+            self.errors[query as usize].increment(1);
+        }
+    }
+}
+
+/// What the recorder of last uses counts.
+#[derive(Clone)]
+pub struct UsageMetrics {
+    pending: Gauge,
+    flushed: Counter,
+    dropped: Counter,
+}
+
+impl UsageMetrics {
+    fn register(recorder: &dyn Recorder) -> Self {
+        Self {
+            pending: register_gauge(recorder, "keyward_usage_pending", &[]),
+            flushed: register_counter(recorder, "keyward_usage_flushed_total", &[]),
+            dropped: register_counter(recorder, "keyward_usage_dropped_total", &[]),
+        }
+    }
+
+    /// How many moments wait to be written.
+    pub fn pending(&self, count: usize) {
+        self.pending
+            .set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    }
+
+    /// `count` moments were written.
+    pub fn flushed(&self, count: usize) {
+        self.flushed
+            .increment(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// The queue was full; the next use of the key tries again.
+    pub fn dropped(&self) {
+        self.dropped.increment(1);
+    }
+}
+
+/// What is counted for one upstream, named in the settings.
+#[derive(Clone)]
+pub struct UpstreamMetrics {
+    duration: Histogram,
+    errors: [Counter; UpstreamFailure::ALL.len()],
+}
+
+impl UpstreamMetrics {
+    fn register(recorder: &dyn Recorder, upstream: &str) -> Self {
+        Self {
+            duration: register_histogram(
+                recorder,
+                "keyward_upstream_duration_seconds",
+                &[("upstream", upstream)],
+            ),
+            errors: UpstreamFailure::ALL.map(|failure| {
+                register_counter(
+                    recorder,
+                    "keyward_upstream_errors_total",
+                    &[("upstream", upstream), ("reason", failure.as_str())],
+                )
+            }),
+        }
+    }
+
+    /// The upstream's response head came after `took`.
+    pub fn answered(&self, took: Duration) {
+        self.duration.record(took.as_secs_f64());
+    }
+
+    /// It did not answer.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        self.errors[failure as usize].increment(1);
+    }
+}
+
+/// The ready handles of every room.
+#[derive(Clone)]
+pub struct Metrics {
+    /// For `proxy`.
+    pub proxy: ProxyMetrics,
+    /// For `cache`.
+    pub cache: CacheMetrics,
+    /// For `store`.
+    pub store: StoreMetrics,
+    /// For `usage`.
+    pub usage: UsageMetrics,
+    recorder: std::sync::Arc<dyn Recorder + Send + Sync>,
+}
+
+impl Metrics {
+    /// Registers every series with `recorder`, at zero.
+    #[must_use]
+    pub fn register(recorder: std::sync::Arc<dyn Recorder + Send + Sync>) -> Self {
+        Self {
+            proxy: ProxyMetrics::register(&*recorder),
+            cache: CacheMetrics::register(&*recorder),
+            store: StoreMetrics::register(&*recorder),
+            usage: UsageMetrics::register(&*recorder),
+            recorder,
+        }
+    }
+
+    /// Handles that count nothing: for the command line, and for tests that look elsewhere.
+    #[must_use]
+    pub fn unrecorded() -> Self {
+        Self::register(std::sync::Arc::new(metrics::NoopRecorder))
+    }
+
+    /// The handles for the upstream called `name` in the settings.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        UpstreamMetrics::register(&*self.recorder, name)
+    }
+}

@@ -1,0 +1,3 @@
+//! The cellar: metric names and logging. Knows no other room.
+
+pub mod metrics;

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::credential::{CredentialLocation, SecretSource};
+
+/// One model server, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Where it is: `http://127.0.0.1:8000`. Scheme and authority, no path.
+    pub url: String,
+    /// What we present in place of the caller's key.
+    #[serde(default)]
+    pub credential: CredentialConfig,
+    /// How it is spoken to.
+    #[serde(default)]
+    pub limits: UpstreamLimits,
+}
+
+/// What we present to an upstream in place of the caller's key, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum CredentialConfig {
+    /// Nothing.
+    #[default]
+    None,
+    /// A secret of ours.
+    Fixed {
+        /// Where it is to be found.
+        secret: SecretSource,
+        /// Where it is put.
+        at: CredentialLocation,
+    },
+}
+
+/// Waits and sizes towards one upstream; SECURITY 4 gives the reason for each default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamLimits {
+    /// How long connecting may take.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub connect_timeout: Duration,
+    /// How long the response head may take, from the moment the request was sent.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub head_timeout: Duration,
+    /// How long an unused connection is kept: shorter than the upstream keeps it (SECURITY P13).
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub pool_idle_timeout: Duration,
+    /// Unused connections kept by each worker.
+    pub pool_idle_connections: usize,
+    /// The largest response head, in bytes.
+    pub response_head_bytes: usize,
+}
+
+impl Default for UpstreamLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            head_timeout: Duration::from_secs(600),
+            pool_idle_timeout: Duration::from_millis(1_500),
+            pool_idle_connections: 256,
+            response_head_bytes: 64 * 1024,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The model servers.
+
+mod config;
+
+pub use config::{CredentialConfig, UpstreamConfig, UpstreamLimits};

@@ -1,0 +1,5 @@
+//! When keys were last used.
+
+mod config;
+
+pub use config::UsageConfig;
