@@ -39,7 +39,7 @@ impl Default for CacheConfig {
             unknown_for: Duration::from_secs(1),
             poll_every: Duration::from_secs(1),
             max_lag: Duration::from_secs(2),
-            max_stale: Duration::from_secs(3_600),
+            max_stale: Duration::from_hours(1),
             lookups_per_second: 500,
             lookups_waiting: 64,
             lookup_timeout: Duration::from_secs(2),

@@ -57,7 +57,7 @@ impl Default for UpstreamLimits {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(2),
-            head_timeout: Duration::from_secs(600),
+            head_timeout: Duration::from_mins(10),
             pool_idle_timeout: Duration::from_millis(1_500),
             pool_idle_connections: 256,
             response_head_bytes: 64 * 1024,
