@@ -8,6 +8,8 @@ use super::KeyDigest;
 
 /// What every text of ours begins with. Texts that begin otherwise are foreign: imported by their digest.
 const MARK: &str = "kw_";
+/// What an admin token made by us begins with: told apart from a key by people and by secret scanners.
+const ADMIN_MARK: &str = "kwadmin_";
 const PREFIX_CHARS: usize = 8;
 const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
@@ -100,13 +102,24 @@ impl NewSecret {
     /// below 2⁻²⁰⁰, and means that the source of randomness is broken.
     #[must_use]
     pub fn from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Option<Self> {
+        Self::with_mark(MARK, entropy)
+    }
+
+    /// Makes an admin token's text: a key's form behind another mark. `None` as above.
+    #[must_use]
+    pub fn admin_token_from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Option<Self> {
+        Self::with_mark(ADMIN_MARK, entropy)
+    }
+
+    fn with_mark(mark: &str, entropy: &[u8; ENTROPY_BYTES]) -> Option<Self> {
         // 248 is the largest multiple of 62 a byte can hold: values above would favour the first characters.
         let mut drawn = entropy
             .iter()
             .filter(|&&byte| byte < 248)
             .map(|&byte| char::from(BASE62[usize::from(byte % 62)]));
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
-        text.push_str(MARK);
+        // Room for the longer mark, so that the text never moves and leaves a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(ADMIN_MARK.len() + TEXT_BYTES));
+        text.push_str(mark);
         for _ in 0..PREFIX_CHARS {
             text.push(drawn.next()?);
         }
@@ -213,6 +226,19 @@ mod tests {
         let presented = PresentedKey::parse(text.as_bytes()).unwrap();
         assert_eq!(presented.digest(), secret.digest());
         assert_eq!(secret.prefix().as_str(), &text[..11]);
+    }
+
+    #[test]
+    fn an_admin_token_is_no_key_of_ours_and_hides_behind_its_prefix_like_one() {
+        let mut entropy = [0; ENTROPY_BYTES];
+        entropy[40] = 7;
+        let token = NewSecret::admin_token_from_entropy(&entropy).unwrap();
+        let text = token.reveal();
+        assert_eq!(text.len(), 55);
+        assert!(!text.starts_with(MARK));
+        assert_eq!(token.prefix().as_str(), "kwadmin_00000000");
+        let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+        assert_eq!(presented.digest(), token.digest());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use crate::key::{
-    ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation, Team,
-    TeamId, UnixTime,
+    ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation, OrgId,
+    Team, TeamId, UnixTime,
 };
 use crate::store::StoreError;
 
@@ -17,6 +17,8 @@ pub enum Command {
     ListTeams,
     /// Make a team.
     CreateTeam(Name),
+    /// Say who asks.
+    WhoAmI,
 }
 
 /// A key to be made.
@@ -54,6 +56,13 @@ pub enum Outcome {
     Teams(Vec<Team>),
     /// The team as it was stored.
     TeamCreated(Team),
+    /// Who asks.
+    You {
+        /// The owner of whatever the caller makes: see [`Caller::owner`].
+        owner: Name,
+        /// The organisation it acts in.
+        org: OrgId,
+    },
 }
 
 /// Who asks.
@@ -63,6 +72,42 @@ pub enum Caller {
     Operator,
     /// The holder of a live key.
     Key(Box<ApiKey>),
+}
+
+impl Caller {
+    /// In whose name the caller acts: the owner of the keys it makes, and the one it means by "mine".
+    ///
+    /// A key acts for its own owner, so that whoever holds several keys of one owner finds the same keys with each. A
+    /// key without an owner (an imported one) acts for itself, under its prefix, which no other key can have. The
+    /// operator is `admin`.
+    #[must_use]
+    pub fn owner(&self) -> Name {
+        match self {
+            Self::Operator => "admin".parse().expect("five letters are a name"),
+            Self::Key(key) => key.owner.clone().unwrap_or_else(|| {
+                let prefix = key.prefix.as_str().parse();
+                prefix.expect("a prefix is 1 to 64 letters, digits, `_` or `-`")
+            }),
+        }
+    }
+
+    /// Whether the caller may use the admin listener at all (CONTRACTS 2). What it may do there,
+    /// [`KeyRegistry::execute`] decides.
+    ///
+    /// [`KeyRegistry::execute`]: super::KeyRegistry::execute
+    #[must_use]
+    pub fn may_administer(&self) -> bool {
+        self.may_manage(&KeyCategory::WorkspaceInvoke)
+    }
+
+    /// Whether the caller may see, make and delete keys of this category.
+    #[must_use]
+    pub fn may_manage(&self, category: &KeyCategory) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Key(key) => key.category.may_manage(category),
+        }
+    }
 }
 
 /// Why a command was not carried out.
@@ -80,4 +125,94 @@ pub enum RegistryError {
     /// The operating system gave no randomness.
     #[error("no randomness to be had for a new key")]
     Entropy,
+}
+
+/// What sort of refusal a [`RegistryError`] is: all that a translator needs to choose its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The caller may not.
+    Forbidden,
+    /// Nobody could.
+    Invalid,
+    /// There is nothing to do it to.
+    NotFound,
+    /// Something else has the name.
+    Conflict,
+    /// The database did not do it; asking again may help.
+    Unavailable,
+    /// We cannot.
+    Internal,
+}
+
+impl RegistryError {
+    /// What sort of refusal it is.
+    #[must_use]
+    pub const fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Forbidden => RefusalKind::Forbidden,
+            Self::Invalid(_) => RefusalKind::Invalid,
+            Self::Entropy => RefusalKind::Internal,
+            Self::Store(StoreError::NoSuchKey | StoreError::NoSuchTeam) => RefusalKind::NotFound,
+            Self::Store(
+                StoreError::NameTaken(_)
+                | StoreError::PrefixTaken(_)
+                | StoreError::DigestTaken
+                | StoreError::TeamNameTaken(_),
+            ) => RefusalKind::Conflict,
+            Self::Store(
+                StoreError::Open { .. }
+                | StoreError::Query { .. }
+                | StoreError::TimedOut { .. }
+                | StoreError::Full { .. },
+            ) => RefusalKind::Unavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::key::{KeyDigest, KeyId};
+
+    fn caller(category: KeyCategory, owner: Option<&str>) -> Caller {
+        Caller::Key(Box::new(ApiKey {
+            id: KeyId::new(Uuid::from_u128(1)),
+            prefix: "kw_aaaaaaaa".parse().unwrap(),
+            digest: KeyDigest::of(b"text"),
+            old: None,
+            name: Some("laptop".parse().unwrap()),
+            category,
+            operation: None,
+            scope: ModelScope::Every,
+            org: OrgId::new(Uuid::from_u128(2)),
+            team: None,
+            owner: owner.map(|owner| owner.parse().unwrap()),
+            created_at: UnixTime::from_secs(1),
+            expires_at: None,
+            disabled_at: None,
+            last_used_at: None,
+        }))
+    }
+
+    #[rstest]
+    #[case::operator(Caller::Operator, "admin")]
+    #[case::owned(caller(KeyCategory::Personal, Some("ada")), "ada")]
+    #[case::ownerless(caller(KeyCategory::Personal, None), "kw_aaaaaaaa")]
+    fn a_caller_acts_for_its_owner(#[case] caller: Caller, #[case] owner: &str) {
+        assert_eq!(caller.owner().as_str(), owner);
+    }
+
+    #[rstest]
+    #[case::operator(Caller::Operator, true)]
+    #[case::personal(caller(KeyCategory::Personal, None), true)]
+    #[case::manage_all(caller(KeyCategory::WorkspaceManageAll, None), true)]
+    #[case::metrics(caller(KeyCategory::WorkspaceExportMetrics, None), false)]
+    #[case::invoke(caller(KeyCategory::WorkspaceInvoke, None), false)]
+    #[case::unknown(caller(KeyCategory::from_stored("NEW"), None), false)]
+    fn only_these_may_administer(#[case] caller: Caller, #[case] may: bool) {
+        assert_eq!(caller.may_administer(), may);
+    }
 }

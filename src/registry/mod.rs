@@ -1,5 +1,273 @@
 //! List, create, delete: what administrators do to keys, whatever dialect they speak.
+//!
+//! Every translator — a dialect, the command line — makes a [`Command`] and puts the [`Outcome`] into its own words.
+//! What lies between is here: who may do what (CONTRACTS 2), the making of a key's text, and the promise that a
+//! change is in force on this instance before it is answered.
 
 mod command;
 
-pub use command::{Caller, Command, CreateKey, Outcome, RegistryError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError};
+
+use crate::clock::Clock;
+use crate::key::{
+    ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
+    ModelScope, NamedModel, NewApiKey, NewSecret, PresentedKey,
+};
+use crate::store::{Cursor, KeyStore, StoreError};
+
+/// How long an answer waits for its own change to be in force here.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often a key is drawn when its prefix is taken: a chance of one in 10¹⁴ for each key there is.
+const DRAWS: usize = 3;
+
+/// Carries out what administrators ask.
+pub struct KeyRegistry {
+    store: Arc<dyn KeyStore>,
+    clock: Clock,
+    applied: Option<watch::Receiver<Cursor>>,
+}
+
+impl KeyRegistry {
+    /// A registry over `store`. `applied` tells how far this process has followed the change log; without it (a
+    /// command line straight on a database) nothing needs to be waited for.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn KeyStore>,
+        clock: Clock,
+        applied: Option<watch::Receiver<Cursor>>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            applied,
+        }
+    }
+
+    /// Who presents this key. `None` when it is no key of ours, or is deleted, disabled or expired.
+    ///
+    /// Asks the database, never the memory of the data listener. Whether the caller may do anything is
+    /// [`Self::execute`]'s to say.
+    ///
+    /// # Errors
+    ///
+    /// When the database did not answer.
+    pub async fn authenticate(
+        &self,
+        presented: PresentedKey<'_>,
+    ) -> Result<Option<Caller>, RegistryError> {
+        let digest = presented.digest();
+        let key = self.store.find(&digest).await?;
+        Ok(key
+            .filter(|key| self.works(key, digest))
+            .map(|key| Caller::Key(Box::new(key))))
+    }
+
+    /// Whether the text with this digest works, by the same decision that the data listener takes.
+    fn works(&self, key: &ApiKey, digest: KeyDigest) -> bool {
+        let now = self.clock.unix_time();
+        Grant::of(key, now).any(|(known_by, grant)| {
+            let verdict = grant.permit(NamedModel::NotNeeded, now);
+            known_by == digest && !matches!(verdict, Err(Denial::Disabled | Denial::Expired))
+        })
+    }
+
+    /// Carries out `command` for `caller`.
+    ///
+    /// What was created or deleted is in force on this instance when this returns; if following the change log takes
+    /// longer than two seconds, it returns nevertheless and the log says so. Dropping the future leaves the change
+    /// either made or not made, whole in both cases.
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not, when the command contradicts itself (before anything is written), or when the
+    /// database says no or nothing.
+    pub async fn execute(
+        &self,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Outcome, RegistryError> {
+        if !caller.may_administer() {
+            return Err(RegistryError::Forbidden);
+        }
+        match command {
+            Command::List(filter) => self.list(caller, &filter).await,
+            Command::Create(wanted) => self.create(caller, wanted).await,
+            Command::Delete(which) => self.delete(caller, &which).await,
+            Command::ListTeams => Ok(Outcome::Teams(self.store.teams().await?)),
+            Command::CreateTeam(name) => {
+                // Not named by the contract, so only for whoever may do everything.
+                if !caller.may_manage(&KeyCategory::Personal) {
+                    return Err(RegistryError::Forbidden);
+                }
+                let team = self.store.insert_team(&name).await?;
+                tracing::info!(team.name = %team.name, caller = %caller.owner(), "team created");
+                Ok(Outcome::TeamCreated(team))
+            }
+            Command::WhoAmI => Ok(Outcome::You {
+                owner: caller.owner(),
+                org: match caller {
+                    Caller::Key(key) => key.org,
+                    Caller::Operator => self.store.org().await?,
+                },
+            }),
+        }
+    }
+
+    /// Whoever may not manage a key does not see it either.
+    async fn list(&self, caller: &Caller, filter: &KeyFilter) -> Result<Outcome, RegistryError> {
+        let mut keys = self.store.list(filter).await?;
+        keys.retain(|key| caller.may_manage(&key.category));
+        Ok(Outcome::Listed(keys))
+    }
+
+    async fn create(&self, caller: &Caller, wanted: CreateKey) -> Result<Outcome, RegistryError> {
+        if !caller.may_manage(&wanted.category) {
+            return Err(RegistryError::Forbidden);
+        }
+        self.check(&wanted)?;
+        let (key, secret, written) = self.store_new(caller, &wanted).await?;
+        tracing::info!(
+            key.prefix = %key.prefix,
+            key.category = key.category.as_str(),
+            caller = %caller.owner(),
+            "key created"
+        );
+        self.wait_until_in_force(written).await;
+        Ok(Outcome::Created {
+            key: Box::new(key),
+            secret,
+        })
+    }
+
+    fn check(&self, wanted: &CreateKey) -> Result<(), RegistryError> {
+        if matches!(wanted.category, KeyCategory::Unknown(_)) {
+            return Err(RegistryError::Invalid("there is no such type of key"));
+        }
+        match &wanted.scope {
+            ModelScope::Only(_) if !wanted.category.may_have_scope() => {
+                return Err(RegistryError::Invalid(
+                    "only WORKSPACE_EXPORT_METRICS and WORKSPACE_INVOKE keys can be limited to models",
+                ));
+            }
+            ModelScope::Only(models) if models.is_empty() => {
+                return Err(RegistryError::Invalid(
+                    "a key that is limited to models names at least one",
+                ));
+            }
+            ModelScope::Every | ModelScope::Only(_) => {}
+        }
+        let now = self.clock.unix_time();
+        if wanted.expires_at.is_some_and(|end| end <= now) {
+            return Err(RegistryError::Invalid("a key cannot expire in the past"));
+        }
+        Ok(())
+    }
+
+    async fn store_new(
+        &self,
+        caller: &Caller,
+        wanted: &CreateKey,
+    ) -> Result<(ApiKey, NewSecret, Cursor), RegistryError> {
+        let mut draws = 1;
+        loop {
+            let secret = draw()?;
+            let new = NewApiKey {
+                id: KeyId::new(Uuid::now_v7()),
+                prefix: secret.prefix(),
+                digest: secret.digest(),
+                name: wanted.name.clone(),
+                category: wanted.category.clone(),
+                operation: wanted.operation,
+                scope: wanted.scope.clone(),
+                team: wanted.team,
+                owner: Some(caller.owner()),
+                expires_at: wanted.expires_at,
+            };
+            match self.store.insert(&new).await {
+                Ok((key, written)) => return Ok((key, secret, written)),
+                Err(StoreError::PrefixTaken(_)) if draws < DRAWS => draws += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn delete(&self, caller: &Caller, which: &KeySelector) -> Result<Outcome, RegistryError> {
+        // A key's category never changes, so what is seen here still holds when it is deleted.
+        let key = self.store.get(which).await?.ok_or(StoreError::NoSuchKey)?;
+        if !caller.may_manage(&key.category) {
+            return Err(RegistryError::Forbidden);
+        }
+        let (key, written) = self.store.delete(&KeySelector::Id(key.id)).await?;
+        tracing::info!(
+            key.prefix = %key.prefix,
+            key.category = key.category.as_str(),
+            caller = %caller.owner(),
+            "key deleted"
+        );
+        self.wait_until_in_force(written).await;
+        Ok(Outcome::Deleted(Box::new(key)))
+    }
+
+    /// ARCHITECTURE 4: a deletion that has been answered is in force here.
+    async fn wait_until_in_force(&self, written: Cursor) {
+        let Some(mut applied) = self.applied.clone() else {
+            return;
+        };
+        let followed = applied.wait_for(|&at| at >= written);
+        if !matches!(
+            tokio::time::timeout(IN_FORCE_WITHIN, followed).await,
+            Ok(Ok(_))
+        ) {
+            tracing::warn!(
+                change.seq = written.seq(),
+                wait_ms = IN_FORCE_WITHIN.as_millis(),
+                "a change was answered before it was in force here: the change log is not being followed"
+            );
+        }
+    }
+
+    /// The digest of the admin token, if one was kept.
+    ///
+    /// # Errors
+    ///
+    /// When the database did not answer.
+    pub async fn admin_token(&self) -> Result<Option<KeyDigest>, RegistryError> {
+        Ok(self.store.admin_token().await?)
+    }
+
+    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now.
+    ///
+    /// # Errors
+    ///
+    /// When the database did not answer.
+    pub async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, RegistryError> {
+        Ok(self.store.keep_admin_token(digest).await?)
+    }
+}
+
+/// A new key's text, from the operating system's randomness.
+fn draw() -> Result<NewSecret, RegistryError> {
+    NewSecret::from_entropy(&entropy()?).ok_or(RegistryError::Entropy)
+}
+
+/// A new admin token, from the operating system's randomness.
+///
+/// # Errors
+///
+/// When the operating system gives none.
+pub fn draw_admin_token() -> Result<NewSecret, RegistryError> {
+    NewSecret::admin_token_from_entropy(&entropy()?).ok_or(RegistryError::Entropy)
+}
+
+fn entropy() -> Result<[u8; ENTROPY_BYTES], RegistryError> {
+    let mut entropy = [0; ENTROPY_BYTES];
+    getrandom::fill(&mut entropy).map_err(|_| RegistryError::Entropy)?;
+    Ok(entropy)
+}

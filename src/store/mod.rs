@@ -47,6 +47,15 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Live keys, newest first. Rows that cannot be read are left out, counted and named in the log.
     async fn list(&self, filter: &KeyFilter) -> Result<Vec<ApiKey>, StoreError>;
 
+    /// The live key selected, if there is one.
+    async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError> {
+        let keys = self.list(&KeyFilter::default()).await?;
+        Ok(keys.into_iter().find(|key| match which {
+            KeySelector::Id(id) => key.id == *id,
+            KeySelector::Prefix(prefix) => key.prefix == *prefix,
+        }))
+    }
+
     /// Stores a key; returns it as stored, and the place in the log that its change took.
     async fn insert(&self, key: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError>;
 
