@@ -1,0 +1,284 @@
+use http::Method;
+
+use super::host::HostPattern;
+use super::pattern::{ForwardTemplate, PathPattern, Placeholder};
+use super::tree::PathTree;
+use super::{ErrorForm, Methods, ModelConfig, Route, RouteConfig, RouteTable, UpstreamId};
+use crate::key::MAX_MODEL_BYTES;
+
+/// One thing that is wrong with a route as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("routes[{route}].{field}: {message}")]
+pub struct RouteMistake {
+    /// The place of the route in the list, from 0.
+    pub route: usize,
+    /// The setting.
+    pub field: &'static str,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
+/// A route whose parts are read, before it has its place among the others.
+struct Line<'c> {
+    config: &'c RouteConfig,
+    host: Option<HostPattern>,
+    path: PathPattern,
+    methods: Methods,
+    forward: Option<ForwardTemplate>,
+    upstream: UpstreamId,
+}
+
+impl RouteTable {
+    /// Compiles a table. `upstream` knows the upstreams by name; `names` are all of them, for the message when one is
+    /// mistyped.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, in the order of the routes.
+    pub fn compile(
+        routes: &[RouteConfig],
+        default_errors: ErrorForm,
+        upstreams: &[&str],
+    ) -> Result<Self, Vec<RouteMistake>> {
+        let mut mistakes = Vec::new();
+        let lines = routes.iter().enumerate();
+        let lines: Vec<Option<Line<'_>>> = lines
+            .map(|(route, config)| {
+                let mut reader = LineReader {
+                    route,
+                    mistakes: &mut mistakes,
+                };
+                reader.read(config, upstreams)
+            })
+            .collect();
+        find_equals(&lines, &mut mistakes);
+        if !mistakes.is_empty() {
+            mistakes.sort_by_key(|mistake| mistake.route);
+            return Err(mistakes);
+        }
+        Ok(Self::build(
+            lines.into_iter().flatten().collect(),
+            default_errors,
+        ))
+    }
+
+    fn build(lines: Vec<Line<'_>>, default_errors: ErrorForm) -> Self {
+        let mut hosts: Vec<HostPattern> = Vec::new();
+        for host in lines.iter().filter_map(|line| line.host.as_ref()) {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
+        }
+        hosts.sort_by_key(|host| std::cmp::Reverse(host.rank()));
+        let host_ranks = ranks(
+            lines
+                .iter()
+                .map(|line| line.host.as_ref().map(HostPattern::rank)),
+        );
+        let path_ranks = ranks(lines.iter().map(|line| line.path.rank()));
+        let mut paths = PathTree::new();
+        let mut routes = Vec::with_capacity(lines.len());
+        for (place, line) in lines.into_iter().enumerate() {
+            paths.insert(&line.path, place);
+            routes.push(Route {
+                upstream: line.upstream,
+                errors: line.config.errors.unwrap_or(default_errors),
+                methods: line.methods,
+                model: line.config.model.clone(),
+                forward: line.forward,
+                encoded_slash: line.config.encoded_slash,
+                host: line
+                    .host
+                    .and_then(|host| hosts.iter().position(|known| *known == host)),
+                host_rank: host_ranks[place],
+                path_rank: path_ranks[place],
+            });
+        }
+        Self {
+            paths,
+            hosts,
+            routes,
+            default_errors,
+        }
+    }
+}
+
+/// Numbers values by their order: equal ones alike, greater ones higher.
+fn ranks<K: Ord + Clone>(keys: impl Iterator<Item = K>) -> Vec<usize> {
+    let keys: Vec<K> = keys.collect();
+    let mut sorted = keys.clone();
+    sorted.sort();
+    sorted.dedup();
+    let rank = |key: &K| sorted.partition_point(|known| known < key);
+    keys.iter().map(rank).collect()
+}
+
+/// Notes every route that could take the same request as an earlier one with equal right.
+fn find_equals(lines: &[Option<Line<'_>>], mistakes: &mut Vec<RouteMistake>) {
+    for (route, line) in lines.iter().enumerate() {
+        let Some(line) = line else { continue };
+        let mut earlier = lines[..route].iter().enumerate();
+        let equal = earlier.find(|(_, earlier)| {
+            earlier
+                .as_ref()
+                .is_some_and(|earlier| earlier.is_equal_to(line))
+        });
+        if let Some((equal, _)) = equal {
+            mistakes.push(RouteMistake {
+                route,
+                field: "path",
+                message: format!(
+                    "takes the same requests as routes[{equal}], and neither is narrower"
+                ),
+            });
+        }
+    }
+}
+
+impl Line<'_> {
+    fn is_equal_to(&self, other: &Self) -> bool {
+        let hosts = match (&self.host, &other.host) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.rank() == other.rank() && one.overlaps(other),
+            _ => false,
+        };
+        let methods = match (&self.methods, &other.methods) {
+            (Methods::Any, Methods::Any) => true,
+            (Methods::Only(one), Methods::Only(other)) => {
+                one.iter().any(|method| other.contains(method))
+            }
+            _ => false,
+        };
+        hosts && methods && self.path.rank() == other.path.rank() && self.path.overlaps(&other.path)
+    }
+}
+
+struct LineReader<'m> {
+    route: usize,
+    mistakes: &'m mut Vec<RouteMistake>,
+}
+
+impl LineReader<'_> {
+    fn read<'c>(&mut self, config: &'c RouteConfig, upstreams: &[&str]) -> Option<Line<'c>> {
+        let host = config.host.as_deref().map(HostPattern::parse).transpose();
+        let host = self.note("host", host);
+        let path = PathPattern::parse(&config.path);
+        let path = self.note("path", path);
+        let methods = self.note("methods", read_methods(&config.methods));
+        let forward = config
+            .forward
+            .as_deref()
+            .map(ForwardTemplate::parse)
+            .transpose();
+        let forward = self.note("forward", forward);
+        let upstream = self.note("upstream", find_upstream(&config.upstream, upstreams));
+        let line = Line {
+            config,
+            host: host?,
+            path: path?,
+            methods: methods?,
+            forward: forward?,
+            upstream: upstream?,
+        };
+        self.check_together(&line).then_some(line)
+    }
+
+    /// Notes the mistakes that no single setting shows.
+    fn check_together(&mut self, line: &Line<'_>) -> bool {
+        let before = self.mistakes.len();
+        let host_holds = |what| match (&line.host, what) {
+            (Some(host), Placeholder::Model) => host.holds_model(),
+            (Some(host), Placeholder::Env) => host.holds_env(),
+            _ => false,
+        };
+        if host_holds(Placeholder::Env) && line.path.holds(Placeholder::Env) {
+            self.add("path", "`{env}` stands in the host already".to_owned());
+        }
+        if line.config.encoded_slash && !line.path.holds(Placeholder::Model) {
+            self.add("encoded_slash", "the path holds no `{model}`".to_owned());
+        }
+        for what in line.forward.iter().flat_map(ForwardTemplate::placeholders) {
+            if !line.path.holds(what) && !host_holds(what) {
+                self.add(
+                    "forward",
+                    format!("neither host nor path holds `{}`", what.name()),
+                );
+            }
+        }
+        self.check_model(line, host_holds(Placeholder::Model));
+        self.mistakes.len() == before
+    }
+
+    fn check_model(&mut self, line: &Line<'_>, host_holds_model: bool) {
+        let is_named = host_holds_model || line.path.holds(Placeholder::Model);
+        match &line.config.model {
+            ModelConfig::Fixed(model) if model.is_empty() || model.len() > MAX_MODEL_BYTES => {
+                self.add(
+                    "model",
+                    format!("a model id has 1 to {MAX_MODEL_BYTES} bytes"),
+                );
+            }
+            ModelConfig::NotNeeded if is_named => {
+                let message =
+                    "the route names a model by `{model}`, so a key must be allowed to call it";
+                self.add("model", message.to_owned());
+            }
+            ModelConfig::Named | ModelConfig::Fixed(_) | ModelConfig::NotNeeded => {}
+        }
+    }
+
+    fn note<T>(&mut self, field: &'static str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|message| self.add(field, message)).ok()
+    }
+
+    fn add(&mut self, field: &'static str, message: String) {
+        self.mistakes.push(RouteMistake {
+            route: self.route,
+            field,
+            message,
+        });
+    }
+}
+
+fn read_methods(names: &[String]) -> Result<Methods, String> {
+    if names.is_empty() {
+        return Ok(Methods::Any);
+    }
+    let methods = names.iter().map(|name| read_method(name));
+    methods.collect::<Result<_, _>>().map(Methods::Only)
+}
+
+fn read_method(name: &str) -> Result<Method, String> {
+    let shown = name.escape_debug();
+    match Method::from_bytes(name.as_bytes()) {
+        Ok(Method::CONNECT | Method::TRACE) => Err(format!("`{shown}` is never forwarded")),
+        Ok(_) if name.bytes().any(|byte| byte.is_ascii_lowercase()) => Err(format!(
+            "methods have capital letters: `{}`",
+            shown.to_string().to_ascii_uppercase()
+        )),
+        Ok(method) => Ok(method),
+        Err(_) => Err(format!("`{shown}` is no method")),
+    }
+}
+
+fn find_upstream(name: &str, upstreams: &[&str]) -> Result<UpstreamId, String> {
+    if let Some(place) = upstreams.iter().position(|known| *known == name) {
+        return Ok(UpstreamId(place));
+    }
+    let hint = did_you_mean(name, upstreams.iter().copied());
+    Err(format!(
+        "no upstream is called `{}`{hint}",
+        name.escape_debug()
+    ))
+}
+
+/// The end of a message about a mistyped word: the known word it was most likely meant to be, or nothing.
+pub(super) fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let distance = |known: &&str| strsim::damerau_levenshtein(word, known);
+    match known.into_iter().min_by_key(distance) {
+        Some(close) if distance(&close) <= 1 + word.chars().count() / 4 => {
+            format!("; did you mean `{close}`?")
+        }
+        _ => String::new(),
+    }
+}
