@@ -1,7 +1,9 @@
 //! keyward
 pub mod admin;
 pub mod cache;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod credential;
 pub mod key;
 pub mod proxy;

@@ -1,3 +1,7 @@
 //! The `keyward` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(keyward::cli::run(std::env::args_os()))
+}

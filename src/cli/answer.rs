@@ -1,0 +1,131 @@
+//! What a command has to say, and in which form it says it.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::jq::{Jq, Style};
+use super::print::{self, Stream};
+
+/// The forms of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// JSON, indented by 2.
+    Json,
+    /// JSON on one line.
+    Jsonl,
+    /// No data; words still go to standard error.
+    None,
+}
+
+/// An answer in all its forms.
+#[derive(Debug)]
+pub struct Answer {
+    json: serde_json::Value,
+    text: String,
+    words: Option<String>,
+}
+
+impl Answer {
+    /// An answer that is `payload` in JSON, and nothing as text until [`Answer::text`] or [`Answer::words`] say more.
+    ///
+    /// # Errors
+    ///
+    /// When `payload` is not JSON.
+    pub fn new(payload: &impl Serialize) -> anyhow::Result<Self> {
+        Ok(Self {
+            json: serde_json::to_value(payload)?,
+            text: String::new(),
+            words: None,
+        })
+    }
+
+    /// Whole lines for standard output, for people.
+    #[must_use]
+    pub fn text(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
+    /// A sentence for standard error, for people.
+    #[must_use]
+    pub fn words(self, words: impl Into<String>) -> Self {
+        Self {
+            words: Some(words.into()),
+            ..self
+        }
+    }
+}
+
+/// How answers are written: made before anything is asked, so that a mistake in it costs nothing.
+#[derive(Debug)]
+pub struct Form {
+    format: Format,
+    jq: Option<Jq>,
+}
+
+impl Form {
+    /// The form that the flags ask for. An empty expression is none.
+    ///
+    /// # Errors
+    ///
+    /// When an expression comes with `text` or `none`, or cannot be compiled.
+    pub fn new(format: Option<Format>, jq: Option<&str>, raw: bool) -> anyhow::Result<Self> {
+        let Some(expression) = jq.filter(|expression| !expression.is_empty()) else {
+            let format = format.unwrap_or(Format::Text);
+            return Ok(Self { format, jq: None });
+        };
+        let format = format.unwrap_or(Format::Json);
+        let compact = match format {
+            Format::Json => false,
+            Format::Jsonl => true,
+            Format::Text => return Err(not_with_jq("text")),
+            Format::None => return Err(not_with_jq("none")),
+        };
+        let jq = Some(Jq::compile(expression, Style { compact, raw })?);
+        Ok(Self { format, jq })
+    }
+
+    /// Writes `answer`. Blocks while standard output does.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or the expression fails over it.
+    pub fn write(&self, answer: &Answer) -> anyhow::Result<()> {
+        if let Some(jq) = &self.jq {
+            let mut out = Stream::new();
+            let result = jq.run(&answer.json.to_string(), &mut out);
+            out.finish()?;
+            return result;
+        }
+        match self.format {
+            Format::Json => json(&serde_json::to_string_pretty(&answer.json)?),
+            Format::Jsonl => json(&answer.json.to_string()),
+            Format::Text => {
+                say(answer);
+                Ok(print::data(&answer.text)?)
+            }
+            Format::None => {
+                say(answer);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn not_with_jq(format: &str) -> anyhow::Error {
+    Failure::Usage(format!("--jq cannot be used with --output {format}")).into()
+}
+
+fn json(json: &str) -> anyhow::Result<()> {
+    let mut out = Stream::new();
+    out.json(json)?;
+    Ok(out.finish()?)
+}
+
+fn say(answer: &Answer) {
+    if let Some(words) = &answer.words {
+        print::words(words);
+    }
+}

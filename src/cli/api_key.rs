@@ -1,0 +1,144 @@
+//! `keyward org api-key list | create | delete`, as the Baseten command line does it (CONTRACTS 9).
+
+use anyhow::{Context as _, bail};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::json;
+
+use super::Common;
+use super::answer::Answer;
+use super::failure::Failure;
+use super::keys::{ApiKeys, KeyRequest, KeyType, Keys};
+use super::{table, team};
+
+/// What can be done to keys.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyCommand {
+    /// List keys: what is known of them, never their text
+    List,
+    /// Make a key. Its text is printed once and cannot be had again: keep it or pipe it on
+    Create(CreateArgs),
+    /// Delete a key, by its name or by the prefix that `list` shows
+    Delete(DeleteArgs),
+}
+
+/// A key to be made.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// What the key may do
+    #[arg(long = "type", value_name = "TYPE")]
+    category: KeyType,
+    /// What people shall call the key
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Restrict the key to a model; may be repeated. Only with --type workspace-export-metrics or workspace-invoke
+    #[arg(long = "model-id", value_name = "MODEL")]
+    model_ids: Vec<String>,
+    /// The name or the id of the team; the default team unless given
+    #[arg(long, value_name = "TEAM")]
+    team: Option<String>,
+}
+
+/// A key to be deleted: exactly one of its names.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("identifier").required(true).args(["name", "prefix"])))]
+pub struct DeleteArgs {
+    /// The name of the key
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// The prefix of the key, as `list` shows it
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
+    prefix: Option<String>,
+}
+
+/// Does it.
+///
+/// # Errors
+///
+/// When the command contradicts itself, the keys cannot be reached, or the other side refuses.
+pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answer> {
+    match command {
+        ApiKeyCommand::List => list(&Keys::open(common)?).await,
+        ApiKeyCommand::Create(args) => {
+            check(&args)?;
+            create(&Keys::open(common)?, args).await
+        }
+        ApiKeyCommand::Delete(args) => delete(&Keys::open(common)?, args).await,
+    }
+}
+
+async fn list(keys: &Keys) -> anyhow::Result<Answer> {
+    let listed = all(keys).await?;
+    let answer = Answer::new(&listed)?;
+    if listed.keys.is_empty() {
+        return Ok(answer.words("No API keys found."));
+    }
+    let rows = listed.keys.into_iter().map(|key| {
+        [
+            key.name.unwrap_or_default(),
+            format!("{}****", key.prefix),
+            KeyType::show(&key.category),
+            key.team_name.unwrap_or_default(),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    Ok(answer.text(table::render(["NAME", "KEY", "TYPE", "TEAM"], &rows)))
+}
+
+async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
+    let team = match args.team.filter(|team| !team.is_empty()) {
+        Some(named) => Some(team::resolve(keys, &named).await?),
+        None => None,
+    };
+    let request = KeyRequest {
+        model_ids: Some(args.model_ids).filter(|models| !models.is_empty()),
+        name: args.name.filter(|name| !name.is_empty()),
+        category: args.category.word(),
+    };
+    let created = keys.create(&request, team.as_deref()).await;
+    let text = created.context("creating API key")?.api_key;
+    let answer = Answer::new(&json!({ "api_key": text.reveal() }))?;
+    Ok(answer
+        .words("Save this key now. It will not be shown again.")
+        .text(format!("{}\n", text.reveal())))
+}
+
+async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {
+    let prefix = match (args.prefix, args.name) {
+        (Some(prefix), _) => prefix,
+        (None, name) => prefix_of(&all(keys).await?, &name.unwrap_or_default())?,
+    };
+    let deleted = keys.delete(&prefix).await.context("deleting API key")?;
+    Ok(Answer::new(&deleted)?.words(format!("Deleted API key {}", deleted.prefix)))
+}
+
+async fn all(keys: &Keys) -> anyhow::Result<ApiKeys> {
+    keys.list().await.context("listing API keys")
+}
+
+/// The prefix of the only key that is called `name`.
+fn prefix_of(keys: &ApiKeys, name: &str) -> anyhow::Result<String> {
+    let mut called = keys
+        .keys
+        .iter()
+        .filter(|key| key.name.as_deref() == Some(name));
+    match (called.next(), called.next()) {
+        (None, _) => bail!("no API key named {name:?}"),
+        (Some(_), Some(_)) => bail!("multiple API keys named {name:?}; pass --prefix instead"),
+        (Some(key), None) => Ok(key.prefix.clone()),
+    }
+}
+
+fn check(args: &CreateArgs) -> Result<(), Failure> {
+    let may_have_models = matches!(
+        args.category,
+        KeyType::WorkspaceExportMetrics | KeyType::WorkspaceInvoke
+    );
+    if args.model_ids.is_empty() || may_have_models {
+        return Ok(());
+    }
+    Err(Failure::Usage(
+        "--model-id is only valid with --type workspace-export-metrics or workspace-invoke"
+            .to_owned(),
+    ))
+}

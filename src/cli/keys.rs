@@ -1,0 +1,212 @@
+//! The keys and teams that commands speak of, and the two ways to them: through the admin listener, or straight on
+//! the database. What comes back has one shape, so that both ways print the same bytes.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::Common;
+use super::remote::Remote;
+use super::session;
+use crate::credential::SecretText;
+
+/// What a key may do, in the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyType {
+    /// A person's key: everything.
+    Personal,
+    /// Reads exported metrics.
+    WorkspaceExportMetrics,
+    /// Calls models.
+    WorkspaceInvoke,
+    /// Calls every model, and manages the workspace keys.
+    WorkspaceManageAll,
+}
+
+impl KeyType {
+    /// The word of the dialect and the database.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Personal => "PERSONAL",
+            Self::WorkspaceExportMetrics => "WORKSPACE_EXPORT_METRICS",
+            Self::WorkspaceInvoke => "WORKSPACE_INVOKE",
+            Self::WorkspaceManageAll => "WORKSPACE_MANAGE_ALL",
+        }
+    }
+
+    /// How `word` is shown: in kebab case; a word we do not know as it is.
+    #[must_use]
+    pub fn show(word: &str) -> String {
+        let known = Self::value_variants()
+            .iter()
+            .any(|known| known.word() == word);
+        if known {
+            word.to_ascii_lowercase().replace('_', "-")
+        } else {
+            word.to_owned()
+        }
+    }
+}
+
+/// Keys, newest first.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeys {
+    /// The keys.
+    pub keys: Vec<ApiKeyItem>,
+}
+
+/// A key in a list. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyItem {
+    /// When it was made, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// When it was last used, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
+    /// Its models; none: every model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_ids: Option<Vec<String>>,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Its public name.
+    pub prefix: String,
+    /// The name of its team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_name: Option<String>,
+    /// What it may do.
+    #[serde(rename = "type")]
+    pub category: String,
+}
+
+/// A key to be made.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct KeyRequest {
+    /// Its models; none: every model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_ids: Option<Vec<String>>,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it may do.
+    #[serde(rename = "type")]
+    pub category: &'static str,
+}
+
+/// A key that was made: its text, once.
+#[derive(Debug, Deserialize)]
+pub struct CreatedKey {
+    /// The text.
+    pub api_key: SecretText,
+}
+
+/// A key that was deleted.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedKey {
+    /// Its public name.
+    pub prefix: String,
+}
+
+/// Teams, the default one first.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teams {
+    /// The teams.
+    pub teams: Vec<Team>,
+}
+
+/// A team. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Team {
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// Whether keys go there when nobody says where.
+    pub default: bool,
+    /// Which team.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A team to be made.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct TeamRequest {
+    /// What people call it.
+    pub name: String,
+}
+
+/// The way to the keys.
+pub enum Keys {
+    /// Through the admin listener.
+    Remote(Remote),
+}
+
+impl Keys {
+    /// The way that the flags and the environment ask for.
+    ///
+    /// # Errors
+    ///
+    /// When no server is known, or the database cannot be opened.
+    pub fn open(common: &Common) -> anyhow::Result<Self> {
+        let server = session::server(common)?;
+        Ok(Self::Remote(Remote::new(&server, common)?))
+    }
+
+    /// Every key.
+    ///
+    /// # Errors
+    ///
+    /// When the way is blocked or the other side refuses; so with the others.
+    pub async fn list(&self) -> anyhow::Result<ApiKeys> {
+        match self {
+            Self::Remote(remote) => remote.list().await,
+        }
+    }
+
+    /// Makes a key, in the team with the id `team` or the default one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn create(&self, key: &KeyRequest, team: Option<&str>) -> anyhow::Result<CreatedKey> {
+        match self {
+            Self::Remote(remote) => remote.create(key, team).await,
+        }
+    }
+
+    /// Deletes the key with the prefix `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+        match self {
+            Self::Remote(remote) => remote.delete(prefix).await,
+        }
+    }
+
+    /// Every team.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn teams(&self) -> anyhow::Result<Teams> {
+        match self {
+            Self::Remote(remote) => remote.teams().await,
+        }
+    }
+
+    /// Makes a team.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn create_team(&self, team: &TeamRequest) -> anyhow::Result<Team> {
+        match self {
+            Self::Remote(remote) => remote.create_team(team).await,
+        }
+    }
+}

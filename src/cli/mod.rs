@@ -1,0 +1,135 @@
+//! The command line: one more translator of commands, and the way into the program.
+//!
+//! The tree of commands is clap's. A command that asks something ends in an [`Answer`], which is written in the form
+//! that the flags ask for ([`answer`]); one that fails ends in an error, whose exit code is CONTRACTS 9's
+//! ([`failure`]). Keys are reached in two ways that print the same ([`keys`]).
+
+mod answer;
+mod api_key;
+mod echo;
+mod failure;
+mod health;
+mod http;
+mod jq;
+mod keys;
+mod print;
+mod profile;
+mod profiles;
+mod remote;
+mod run;
+mod session;
+mod shell;
+mod table;
+mod team;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use answer::{Answer, Format};
+pub use run::run;
+
+/// A key-verification sidecar proxy for model servers.
+///
+/// Keys are reached through the admin listener (`keyward profile login`, or `KEYWARD_URL` and `KEYWARD_API_KEY`),
+/// or straight on a database (`--database`).
+#[derive(Debug, Parser)]
+#[command(name = "keyward", disable_version_flag = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    /// Print the version
+    #[arg(short = 'V', long, help_heading = "Options")]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags of every command that asks something; they may stand before or after it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Output format [default: text]
+    #[arg(short, long, global = true, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Filter JSON output with a jq expression; implies --output json
+    #[arg(short = 'q', long, global = true, value_name = "EXPRESSION")]
+    jq: Option<String>,
+    /// With --jq, print strings without quotes
+    #[arg(short, long, global = true)]
+    raw_output: bool,
+    /// Use this profile, whatever the environment says and whichever is the current one
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Work straight on this database, without a server
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "profile")]
+    database: Option<String>,
+    /// How long to wait for an answer [default: 30s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Tell on standard error what is asked
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Manage the organisation: its keys and teams
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Manage the servers that this command line knows
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Ask whether a server is ready; exits with 0 when it is
+    Health(health::HealthArgs),
+    /// Print completions for a shell
+    Completions(shell::CompletionsArgs),
+    /// Print a manual page
+    Man(shell::ManArgs),
+}
+
+/// What belongs to an organisation.
+#[derive(Debug, Subcommand)]
+enum OrgCommand {
+    /// Manage API keys
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKeyCommand),
+    /// Manage teams
+    #[command(subcommand)]
+    Team(team::TeamCommand),
+}
+
+impl Common {
+    /// The profile that is asked for; an empty name is none.
+    fn profile(&self) -> Option<&str> {
+        self.profile.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// How long a whole answer may take.
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(30))
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parser = jiff::fmt::friendly::SpanParser::new();
+    let duration = parser.parse_unsigned_duration(text);
+    let duration = duration.map_err(|_| "a time is written like `30s` or `500ms`")?;
+    if duration.is_zero() {
+        return Err("a time is longer than nothing".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_of_commands_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

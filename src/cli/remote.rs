@@ -1,0 +1,114 @@
+//! Keys through the admin listener, in the Baseten dialect (CONTRACTS 6).
+
+use anyhow::{Context as _, anyhow};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Common;
+use super::failure::Failure;
+use super::http::{BaseUrl, Http, segment};
+use super::keys::{ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, TeamRequest, Teams};
+use super::session::Server;
+use crate::credential::SecretText;
+
+/// The admin listener, and the right to ask it.
+pub struct Remote {
+    http: Http,
+    url: BaseUrl,
+}
+
+impl Remote {
+    /// A client of `server`. Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When the credential cannot stand in a header.
+    pub fn new(server: &Server, common: &Common) -> anyhow::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, authorization(&server.api_key)?);
+        Ok(Self {
+            http: Http::new(headers, common.timeout(), common.verbose)?,
+            url: server.url.clone(),
+        })
+    }
+
+    pub(super) async fn list(&self) -> anyhow::Result<ApiKeys> {
+        self.get("/v1/api_keys").await
+    }
+
+    pub(super) async fn create(
+        &self,
+        key: &KeyRequest,
+        team: Option<&str>,
+    ) -> anyhow::Result<CreatedKey> {
+        let path = match team {
+            Some(team) => format!("/v1/teams/{}/api_keys", segment(team)),
+            None => "/v1/api_keys".to_owned(),
+        };
+        self.post(&path, key).await
+    }
+
+    pub(super) async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+        let path = format!("/v1/api_keys/{}", segment(prefix));
+        self.ask(Method::DELETE, &path, None).await
+    }
+
+    pub(super) async fn teams(&self) -> anyhow::Result<Teams> {
+        self.get("/v1/teams").await
+    }
+
+    pub(super) async fn create_team(&self, team: &TeamRequest) -> anyhow::Result<Team> {
+        self.post("/v1/teams", team).await
+    }
+
+    /// Asks who the credential belongs to, and so whether it is good.
+    pub(super) async fn me(&self) -> anyhow::Result<serde_json::Value> {
+        self.get("/v1/users/me").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, Some(serde_json::to_vec(body)?))
+            .await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> anyhow::Result<T> {
+        let url = self.url.join(path);
+        let reply = self.http.ask(method, &url, body).await?;
+        if reply.status != StatusCode::OK {
+            return Err(Failure::Api {
+                status: reply.status.as_u16(),
+                body: reply.text(),
+            }
+            .into());
+        }
+        // serde's own message may quote a value, and the value may be a new key.
+        serde_json::from_slice(&reply.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            anyhow!(
+                "the answer of {url} is not what keyward answers (line {line}, column {column})"
+            )
+        })
+    }
+}
+
+fn authorization(key: &SecretText) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Api-Key {}", key.reveal()))
+        .ok()
+        .context("the API key holds characters that no key has")?;
+    value.set_sensitive(true);
+    Ok(value)
+}

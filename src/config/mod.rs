@@ -1,0 +1,3 @@
+//! The settings: what may be set, read and checked once, at the start.
+
+pub mod environment;
