@@ -1,0 +1,159 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::CacheConfig;
+use crate::clock::Clock;
+
+/// How long a grant waits for one look after a pause.
+const LOOK_WAIT: Duration = Duration::from_millis(400);
+
+/// How well memory follows the database, and what that allows.
+///
+/// All moments are [`Clock::elapsed`]. A look that succeeds vouches for the moment it *began*.
+#[derive(Debug)]
+pub(super) struct Freshness {
+    clock: Clock,
+    max_lag: Duration,
+    max_stale: Duration,
+    fresh_at: Moment,
+    /// When somebody last saw, being awake, that the database does not answer.
+    troubled_at: Moment,
+    /// When the look that ended last began.
+    looked: watch::Sender<Option<Duration>>,
+    wanted: Notify,
+}
+
+/// What may be done with memory now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was never filled.
+    Empty,
+    /// The last look is recent.
+    Fresh,
+    /// The last look is not recent, and that is because the database does not answer.
+    Outage,
+    /// The last look is not recent, and nobody knows why: this process did not run.
+    Paused,
+    /// The last look is too long ago for anything.
+    Stale,
+}
+
+impl Standing {
+    /// Whether what is known may be served without waiting for a look.
+    pub const fn may_serve_at_once(self) -> bool {
+        matches!(self, Self::Fresh | Self::Outage)
+    }
+}
+
+impl Freshness {
+    pub fn new(config: &CacheConfig, clock: Clock) -> Self {
+        Self {
+            clock,
+            max_lag: config.max_lag,
+            max_stale: config.max_stale,
+            fresh_at: Moment::never(),
+            troubled_at: Moment::never(),
+            looked: watch::Sender::new(None),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// What may be done with memory now. Two loads and a reading of the clock when memory is fresh.
+    pub fn standing(&self) -> Standing {
+        let Some(fresh_at) = self.fresh_at.get() else {
+            return Standing::Empty;
+        };
+        let now = self.clock.elapsed();
+        let age = now.saturating_sub(fresh_at);
+        if age <= self.max_lag {
+            Standing::Fresh
+        } else if age > self.max_stale {
+            Standing::Stale
+        } else if self.is_troubled(now) {
+            Standing::Outage
+        } else {
+            Standing::Paused
+        }
+    }
+
+    /// How long ago the last successful look began; `None` before the first.
+    pub fn age(&self) -> Option<Duration> {
+        let fresh_at = self.fresh_at.get()?;
+        Some(self.clock.elapsed().saturating_sub(fresh_at))
+    }
+
+    /// Waits, for a short while, for one look that begins after now.
+    ///
+    /// When none comes, that counts as seeing that the database does not answer: the next caller does not wait.
+    pub async fn one_look(&self) {
+        let asked_at = self.clock.elapsed();
+        let mut looked = self.looked.subscribe();
+        self.wanted.notify_one();
+        let ended = looked.wait_for(|began| began.is_some_and(|began| began >= asked_at));
+        if timeout(LOOK_WAIT, ended).await.is_err() {
+            self.troubled();
+        }
+    }
+
+    /// Waits for the first look that succeeds.
+    pub async fn filled(&self) {
+        let mut looked = self.looked.subscribe();
+        // The sender is ours, so this ends only when the condition holds.
+        let _ = looked.wait_for(|_| self.fresh_at.get().is_some()).await;
+    }
+
+    /// Returns when somebody waits for a look.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// A look that began then has succeeded, and memory holds what it saw.
+    pub fn succeeded(&self, began: Duration) {
+        self.fresh_at.set(began);
+        self.looked.send_replace(Some(began));
+    }
+
+    /// A look that began then has failed.
+    pub fn failed(&self, began: Duration) {
+        self.looked.send_replace(Some(began));
+    }
+
+    /// The database does not answer now, and whoever says so has been awake.
+    pub fn troubled(&self) {
+        self.troubled_at.set(self.clock.elapsed());
+    }
+
+    fn is_troubled(&self, now: Duration) -> bool {
+        self.troubled_at
+            .get()
+            .is_some_and(|at| now.saturating_sub(at) <= self.max_lag)
+    }
+}
+
+/// A moment of [`Clock::elapsed`], or none yet, to the microsecond.
+#[derive(Debug)]
+struct Moment(AtomicU64);
+
+impl Moment {
+    const NEVER: u64 = u64::MAX;
+
+    const fn never() -> Self {
+        Self(AtomicU64::new(Self::NEVER))
+    }
+
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Ordering::Acquire) {
+            Self::NEVER => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Release: whoever sees the moment sees the memory that goes with it.
+    fn set(&self, at: Duration) {
+        let micros = u64::try_from(at.as_micros()).unwrap_or(Self::NEVER - 1);
+        self.0.store(micros, Ordering::Release);
+    }
+}

@@ -1,0 +1,95 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::memory::Generation;
+use super::{KeyCache, LookupError, Shared};
+use crate::key::{Grant, KeyDigest, PresentedKey};
+
+/// Slots of one front: 4096 × 48 bytes.
+const SLOTS: usize = 4096;
+
+/// How many hits of a slot go by before memory itself is asked again.
+const HITS_UNSEEN: u8 = 32;
+
+/// The hot keys of one worker, copied out of memory, so that most requests touch nothing that another thread writes.
+///
+/// A slot counts only while its generation is the cache's: a change of memory raises the generation after it, and a
+/// copy is marked with the generation taken before it was made. So nothing revoked outlives the raising.
+pub struct WorkerFront {
+    cache: KeyCache,
+    slots: RefCell<Box<[Option<Slot>]>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    digest: KeyDigest,
+    generation: Generation,
+    grant: Arc<Grant>,
+    hits: u8,
+}
+
+impl WorkerFront {
+    pub(super) fn new(cache: KeyCache) -> Self {
+        let slots = std::iter::repeat_with(|| None).take(SLOTS).collect();
+        Self {
+            cache,
+            slots: RefCell::new(slots),
+        }
+    }
+
+    /// What may be decided about the caller of `presented`.
+    ///
+    /// A known key costs a digest and a few tens of nanoseconds, and waits for nothing; an unknown one may be looked up
+    /// in the database, once however many callers wait, within [`CacheConfig::lookup_timeout`]. Dropping the future
+    /// leaves nothing behind; a look-up that has begun goes on for whoever comes next.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::Unknown`] when there is no such key; [`LookupError::Unavailable`] when that is not known here now.
+    ///
+    /// [`CacheConfig::lookup_timeout`]: super::CacheConfig::lookup_timeout
+    pub async fn grant(&self, presented: PresentedKey<'_>) -> Result<Arc<Grant>, LookupError> {
+        let digest = presented.digest();
+        if let Some(grant) = self.remembered(&digest) {
+            return Ok(grant);
+        }
+        // Boxed, so that not every request carries the size of a look-up.
+        Box::pin(self.cache.look_up(digest)).await
+    }
+
+    fn remembered(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {
+        let Shared {
+            memory,
+            freshness,
+            metrics,
+            ..
+        } = &*self.cache.0;
+        if !freshness.standing().may_serve_at_once() {
+            return None;
+        }
+        let generation = memory.generation();
+        let mut slots = self.slots.borrow_mut();
+        // A front has few thousand slots: the remainder fits any usize.
+        let place = usize::try_from(digest.bucket() % SLOTS as u64).unwrap_or(0);
+        let slot = &mut slots[place];
+        if let Some(held) = slot
+            && held.digest == *digest
+            && held.generation == generation
+            && held.hits < HITS_UNSEEN
+        {
+            held.hits += 1;
+            metrics.lookup_known();
+            return Some(Arc::clone(&held.grant));
+        }
+        // Asked now and then about a hot key, too: else partial memory would take it for a cold one.
+        let grant = memory.known(digest)?;
+        *slot = Some(Slot {
+            digest: *digest,
+            generation,
+            grant: Arc::clone(&grant),
+            hits: 0,
+        });
+        metrics.lookup_known();
+        Some(grant)
+    }
+}

@@ -1,0 +1,274 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ahash::RandomState;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::fence::Epoch;
+use super::memory::{grants_of, keyed_hasher};
+use super::{CacheConfig, Shared};
+use crate::key::{Grant, KeyDigest};
+use crate::store::KeyStore;
+
+/// How much of a second's budget may be spent at once.
+const BURST: Duration = Duration::from_millis(100);
+
+/// What the database said about a digest.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    /// A key is known by it.
+    Known(Arc<Grant>),
+    /// No key is.
+    Unknown,
+    /// It did not answer.
+    None,
+}
+
+/// The look-ups asked for and not answered yet: one per digest, however many callers wait.
+#[derive(Debug)]
+pub(super) struct LookUps {
+    state: Mutex<State>,
+    queue: mpsc::UnboundedSender<LookUp>,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    by_digest: HashMap<KeyDigest, Flight, RandomState>,
+    under_way: usize,
+}
+
+/// A look-up that callers may still join.
+#[derive(Debug)]
+struct Flight {
+    epoch: Epoch,
+    answer: watch::Receiver<Option<Answer>>,
+}
+
+/// One question to the database.
+#[derive(Debug)]
+pub(super) struct LookUp {
+    digest: KeyDigest,
+    epoch: Epoch,
+    answer: watch::Sender<Option<Answer>>,
+}
+
+/// The loader's end of [`LookUps`].
+pub(super) type Asked = mpsc::UnboundedReceiver<LookUp>;
+
+impl LookUps {
+    pub fn new(config: &CacheConfig) -> (Self, Asked) {
+        // Not bounded by the channel but by `limit`, which counts what is under way as well.
+        let (queue, asked) = mpsc::unbounded_channel();
+        let state = State {
+            by_digest: HashMap::with_hasher(keyed_hasher()),
+            under_way: 0,
+        };
+        let lookups = Self {
+            state: Mutex::new(state),
+            queue,
+            limit: config.lookups_waiting,
+        };
+        (lookups, asked)
+    }
+
+    /// Asks for `digest`, or joins those who have asked already; `None` when too much is asked for.
+    ///
+    /// Only a look-up of the present `epoch` is joined: an older one may have asked the database before a change that
+    /// has been applied here, and whoever comes after that must not be told what was before it.
+    pub fn ask(&self, digest: KeyDigest, epoch: Epoch) -> Option<watch::Receiver<Option<Answer>>> {
+        let mut state = self.lock();
+        if let Some(flight) = state.by_digest.get(&digest)
+            && flight.epoch == epoch
+        {
+            return Some(flight.answer.clone());
+        }
+        if state.under_way >= self.limit {
+            return None;
+        }
+        let (sender, answer) = watch::channel(None);
+        let lookup = LookUp {
+            digest,
+            epoch,
+            answer: sender,
+        };
+        self.queue.send(lookup).ok()?;
+        state.under_way += 1;
+        let flight = Flight {
+            epoch,
+            answer: answer.clone(),
+        };
+        state.by_digest.insert(digest, flight);
+        Some(answer)
+    }
+
+    fn end(&self, lookup: &LookUp) {
+        let mut state = self.lock();
+        state.under_way -= 1;
+        if let Some(flight) = state.by_digest.get(&lookup.digest)
+            && flight.epoch == lookup.epoch
+        {
+            state.by_digest.remove(&lookup.digest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task that asks the database for keys that memory does not hold.
+pub struct Loader {
+    asked: Asked,
+    asking: Arc<Asking>,
+    budget: Budget,
+}
+
+struct Asking {
+    shared: Arc<Shared>,
+    store: Arc<dyn KeyStore>,
+    timeout: Duration,
+}
+
+impl Loader {
+    pub(super) fn new(
+        asked: Asked,
+        shared: Arc<Shared>,
+        store: Arc<dyn KeyStore>,
+        config: &CacheConfig,
+    ) -> Self {
+        Self {
+            asked,
+            asking: Arc::new(Asking {
+                shared,
+                store,
+                timeout: config.lookup_timeout,
+            }),
+            budget: Budget::new(config.lookups_per_second),
+        }
+    }
+
+    /// Answers look-ups until `stop`; those under way then stay unanswered.
+    pub async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.answer_all() => {}
+        }
+    }
+
+    async fn answer_all(mut self) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let wait = self.budget.wait(self.asking.shared.clock.elapsed());
+            tokio::select! {
+                biased;
+                Some(()) = under_way.next() => {}
+                asked = self.asked.recv(), if wait.is_zero() => {
+                    // The other end is in `shared`, which we hold.
+                    let Some(lookup) = asked else { return };
+                    self.budget.spend(self.asking.shared.clock.elapsed());
+                    under_way.push(Arc::clone(&self.asking).answer(lookup));
+                }
+                () = sleep(wait), if !wait.is_zero() => {}
+            }
+        }
+    }
+}
+
+impl Asking {
+    async fn answer(self: Arc<Self>, lookup: LookUp) {
+        let answer = self.ask_database(&lookup).await;
+        self.remember(&lookup, &answer);
+        // Memory first: whoever comes now finds it there, or joins this look-up; nobody asks a second time.
+        self.shared.lookups.end(&lookup);
+        lookup.answer.send_replace(Some(answer));
+    }
+
+    async fn ask_database(&self, lookup: &LookUp) -> Answer {
+        match timeout(self.timeout, self.store.find(&lookup.digest)).await {
+            Ok(Ok(Some(key))) => grants_of(&key)
+                .find(|(digest, _)| *digest == lookup.digest)
+                .map_or(Answer::Unknown, |(_, grant)| Answer::Known(grant)),
+            Ok(Ok(None)) => Answer::Unknown,
+            Ok(Err(error)) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a key could not be looked up"
+                );
+                Answer::None
+            }
+            Err(_) => Answer::None,
+        }
+    }
+
+    fn remember(&self, lookup: &LookUp, answer: &Answer) {
+        let memory = &self.shared.memory;
+        match answer {
+            Answer::Known(grant) => {
+                if !memory.remember_loaded(lookup.digest, grant, lookup.epoch) {
+                    self.shared.metrics.discarded_load();
+                }
+            }
+            Answer::Unknown => {
+                memory.remember_unknown(lookup.digest, lookup.epoch, self.shared.clock.elapsed());
+            }
+            Answer::None => {}
+        }
+    }
+}
+
+/// Look-ups per second for the whole process, evenly spread, with a tenth of a second's worth at once.
+#[derive(Debug)]
+struct Budget {
+    interval: Duration,
+    /// When everything spent so far will have been earned (the generic cell rate algorithm, ITU-T I.371).
+    earned_at: Duration,
+}
+
+impl Budget {
+    fn new(per_second: u32) -> Self {
+        Self {
+            interval: Duration::from_secs(1) / per_second.max(1),
+            earned_at: Duration::ZERO,
+        }
+    }
+
+    /// How long to wait before the next look-up may begin.
+    fn wait(&self, now: Duration) -> Duration {
+        self.earned_at.saturating_sub(now.saturating_add(BURST))
+    }
+
+    fn spend(&mut self, now: Duration) {
+        self.earned_at = self.earned_at.max(now) + self.interval;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_allows_a_burst_and_then_its_rate() {
+        let mut budget = Budget::new(500);
+        let mut now = Duration::from_secs(9);
+        let mut spend_all = |now| {
+            let mut spent = 0;
+            while budget.wait(now).is_zero() {
+                budget.spend(now);
+                spent += 1;
+            }
+            spent
+        };
+        assert_eq!(spend_all(now), 51);
+        now += Duration::from_millis(10);
+        assert_eq!(spend_all(now), 5);
+        now += Duration::from_mins(1);
+        assert_eq!(spend_all(now), 51);
+    }
+}
