@@ -1,6 +1,6 @@
 //! The key database: the truth that memory follows.
 //!
-//! [`KeyStore`] is what any database must do; `open` is the one list of databases. A change of a key, by whoever,
+//! [`KeyStore`] is what any database must do; [`open`] is the one list of databases. A change of a key, by whoever,
 //! is written to a change log by triggers in the same transaction. [`KeyStore::changed`] is a bell that saves
 //! waiting, [`KeyStore::changes`] reads the log itself.
 
@@ -9,16 +9,20 @@ mod config;
 mod error;
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::StoreConfig;
 pub use error::StoreError;
+pub use sqlite::SqliteStore;
 
 use crate::key::{
     ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
     UnixTime,
 };
+use crate::telemetry::metrics::StoreMetrics;
 
 /// A key database. Every method may be called from any task of the background runtime; none is called while a
 /// request holds anything. Every method ends in bounded time, with [`StoreError::TimedOut`] if need be, except
@@ -89,4 +93,30 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Ends what runs and closes every connection. Calls after it fail.
     async fn close(&self);
+}
+
+/// Opens the key database that `config.url` names, making it when it is a file that is not there yet.
+///
+/// This is the one list of databases: a scheme a line.
+///
+/// # Errors
+///
+/// When the scheme is unknown, or the database cannot be opened or is damaged.
+pub async fn open(
+    config: &StoreConfig,
+    metrics: StoreMetrics,
+) -> Result<Arc<dyn KeyStore>, StoreError> {
+    match config.url.split_once(':') {
+        Some(("sqlite", _)) => Ok(Arc::new(SqliteStore::open(config, metrics).await?)),
+        scheme => Err(StoreError::Open {
+            // Not the url: another database's may hold a password.
+            address: scheme
+                .map_or("the configured url", |(scheme, _)| scheme)
+                .to_owned(),
+            advice:
+                "a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`"
+                    .to_owned(),
+            cause: None,
+        }),
+    }
 }

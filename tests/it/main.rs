@@ -1,8 +1,11 @@
 //! Everything that crosses a room, in one binary.
 #![expect(
     clippy::string_slice,
+    clippy::unwrap_used,
+    clippy::panic,
     reason = "a test may panic: that is how it fails"
 )]
 
 mod house;
+mod store;
 mod support;

@@ -1,0 +1,154 @@
+//! Connections that take turns.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many steps a statement takes between two looks whether anybody still waits for it: some tens of microseconds.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+/// A few connections of one kind: at most `size` are out at once, and whoever wants one waits in order.
+///
+/// Not a pool of sqlx: a connection comes back only when its user says that it is as it was. Whoever is dropped
+/// half-way, by a timeout or a cancelled caller, takes the connection with it: its statement is interrupted, its
+/// transaction rolled back, and the next user gets a new connection, in a state that is known.
+pub struct Lane {
+    options: SqliteConnectOptions,
+    size: u32,
+    turns: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Lane {
+    /// A lane of `size` connections, each opened when it is first needed.
+    pub fn new(options: SqliteConnectOptions, size: u32) -> Self {
+        Self {
+            options,
+            size,
+            turns: Semaphore::new(size as usize),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    ///
+    /// When the lane is closed, or no connection can be opened.
+    pub async fn lease(&self) -> Result<Lease<'_>, sqlx::Error> {
+        let turn = self.turns.acquire().await;
+        let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        let idle = self.lock_idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(&self.options).await?,
+        };
+        Ok(Lease {
+            connection,
+            lane: self,
+            _turn: turn,
+        })
+    }
+
+    /// Lets those who have or wait for a turn finish, then closes every connection. Later leases fail.
+    pub async fn close(&self) {
+        let every_turn = self.turns.acquire_many(self.size).await;
+        self.turns.close();
+        let idle = std::mem::take(&mut *self.lock_idle());
+        for connection in idle {
+            connection.close().await;
+        }
+        drop(every_turn);
+    }
+
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A turn with a connection. Dropping it ends the connection.
+pub struct Lease<'l> {
+    connection: Connection,
+    lane: &'l Lane,
+    _turn: SemaphorePermit<'l>,
+}
+
+impl Lease<'_> {
+    /// Ends the turn: the connection has no open transaction and may serve the next one.
+    pub fn give_back(self) {
+        self.lane.lock_idle().push(self.connection);
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection.inner
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection.inner
+    }
+}
+
+/// A connection that interrupts its statement when it is dropped. sqlx gives each a thread of its own, which would
+/// otherwise go on to the statement's end.
+pub struct Connection {
+    abandoned: Abandoned,
+    inner: SqliteConnection,
+}
+
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    /// Opens a connection.
+    pub async fn open(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        let mut inner = options.connect().await?;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&abandoned);
+        inner
+            .lock_handle()
+            .await?
+            .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
+        Ok(Self {
+            abandoned: Abandoned(abandoned),
+            inner,
+        })
+    }
+
+    /// Closes it and waits until it is closed; the last one of a file takes what the WAL holds into the file.
+    pub async fn close(self) {
+        let Self { abandoned, inner } = self;
+        if let Err(error) = inner.close().await {
+            tracing::warn!(%error, "a connection to the key database did not close well");
+        }
+        drop(abandoned);
+    }
+}
+
+impl Deref for Connection {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
+}

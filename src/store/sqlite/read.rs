@@ -1,0 +1,184 @@
+//! The questions, each on a connection of its own turn. Where one fails, the connection goes with it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::error::Fault;
+use super::{row, sql};
+use crate::key::{ApiKey, KeyDigest, KeyFilter, KeySelector, TeamId};
+use crate::store::{BadRow, ChangeBatch, Changes, Cursor, KeyChange};
+
+/// How many entries of the log one look takes.
+const CHANGES_BATCH: usize = 1000;
+
+/// How many keys a fill takes at a time.
+const SNAPSHOT_BATCH: usize = 1000;
+
+/// The end of the log, and the database's clock.
+pub struct LogEnd {
+    pub cursor: Cursor,
+    pub database_time: Duration,
+}
+
+/// Reads the end of the log.
+pub async fn log_end(connection: &mut SqliteConnection) -> Result<LogEnd, sqlx::Error> {
+    let row = sqlx::query(sql::LOG_END).fetch_one(connection).await?;
+    let seq: i64 = row.try_get("seq")?;
+    let now_ms: i64 = row.try_get("now_ms")?;
+    Ok(LogEnd {
+        cursor: Cursor::new(u64::try_from(seq).unwrap_or(0)),
+        database_time: Duration::from_millis(u64::try_from(now_ms).unwrap_or(0)),
+    })
+}
+
+/// The live keys stored after `place`, at most one batch, and the place after them while there may be more.
+pub async fn snapshot_page(
+    connection: &mut SqliteConnection,
+    place: i64,
+) -> Result<(Vec<SqliteRow>, Option<i64>), Fault> {
+    let rows = sqlx::query(sql::SNAPSHOT)
+        .bind(place)
+        .bind(as_limit(SNAPSHOT_BATCH))
+        .fetch_all(connection)
+        .await?;
+    let next = match rows.last() {
+        Some(last) if rows.len() == SNAPSHOT_BATCH => Some(last.try_get("place")?),
+        _ => None,
+    };
+    Ok((rows, next))
+}
+
+/// What the log holds after `cursor`, at most one batch. Reads twice: the caller has begun a transaction.
+pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Result<Changes, Fault> {
+    let end = log_end(&mut *connection).await?;
+    if cursor > end.cursor {
+        return Ok(Changes::Lost);
+    }
+    let mut batch = ChangeBatch {
+        changes: Vec::new(),
+        cursor,
+        oldest_at: None,
+        more: false,
+        set_aside: Vec::new(),
+        database_time: end.database_time,
+    };
+    if cursor == end.cursor {
+        return Ok(Changes::Read(batch));
+    }
+    let after = i64::try_from(cursor.seq()).unwrap_or(i64::MAX);
+    let rows = sqlx::query(sql::CHANGES)
+        .bind(after)
+        .bind(as_limit(CHANGES_BATCH))
+        .fetch_all(connection)
+        .await?;
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(Changes::Lost);
+    };
+    // Numbers follow one another: a gap is what was trimmed before it was read.
+    if seq(first)? != cursor.seq() + 1 {
+        return Ok(Changes::Lost);
+    }
+    batch.cursor = Cursor::new(seq(last)?);
+    batch.more = batch.cursor < end.cursor;
+    batch.oldest_at = row::moment(first, "changed_at");
+    collapse(&rows, &mut batch);
+    Ok(Changes::Read(batch))
+}
+
+/// The last word about each digest, in the order in which it was said. A row says what is so now, so that the entries
+/// before it add nothing.
+fn collapse(rows: &[SqliteRow], batch: &mut ChangeBatch) {
+    let mut told = HashSet::new();
+    let mut keys_told = HashSet::new();
+    for row in rows.iter().rev() {
+        // A digest that is none is nobody's.
+        let Some(digest) = row::digest(row, "changed_digest") else {
+            continue;
+        };
+        if !told.insert(digest) {
+            continue;
+        }
+        match row::key_if_any(row) {
+            Ok(None) => batch.changes.push(KeyChange::Gone(digest)),
+            Ok(Some(key)) if keys_told.insert(key.id) => {
+                batch.changes.push(KeyChange::Put(Box::new(key)));
+            }
+            Ok(Some(_)) => {}
+            Err(bad) => {
+                batch.changes.push(KeyChange::Gone(digest));
+                batch.set_aside.push(bad);
+            }
+        }
+    }
+    batch.changes.reverse();
+    batch.set_aside.reverse();
+}
+
+/// The row of the live key known by `digest`.
+pub async fn find(
+    connection: &mut SqliteConnection,
+    digest: &KeyDigest,
+) -> Result<Option<SqliteRow>, sqlx::Error> {
+    sqlx::query(sql::FIND)
+        .bind(digest.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await
+}
+
+/// The row of the live key that `which` selects.
+pub async fn get(
+    connection: &mut SqliteConnection,
+    which: &KeySelector,
+) -> Result<Option<SqliteRow>, sqlx::Error> {
+    let (statement, name) = match which {
+        KeySelector::Id(id) => (sql::GET_BY_ID, id.to_string()),
+        KeySelector::Prefix(prefix) => (sql::GET_BY_PREFIX, prefix.to_string()),
+    };
+    sqlx::query(statement)
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+}
+
+/// The rows of the live keys that `filter` lets through, newest first.
+pub async fn list(
+    connection: &mut SqliteConnection,
+    filter: &KeyFilter,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query(sql::LIST)
+        .bind(
+            filter
+                .category
+                .as_ref()
+                .map(|category| category.as_str().to_owned()),
+        )
+        .bind(filter.owner.as_ref().map(|owner| owner.as_str().to_owned()))
+        .bind(filter.team.map(|team: TeamId| team.to_string()))
+        .fetch_all(connection)
+        .await
+}
+
+/// The keys in `rows`, and the rows that hold none.
+pub fn keys(rows: &[SqliteRow]) -> (Vec<ApiKey>, Vec<BadRow>) {
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut bad = Vec::new();
+    for row in rows {
+        match row::key(row) {
+            Ok(key) => keys.push(key),
+            Err(row) => bad.push(row),
+        }
+    }
+    (keys, bad)
+}
+
+fn seq(row: &SqliteRow) -> Result<u64, sqlx::Error> {
+    let seq: i64 = row.try_get("seq")?;
+    Ok(u64::try_from(seq).unwrap_or(0))
+}
+
+fn as_limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

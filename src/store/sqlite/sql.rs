@@ -1,0 +1,159 @@
+//! Every statement, named after the method that uses it. Binds only.
+
+/// The columns that `row::key` reads.
+macro_rules! select_keys {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.id, k.prefix, k.digest, k.old_digest, k.old_until, k.name, k.category, k.operation, k.scope, \
+             k.org_id, k.team_id, t.name AS team_name, k.owner, k.created_at, k.expires_at, k.disabled_at, \
+             k.last_used_at ",
+            $rest
+        )
+    };
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])+ $name:ident = $text:expr;)+) => {
+        $($(#[$doc])+ pub const $name: &str = $text;)+
+
+        /// All of them with their names, for the test that prepares each.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+statements! {
+    /// Begins to read: everything up to the end is of one moment.
+    BEGIN_READ = "BEGIN";
+
+    /// Begins to write, and waits here and not later for another writer.
+    BEGIN_WRITE = "BEGIN IMMEDIATE";
+
+    /// Ends a transaction; what it wrote is on the disk.
+    COMMIT = "COMMIT";
+
+    /// Ends a transaction; it wrote nothing.
+    ROLLBACK = "ROLLBACK";
+
+    /// The end of the change log, and what time it is. The sequence outlives the entries that were trimmed.
+    LOG_END = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'key_changes'), 0) AS seq, \
+               CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now_ms";
+
+    /// At most $2 live keys, those stored after the place $1. Places hold still within one transaction.
+    SNAPSHOT = select_keys!(
+        ", k.rowid AS place FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         WHERE k.deleted_at IS NULL AND k.rowid > $1 ORDER BY k.rowid LIMIT $2"
+    );
+
+    /// At most $2 entries after $1, each with the live key that is known by its digest now.
+    CHANGES = select_keys!(
+        ", c.seq, c.digest AS changed_digest, c.at AS changed_at \
+         FROM (SELECT seq, digest, at FROM key_changes WHERE seq > $1 ORDER BY seq LIMIT $2) c \
+         LEFT JOIN api_keys k ON k.deleted_at IS NULL \
+           AND (k.digest = c.digest OR (k.old_digest = c.digest AND k.old_until > unixepoch())) \
+         LEFT JOIN teams t ON t.id = k.team_id \
+         ORDER BY c.seq"
+    );
+
+    /// The live key known by $1.
+    FIND = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         WHERE k.deleted_at IS NULL AND (k.digest = $1 OR (k.old_digest = $1 AND k.old_until > unixepoch()))"
+    );
+
+    /// The live key with the id $1.
+    GET_BY_ID = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id WHERE k.deleted_at IS NULL AND k.id = $1"
+    );
+
+    /// The live key with the prefix $1.
+    GET_BY_PREFIX = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id WHERE k.deleted_at IS NULL AND k.prefix = $1"
+    );
+
+    /// Live keys, newest first, of the category $1, the owner $2 and the team $3, where those are given.
+    LIST = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         WHERE k.deleted_at IS NULL AND ($1 IS NULL OR k.category = $1) AND ($2 IS NULL OR k.owner = $2) \
+           AND ($3 IS NULL OR k.team_id = $3) \
+         ORDER BY k.created_at DESC, k.id DESC"
+    );
+
+    /// A key of the team $8, or of the default team. No row when there is no such team.
+    INSERT = "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, \
+                                    created_at, org_id, team_id) \
+              SELECT $1, $2, $3, $4, $5, $6, $7, $9, $10, unixepoch(), t.org_id, t.id FROM teams t \
+              WHERE CASE WHEN $8 IS NULL THEN t.is_default = 1 ELSE t.id = $8 END \
+              ORDER BY t.created_at, t.id LIMIT 1";
+
+    /// Turns the live key with the id $1 into a tombstone.
+    DELETE = "UPDATE api_keys SET deleted_at = unixepoch() WHERE id = $1 AND deleted_at IS NULL";
+
+    /// Changes the live key with the id $1: the name to $3 if $2, the scope to $5 if $4, the end to $7 if $6, on or
+    /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more.
+    UPDATE = "UPDATE api_keys SET \
+                name = iif($2, $3, name), \
+                scope = iif($4, $5, scope), \
+                expires_at = iif($6, $7, expires_at), \
+                disabled_at = CASE $8 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, unixepoch()) \
+                                      ELSE disabled_at END, \
+                old_digest = CASE WHEN $9 IS NULL THEN old_digest WHEN $11 > 0 THEN digest END, \
+                old_until = CASE WHEN $9 IS NULL THEN old_until WHEN $11 > 0 THEN unixepoch() + $11 END, \
+                digest = coalesce($9, digest), \
+                prefix = coalesce($10, prefix) \
+              WHERE id = $1 AND deleted_at IS NULL";
+
+    /// The moments of $1, a JSON list of `[id, seconds]`; never an earlier one than is stored.
+    RECORD_LAST_USED = "UPDATE api_keys SET last_used_at = used.at \
+                        FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at FROM json_each($1) GROUP BY 1) AS used \
+                        WHERE api_keys.id = used.id AND coalesce(api_keys.last_used_at, -1) < used.at";
+
+    /// The organisation: the first, should somebody have added one.
+    ORG = "SELECT id FROM orgs ORDER BY created_at, id LIMIT 1";
+
+    /// The organisation's teams.
+    TEAMS = "SELECT id, org_id, name, is_default, created_at FROM teams ORDER BY is_default DESC, name, id";
+
+    /// The team with the id $1.
+    TEAM = "SELECT id, org_id, name, is_default, created_at FROM teams WHERE id = $1";
+
+    /// A team with the id $1 and the name $2.
+    INSERT_TEAM = "INSERT INTO teams (id, name, org_id, created_at) \
+                   SELECT $1, $2, id, unixepoch() FROM orgs ORDER BY created_at, id LIMIT 1";
+
+    /// The admin token's digest.
+    ADMIN_TOKEN = "SELECT digest FROM admin_tokens";
+
+    /// Keeps $1 unless one is kept.
+    KEEP_ADMIN_TOKEN = "INSERT INTO admin_tokens (one, digest, created_at) VALUES (1, $1, unixepoch()) \
+                        ON CONFLICT DO NOTHING";
+
+    /// The organisation $1, unless there is one.
+    FIRST_ORG = "INSERT INTO orgs (id, created_at) SELECT $1, unixepoch() WHERE NOT EXISTS (SELECT 1 FROM orgs)";
+
+    /// The default team $1 with the name $2 for every organisation without one: there is one organisation.
+    FIRST_TEAM = "INSERT INTO teams (id, name, org_id, is_default, created_at) \
+                  SELECT $1, $2, o.id, 1, unixepoch() FROM orgs o \
+                  WHERE NOT EXISTS (SELECT 1 FROM teams t WHERE t.org_id = o.id AND t.is_default = 1) \
+                  ORDER BY o.created_at, o.id LIMIT 1";
+
+    /// Moves when another connection, of whatever process, has committed.
+    DATA_VERSION = "PRAGMA data_version";
+
+    /// Whose file it is: 0 where nobody has said.
+    APPLICATION_ID = "PRAGMA application_id";
+
+    /// How many tables and indexes there are.
+    SCHEMA_SIZE = "SELECT count(*) FROM sqlite_schema";
+
+    /// The newest migration that was applied.
+    SCHEMA_VERSION = "SELECT max(version) FROM _sqlx_migrations";
+
+    /// `ok`, or the first thing that is wrong with the file's pages.
+    QUICK_CHECK = "PRAGMA quick_check(1)";
+
+    /// How commits reach the file.
+    JOURNAL_MODE = "PRAGMA journal_mode";
+
+    /// Lets readers and the writer work at the same time; answers with the mode there is now.
+    JOURNAL_MODE_WAL = "PRAGMA journal_mode = WAL";
+}

@@ -1,0 +1,4 @@
+//! The key database, for itself.
+
+mod contract;
+mod statements;

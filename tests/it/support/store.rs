@@ -1,0 +1,144 @@
+//! Key databases for tests: real ones, each in a directory that is gone when the test is.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyward::key::{
+    ApiKey, ENTROPY_BYTES, KeyCategory, KeyId, ModelScope, Name, NewApiKey, NewSecret,
+};
+use keyward::store::{ChangeBatch, Changes, Cursor, KeyChange, KeyStore, StoreConfig};
+use keyward::telemetry::metrics::Metrics;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// How long a test waits for what must happen.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An open key database.
+pub struct Database {
+    /// The store under test.
+    pub store: Arc<dyn KeyStore>,
+    directory: TempDir,
+}
+
+impl Database {
+    /// A new SQLite file.
+    pub async fn sqlite() -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = sqlite_config(&directory);
+        Self {
+            store: open(&config).await,
+            directory,
+        }
+    }
+
+    /// The file itself.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("keyward.db")
+    }
+
+    /// Runs `sql` as somebody would who knows nothing of keyward: on a connection without any of our settings.
+    pub async fn by_hand(&self, sql: &str) {
+        let mut connection = self.plain_connection().await;
+        connection
+            .execute(AssertSqlSafe(sql))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        connection.close().await.unwrap();
+    }
+
+    /// A connection with SQLite's own defaults.
+    pub async fn plain_connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new()
+            .filename(self.path())
+            .foreign_keys(false)
+            .busy_timeout(DEADLINE)
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// The end of the log.
+    pub async fn end_of_log(&self) -> Cursor {
+        self.store.snapshot(&mut |_| {}).await.unwrap().cursor
+    }
+
+    /// Every live key, by a fill.
+    pub async fn fill(&self) -> Vec<ApiKey> {
+        let mut keys = Vec::new();
+        self.store
+            .snapshot(&mut |key| keys.push(key))
+            .await
+            .unwrap();
+        keys
+    }
+
+    /// One look at the log, which is expected to reach back to `cursor`.
+    pub async fn read_changes(&self, cursor: Cursor) -> ChangeBatch {
+        match self.store.changes(cursor).await.unwrap() {
+            Changes::Read(batch) => batch,
+            Changes::Lost => panic!("the log does not reach back to {cursor:?}"),
+        }
+    }
+
+    /// The changes after `cursor`.
+    pub async fn changes(&self, cursor: Cursor) -> Vec<KeyChange> {
+        self.read_changes(cursor).await.changes
+    }
+}
+
+/// Settings for a file in `directory`.
+pub fn sqlite_config(directory: &TempDir) -> StoreConfig {
+    StoreConfig {
+        url: format!("sqlite://{}/keyward.db", directory.path().display()),
+        bell_every: Duration::from_millis(5),
+        ..StoreConfig::default()
+    }
+}
+
+/// Opens the database that `config` names.
+pub async fn open(config: &StoreConfig) -> Arc<dyn KeyStore> {
+    keyward::store::open(config, Metrics::unrecorded().store)
+        .await
+        .unwrap()
+}
+
+/// Ends with `work`, or fails the test after [`DEADLINE`].
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work)
+        .await
+        .expect("it ends in time")
+}
+
+/// A secret nobody has had before.
+pub fn new_secret() -> NewSecret {
+    let mut entropy = [0; ENTROPY_BYTES];
+    getrandom::fill(&mut entropy).unwrap();
+    NewSecret::from_entropy(&entropy).unwrap()
+}
+
+/// An unnamed key that may call every model.
+pub fn new_key() -> NewApiKey {
+    let secret = new_secret();
+    NewApiKey {
+        id: KeyId::new(Uuid::now_v7()),
+        prefix: secret.prefix(),
+        digest: secret.digest(),
+        name: None,
+        category: KeyCategory::WorkspaceInvoke,
+        operation: None,
+        scope: ModelScope::Every,
+        team: None,
+        owner: None,
+        expires_at: None,
+    }
+}
+
+/// A name.
+pub fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
