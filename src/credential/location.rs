@@ -214,6 +214,12 @@ fn secret_value(text: &str) -> Result<HeaderValue, UnwritableSecret> {
 pub struct HeaderNameText(HeaderName);
 
 impl HeaderNameText {
+    /// A name known when this was written, in lower case.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        Self(HeaderName::from_static(name))
+    }
+
     /// The name.
     #[must_use]
     pub const fn as_name(&self) -> &HeaderName {

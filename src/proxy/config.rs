@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::credential::CredentialLocation;
+use crate::credential::{CredentialLocation, HeaderNameText};
 use crate::route::{ErrorForm, RouteConfig};
 
 /// The data listener, as written.
@@ -81,9 +81,15 @@ impl Default for ProxyConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             workers: 0,
-            credentials: vec![CredentialLocation::Authorization {
-                schemes: vec!["Bearer".to_owned(), "Api-Key".to_owned()],
-            }],
+            credentials: vec![
+                CredentialLocation::Authorization {
+                    schemes: vec!["Bearer".to_owned(), "Api-Key".to_owned()],
+                },
+                // Anthropic's clients send it here, and have only a base URL to be set.
+                CredentialLocation::Header {
+                    name: HeaderNameText::from_static("x-api-key"),
+                },
+            ],
             errors: ErrorForm::default(),
             forwarded: Forwarded::default(),
             routes: Vec::new(),

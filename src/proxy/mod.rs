@@ -1,5 +1,322 @@
-//! The data listener.
+//! The data listener: the life of a request, from top to bottom.
+//!
+//! [`Proxy::handle`] answers every request. No path leads to an upstream but through [`Grant::permit`], which alone
+//! makes the [`Permit`](crate::key::Permit) that [`Upstreams::send`] takes. What is decided on is what is forwarded:
+//! the path and the host are compared raw, and a head that can be read in two ways is refused.
+//!
+//! [`Grant::permit`]: crate::key::Grant::permit
 
 mod config;
+mod in_flight;
+mod prepare;
+mod rejection;
+mod relay;
+mod target;
+mod trace;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use hyper::body::Incoming;
 
 pub use config::{Forwarded, LimitsConfig, ProxyConfig};
+pub use in_flight::{ConnectionLoad, InFlight, WorkerLoad};
+pub use rejection::Rejection;
+pub use relay::ProxyBody;
+
+use crate::cache::WorkerFront;
+use crate::clock::Clock;
+use crate::credential::{CredentialLocations, Reading};
+use crate::key::{Permit, UnixTime};
+use crate::route::{ErrorForm, Forward, Route, RouteTable};
+use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
+use crate::upstream::{RequestBody, TrailerFilter, Upstreams};
+use crate::usage::UsageRecorder;
+use prepare::{clean, filter_trailers, forward_for, introduce, model_header};
+use target::Target;
+use trace::{IdMaker, Trace};
+
+/// What the settings say about the data listener, checked and complete; shared by every worker.
+pub struct ProxyPlan {
+    /// Where requests may go.
+    pub routes: RouteTable,
+    /// Where a caller's key may sit.
+    pub locations: CredentialLocations,
+    /// The form of refusals where a route does not say.
+    pub errors: ErrorForm,
+    /// What becomes of the `x-forwarded-*` headers.
+    pub forwarded: Forwarded,
+    /// What a caller may take.
+    pub limits: LimitsConfig,
+}
+
+/// The data listener's decisions, as one worker makes them. Not shared between threads.
+pub struct Proxy {
+    plan: Arc<ProxyPlan>,
+    keys: Rc<WorkerFront>,
+    usage: UsageRecorder,
+    upstreams: Upstreams,
+    trailers: TrailerFilter,
+    load: WorkerLoad,
+    metrics: ProxyMetrics,
+    now: Clock,
+    ids: IdMaker,
+}
+
+/// An answer, and what of the request was left unread by it.
+pub struct Answer {
+    /// The answer itself.
+    pub response: Response<ProxyBody>,
+    /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
+    /// the connection. Never is it read as the next request (SECURITY F8).
+    pub unread: Option<Incoming>,
+}
+
+/// A refusal before anything was sent, the form its caller expects, and the body nobody has read.
+struct Refusal {
+    why: Rejection,
+    form: ErrorForm,
+    unread: Option<Incoming>,
+}
+
+impl Proxy {
+    /// The decisions of one worker. `seed` is random: request ids are made under it.
+    #[must_use]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the wiring of a worker, once, in one place"
+    )]
+    pub fn new(
+        plan: Arc<ProxyPlan>,
+        keys: Rc<WorkerFront>,
+        usage: UsageRecorder,
+        upstreams: Upstreams,
+        load: WorkerLoad,
+        metrics: ProxyMetrics,
+        now: Clock,
+        seed: u64,
+    ) -> Self {
+        let trailers = {
+            let plan = Arc::clone(&plan);
+            Arc::new(move |trailers: &mut HeaderMap| filter_trailers(trailers, &plan.locations))
+        };
+        Self {
+            plan,
+            keys,
+            usage,
+            upstreams,
+            trailers,
+            load,
+            metrics,
+            now,
+            ids: IdMaker::new(seed),
+        }
+    }
+
+    /// Answers one request. It cannot fail: every path below ends in a response.
+    ///
+    /// If the caller goes away the future is dropped: before the call is sent nothing has happened but the note of the
+    /// key's use; after it, the upstream's connection is closed. No state of ours needs undoing.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        connection: &ConnectionLoad,
+    ) -> Answer {
+        let started = self.now.elapsed();
+        let trace = Trace::of(request.headers(), &self.ids);
+        let is_grpc = is_grpc(request.headers());
+        let expects_continue = request.headers().contains_key(EXPECT);
+        let version = request.version();
+
+        let (place, result) = match self.load.enter(connection) {
+            Ok(place) => (place, self.admit_and_forward(request, peer, &trace).await),
+            Err(place) => {
+                let (parts, body) = request.into_parts();
+                let refusal = self.refusal(Rejection::Overloaded, parts.uri.path(), body);
+                (place, Err(refusal))
+            }
+        };
+
+        let took = self.now.elapsed().saturating_sub(started);
+        let mut answer = match result {
+            Ok(response) => {
+                self.metrics.answered(RequestOutcome::Forwarded, took);
+                let idle = self.plan.limits.stream_idle_timeout;
+                Answer {
+                    response: relay::relay(response, place, idle),
+                    unread: None,
+                }
+            }
+            Err(Refusal { why, form, unread }) => {
+                self.metrics.answered(why.outcome(), took);
+                log_refusal(&why, &trace);
+                let mut response = relay::refuse(why.into_response(form, is_grpc), place);
+                // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
+                // connection's end tells it so (RFC 9110, 10.1.1).
+                let unread = unread.filter(|_| !expects_continue);
+                if expects_continue && version <= Version::HTTP_11 {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Answer { response, unread }
+            }
+        };
+        trace.write(answer.response.headers_mut());
+        answer
+    }
+
+    async fn admit_and_forward(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        trace: &Trace,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let started = self.now.elapsed();
+        let now = self.now.unix_time();
+        let (mut parts, body) = request.into_parts();
+
+        let admitted = match self.admit(&parts, now).await {
+            Ok(admitted) => admitted,
+            Err(why) => return Err(self.refusal(why, parts.uri.path(), body)),
+        };
+        let Admitted {
+            permit,
+            route,
+            path,
+            model,
+            host,
+        } = admitted;
+        self.metrics
+            .admitted(self.now.elapsed().saturating_sub(started));
+
+        // Remember that it came.
+        self.usage.touch(&permit, now);
+        if permit.grant().is_old_text() {
+            self.metrics.old_text_used();
+        }
+
+        // Take the caller's secret off, say who calls, pass the call along.
+        self.plan.locations.remove(&mut parts);
+        clean(&mut parts);
+        introduce(&mut parts.headers, permit.grant().identity(), model);
+        forward_for(&mut parts.headers, peer, host);
+        trace.write(&mut parts.headers);
+        let target = forward_target(&parts.uri, path);
+        let stall = self.plan.limits.body_stall_timeout;
+        let body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
+        let request = Request::from_parts(parts, body);
+        let sent = self.upstreams.send(permit, route.upstream, target, request);
+        sent.await.map_err(|error| Refusal {
+            why: Rejection::Upstream(error),
+            form: route.errors,
+            unread: None,
+        })
+    }
+
+    /// Decides whether a request may go on, and where to. Nothing is sent, nothing of the body is read, and all but a
+    /// key that memory does not hold is decided without waiting.
+    async fn admit(&self, request: &Parts, now: UnixTime) -> Result<Admitted<'_>, Rejection> {
+        let plan = &*self.plan;
+
+        // Where is this going?                                              400, 404, 405, 414
+        let target = Target::of(request, &plan.locations, plan.limits.target_bytes)?;
+        let matched = plan
+            .routes
+            .find(&request.method, target.host, target.path)?;
+
+        // Who is calling?                                                   401
+        let presented = match plan.locations.read(&request.headers, &request.uri) {
+            Reading::Found(presented) => presented,
+            Reading::Absent => return Err(Rejection::MissingKey),
+            Reading::Malformed => return Err(Rejection::MalformedKey),
+        };
+
+        // Do we know this key? In memory, or once in the database.          401, 503
+        let grant = self.keys.grant(presented).await?;
+
+        // May it call this model, now?                                      401, 403
+        let permit = grant
+            .permit(matched.model(), now)
+            .map_err(Rejection::Denied)?;
+
+        Ok(Admitted {
+            permit,
+            route: matched.route,
+            path: match &matched.forward {
+                Forward::AsItCame => None,
+                Forward::Rewritten(path) => Some(path.path_and_query(None)),
+            },
+            model: model_header(matched.model()),
+            host: match plan.forwarded {
+                Forwarded::Remove => None,
+                Forwarded::Replace => HeaderValue::from_str(target.host.name()).ok(),
+            },
+        })
+    }
+
+    fn refusal(&self, why: Rejection, path: &str, unread: Incoming) -> Refusal {
+        Refusal {
+            form: self.plan.routes.error_form(path),
+            unread: Some(unread),
+            why,
+        }
+    }
+}
+
+/// A request that may go on.
+struct Admitted<'p> {
+    permit: Permit,
+    route: &'p Route,
+    /// The path that goes on, when it is another than came.
+    path: Option<String>,
+    /// The model it names.
+    model: Option<HeaderValue>,
+    /// The host it asked for, when the upstream is to learn it.
+    host: Option<HeaderValue>,
+}
+
+/// The path and query that go on. The query is what is left of the caller's.
+fn forward_target(uri: &Uri, path: Option<String>) -> PathAndQuery {
+    let came = uri.path_and_query().cloned();
+    let Some(mut path) = path else {
+        return came.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    };
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(bytes::Bytes::from(path))
+        .expect("a canonical path with a part of it replaced by its own text is a path")
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// One line for each refusal, at debug: the precise reason, which the caller is not told.
+fn log_refusal(why: &Rejection, trace: &Trace) {
+    tracing::debug!(
+        request.id = trace.id.to_str().unwrap_or_default(),
+        reason = why.outcome().as_str(),
+        detail = %why,
+        "request refused"
+    );
+    if let Rejection::Upstream(error) = why
+        && let Some(failure) = error.failure()
+    {
+        tracing::debug!(
+            request.id = trace.id.to_str().unwrap_or_default(),
+            reason = failure.as_str(),
+            error = %crate::telemetry::chain(error),
+            "upstream did not answer"
+        );
+    }
+}

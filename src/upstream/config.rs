@@ -13,9 +13,23 @@ pub struct UpstreamConfig {
     /// What we present in place of the caller's key.
     #[serde(default)]
     pub credential: CredentialConfig,
-    /// How it is spoken to.
+    /// Which `Host` it is sent.
+    #[serde(default)]
+    pub host: HostHeader,
+    /// How long things may take, and how large they may be.
     #[serde(default)]
     pub limits: UpstreamLimits,
+}
+
+/// Which `Host` an upstream is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostHeader {
+    /// The upstream's own.
+    #[default]
+    Upstream,
+    /// The one the caller asked for, for an upstream that finds the model by it.
+    Caller,
 }
 
 /// What we present to an upstream in place of the caller's key, as written.

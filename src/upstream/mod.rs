@@ -1,5 +1,156 @@
-//! The model servers.
+//! The model servers: one pool of connections to each, for each worker.
 
+mod body;
 mod config;
+mod connect;
+mod credential;
+mod error;
 
-pub use config::{CredentialConfig, UpstreamConfig, UpstreamLimits};
+use std::future::Future;
+use std::pin::Pin;
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+pub use body::{Progress, RequestBody, TrailerFilter};
+pub use config::{CredentialConfig, HostHeader, UpstreamConfig, UpstreamLimits};
+pub use credential::UpstreamCredential;
+pub use error::UpstreamError;
+
+use crate::key::Permit;
+use crate::route::UpstreamId;
+use crate::telemetry::metrics::UpstreamMetrics;
+use connect::Pool;
+
+/// What runs the tasks behind connections. `server` gives it, so that nothing else spawns.
+pub trait Executor:
+    hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> + Clone + Send + Sync + 'static
+{
+}
+
+impl<E> Executor for E where
+    E: hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// One model server, checked and complete: what every worker makes its pool from.
+#[derive(Debug, Clone)]
+pub struct UpstreamPlan {
+    /// Its name in the settings, and the label of its metrics.
+    pub name: String,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Where it is.
+    pub authority: Authority,
+    /// Which `Host` it is sent.
+    pub host: HostHeader,
+    /// What we present to it.
+    pub credential: UpstreamCredential,
+    /// How long things may take, and how large they may be.
+    pub limits: UpstreamLimits,
+}
+
+/// The model servers, as one worker reaches them.
+pub struct Upstreams {
+    upstreams: Vec<Upstream>,
+}
+
+struct Upstream {
+    plan: UpstreamPlan,
+    host: HeaderValue,
+    pool: Pool,
+    metrics: UpstreamMetrics,
+}
+
+impl Upstreams {
+    /// Empty pools for `plans`, in the order in which [`UpstreamId`]s count them.
+    pub fn new(
+        plans: &[UpstreamPlan],
+        metrics: impl Fn(&str) -> UpstreamMetrics,
+        executor: &impl Executor,
+    ) -> Self {
+        let upstreams = plans.iter().map(|plan| Upstream {
+            host: HeaderValue::from_str(plan.authority.as_str())
+                .expect("an authority is always a header value"),
+            pool: Pool::new(&plan.limits, executor.clone()),
+            metrics: metrics(&plan.name),
+            plan: plan.clone(),
+        });
+        Self {
+            upstreams: upstreams.collect(),
+        }
+    }
+
+    /// Sends one permitted call, and gives the answer's head.
+    ///
+    /// `target` is the path and query that go on. The caller's secret must be off the request already; ours is put on
+    /// here. The request goes as HTTP/1.1 with exactly one `Host` (SECURITY F18). Dropping the future, or later the
+    /// answer's body, ends the call at the upstream.
+    ///
+    /// # Errors
+    ///
+    /// When the upstream does not answer in time, or breaks off. Nothing is sent twice unless nothing was read.
+    pub async fn send(
+        &self,
+        _permit: Permit,
+        to: UpstreamId,
+        target: PathAndQuery,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let upstream = &self.upstreams[to.0];
+        let started = Instant::now();
+        let progress = request.body().progress();
+        let request = upstream.address(target, request);
+        let late = body::lateness(&progress, upstream.plan.limits.head_timeout);
+        let answer = tokio::select! {
+            // An answer that is there is never late.
+            biased;
+            answer = upstream.pool.send(request) => answer,
+            () = late => Err(UpstreamError::HeadTimeout),
+        };
+        let answer = match answer {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(UpstreamError::UnaskedUpgrade)
+            }
+            Err(UpstreamError::Broken(cause)) if progress.is_broken() => {
+                Err(UpstreamError::RequestBody(cause))
+            }
+            answer => answer,
+        };
+        match &answer {
+            Ok(_) => upstream.metrics.answered(started.elapsed()),
+            Err(error) => {
+                if let Some(failure) = error.failure() {
+                    upstream.metrics.failed(failure);
+                }
+            }
+        }
+        answer
+    }
+}
+
+impl Upstream {
+    /// Gives the request its absolute target, its version, its `Host` and our credential.
+    fn address(&self, target: PathAndQuery, request: Request<RequestBody>) -> Request<RequestBody> {
+        let (mut parts, body) = request.into_parts();
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.plan.scheme.clone());
+        uri.authority = Some(self.plan.authority.clone());
+        uri.path_and_query = Some(target);
+        parts.uri =
+            Uri::from_parts(uri).expect("a scheme, an authority and a path are always a URI");
+        parts.version = Version::HTTP_11;
+        if self.plan.host == HostHeader::Upstream || !parts.headers.contains_key(HOST) {
+            parts.headers.insert(HOST, self.host.clone());
+        }
+        self.plan.credential.write(&mut parts);
+        Request::from_parts(parts, body)
+    }
+}

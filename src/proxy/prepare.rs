@@ -1,0 +1,263 @@
+//! What leaves and joins a request before it goes on.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
+
+use crate::credential::CredentialLocations;
+use crate::key::{Identity, NamedModel};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Everything we say about the caller begins like this.
+const OURS: &str = "x-keyward-";
+
+/// Headers by which a request can be given another target or method than the one that was decided on (SECURITY C10).
+const OVERRIDES: [&str; 7] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-host",
+];
+
+const KEY_ID: HeaderName = HeaderName::from_static("x-keyward-key-id");
+const KEY_PREFIX: HeaderName = HeaderName::from_static("x-keyward-key-prefix");
+const KEY_NAME: HeaderName = HeaderName::from_static("x-keyward-key-name");
+const TEAM: HeaderName = HeaderName::from_static("x-keyward-team");
+const ORG: HeaderName = HeaderName::from_static("x-keyward-org");
+const MODEL: HeaderName = HeaderName::from_static("x-keyward-model");
+
+/// Whether a name is one of ours, or of those that say for whom a request is forwarded, in any spelling that an
+/// upstream may read as one: `_` and `.` count as `-` (SECURITY C7).
+pub(super) fn is_protected(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    begins_with(name, OURS)
+        || begins_with(name, "x-forwarded-")
+        || is_spelled(name, "forwarded")
+        || is_spelled(name, "x-real-ip")
+        || OVERRIDES.iter().any(|known| is_spelled(name, known))
+}
+
+fn begins_with(name: &str, beginning: &str) -> bool {
+    name.len() >= beginning.len() && same_spelling(name.bytes(), beginning.bytes())
+}
+
+fn is_spelled(name: &str, known: &str) -> bool {
+    name.len() == known.len() && same_spelling(name.bytes(), known.bytes())
+}
+
+/// Compares as far as both go.
+fn same_spelling(name: impl Iterator<Item = u8>, known: impl Iterator<Item = u8>) -> bool {
+    name.zip(known)
+        .all(|(one, other)| one == other || (other == b'-' && matches!(one, b'_' | b'.')))
+}
+
+/// Takes off what belongs to this connection or must not be believed. Credentials are the locations' own matter.
+pub(super) fn clean(request: &mut Parts) {
+    let headers = &mut request.headers;
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    headers.remove(HTTP2_SETTINGS);
+    let protected: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_protected(name))
+        .cloned()
+        .collect();
+    for name in protected {
+        headers.remove(name);
+    }
+    join_cookies(headers);
+}
+
+/// Takes off what speaks of one connection only (RFC 9110, 7.6.1). `TE: trailers` is put back: we keep trailers.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            // The framing and the target are not the connection's to name.
+            .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    let takes_trailers = headers.get_all(TE).iter().any(|value| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        TE,
+    ] {
+        headers.remove(name);
+    }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// HTTP/2 may send cookies in crumbs; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// The model as a header value; a name that no header can hold is left out.
+pub(super) fn model_header(model: NamedModel<'_>) -> Option<HeaderValue> {
+    match model {
+        NamedModel::Named(model) => HeaderValue::from_str(model.as_str()).ok(),
+        NamedModel::NotNamed | NamedModel::NotNeeded => None,
+    }
+}
+
+/// Says who calls, and for which model. What cannot be said is left out.
+pub(super) fn introduce(headers: &mut HeaderMap, caller: &Identity, model: Option<HeaderValue>) {
+    let words = [
+        (KEY_ID, caller.key_id()),
+        (KEY_PREFIX, caller.prefix()),
+        (KEY_NAME, caller.name()),
+        (TEAM, caller.team()),
+        (ORG, caller.org()),
+    ];
+    for (name, word) in words {
+        if !word.is_empty()
+            && let Ok(value) = HeaderValue::from_maybe_shared(word)
+        {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(model) = model {
+        headers.insert(MODEL, model);
+    }
+}
+
+/// Says for whom the request is forwarded, when `host` says that the settings want it said.
+pub(super) fn forward_for(headers: &mut HeaderMap, peer: IpAddr, host: Option<HeaderValue>) {
+    let Some(host) = host else {
+        return;
+    };
+    if let Ok(peer) = HeaderValue::from_str(&peer.to_string()) {
+        headers.insert("x-forwarded-for", peer);
+    }
+    headers.insert("x-forwarded-host", host);
+    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+}
+
+/// Takes from a request's trailers what may not go on: framing, targets, credentials and identities have no place
+/// behind a body that was already judged (RFC 9110, 6.5.1; SECURITY F6, C7, C9).
+pub(super) fn filter_trailers(trailers: &mut HeaderMap, locations: &CredentialLocations) {
+    let dropped: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| {
+            is_protected(name)
+                || locations.is_credential_name(name)
+                || [
+                    HOST,
+                    CONTENT_LENGTH,
+                    TRANSFER_ENCODING,
+                    TE,
+                    TRAILER,
+                    CONNECTION,
+                    UPGRADE,
+                    EXPECT,
+                    COOKIE,
+                ]
+                .contains(name)
+        })
+        .cloned()
+        .collect();
+    for name in dropped {
+        trailers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("x-keyward-org", true)]
+    #[case("x_keyward_org", true)]
+    #[case("x.keyward-anything", true)]
+    #[case("x-forwarded-host", true)]
+    #[case("x_forwarded_for", true)]
+    #[case("forwarded", true)]
+    #[case("x-original-url", true)]
+    #[case("x-keyword-org", false)]
+    #[case("x-keyward", false)]
+    #[case("forwarded-by", false)]
+    #[case("accept", false)]
+    fn a_protected_name_is_known_in_every_spelling(#[case] name: &str, #[case] protected: bool) {
+        assert_eq!(
+            is_protected(&HeaderName::from_bytes(name.as_bytes()).unwrap()),
+            protected
+        );
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_goes_but_not_the_framing() {
+        let mut headers = headers(&[
+            ("connection", "close, x-private, host, content-length"),
+            ("x-private", "1"),
+            ("host", "h"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip, Trailers"),
+            ("upgrade", "h2c"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(headers[TE], "trailers");
+        assert!(headers.contains_key(HOST) && headers.contains_key(CONTENT_LENGTH));
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_line() {
+        let mut headers = headers(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        join_cookies(&mut headers);
+        assert_eq!(
+            headers.get_all(COOKIE).iter().collect::<Vec<_>>(),
+            ["a=1; b=2"]
+        );
+    }
+}

@@ -1,0 +1,393 @@
+//! Every refusal: its status, its body in four forms, and its label, side by side.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use crate::cache::LookupError;
+use crate::key::Denial;
+use crate::route::{ErrorForm, NoRoute};
+use crate::telemetry::metrics::RequestOutcome;
+use crate::upstream::UpstreamError;
+
+/// Why a request is refused. The caller is told the status and one sentence; the reason goes to the metric and the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The method cannot be forwarded.
+    #[error("this method is not forwarded")]
+    Method,
+    /// The target is longer than allowed.
+    #[error("the request target is longer than allowed")]
+    TargetTooLong,
+    /// Something in the head can be read in two ways.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+    /// No route leads anywhere.
+    #[error("not found")]
+    NoRoute,
+    /// A route exists, but not for this method.
+    #[error("this path takes another method")]
+    OtherMethod {
+        /// The methods it takes.
+        allow: String,
+    },
+    /// Two places name different models.
+    #[error("this key may not call this model")]
+    ModelsDiffer,
+    /// No credential.
+    #[error("missing API key")]
+    MissingKey,
+    /// A credential that cannot be a key, or two that differ.
+    #[error("invalid API key")]
+    MalformedKey,
+    /// No key of ours.
+    #[error("invalid API key")]
+    UnknownKey,
+    /// The key may not.
+    #[error("{}", denial_message(*.0))]
+    Denied(Denial),
+    /// Not known here now.
+    #[error("try again shortly")]
+    KeysUnavailable {
+        /// When trying again makes sense, in whole seconds.
+        retry_after_secs: u64,
+    },
+    /// More requests in flight than allowed.
+    #[error("too many requests at once")]
+    Overloaded,
+    /// The upstream did not answer.
+    #[error("{}", upstream_message(.0))]
+    Upstream(#[source] UpstreamError),
+}
+
+/// A key that no longer works is not told apart from one that never did (SECURITY C5).
+const fn denial_message(denial: Denial) -> &'static str {
+    match denial {
+        Denial::Disabled | Denial::Expired => "invalid API key",
+        Denial::Category | Denial::ModelOutOfScope | Denial::ModelNotNamed => {
+            "this key may not call this model"
+        }
+    }
+}
+
+const fn upstream_message(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
+        UpstreamError::RequestBody(_) => "the request body broke off",
+        UpstreamError::Connect(_) | UpstreamError::Broken(_) | UpstreamError::UnaskedUpgrade => {
+            "upstream unavailable"
+        }
+    }
+}
+
+impl From<NoRoute> for Rejection {
+    fn from(why: NoRoute) -> Self {
+        match why {
+            NoRoute::NotFound => Self::NoRoute,
+            NoRoute::MethodNotAllowed(allow) => Self::OtherMethod { allow },
+            NoRoute::NotCanonical(why) => Self::Ambiguous(why),
+            NoRoute::ModelsDiffer => Self::ModelsDiffer,
+        }
+    }
+}
+
+impl From<LookupError> for Rejection {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Unknown => Self::UnknownKey,
+            LookupError::Unavailable { retry_after } => Self::KeysUnavailable {
+                retry_after_secs: retry_after.as_secs().max(1),
+            },
+        }
+    }
+}
+
+/// What callers see of a refusal, beside its sentence.
+struct Face {
+    status: StatusCode,
+    /// The machine-readable word of the OpenAI, Baseten and problem forms.
+    code: &'static str,
+    /// The type of the Anthropic form.
+    anthropic: &'static str,
+    /// gRPC's status (its `statuscodes.md`).
+    grpc: &'static str,
+}
+
+const fn face(
+    status: StatusCode,
+    code: &'static str,
+    anthropic: &'static str,
+    grpc: &'static str,
+) -> Face {
+    Face {
+        status,
+        code,
+        anthropic,
+        grpc,
+    }
+}
+
+impl Rejection {
+    /// How the request ended, for the metric and the log.
+    #[must_use]
+    pub const fn outcome(&self) -> RequestOutcome {
+        match self {
+            Self::Method | Self::NoRoute | Self::OtherMethod { .. } => RequestOutcome::NoRoute,
+            Self::TargetTooLong => RequestOutcome::HeadTooLarge,
+            Self::Ambiguous(_) => RequestOutcome::Ambiguous,
+            Self::ModelsDiffer => RequestOutcome::ModelsDiffer,
+            Self::MissingKey => RequestOutcome::MissingKey,
+            Self::MalformedKey => RequestOutcome::MalformedKey,
+            Self::UnknownKey => RequestOutcome::UnknownKey,
+            Self::Denied(Denial::Disabled) => RequestOutcome::DisabledKey,
+            Self::Denied(Denial::Expired) => RequestOutcome::ExpiredKey,
+            Self::Denied(Denial::Category) => RequestOutcome::CategoryNotAllowed,
+            Self::Denied(Denial::ModelOutOfScope) => RequestOutcome::ModelNotAllowed,
+            Self::Denied(Denial::ModelNotNamed) => RequestOutcome::ModelNotNamed,
+            Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
+            Self::Overloaded => RequestOutcome::Overloaded,
+            Self::Upstream(UpstreamError::RequestBody(_)) => RequestOutcome::CallerGone,
+            Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
+                RequestOutcome::UpstreamTimedOut
+            }
+            Self::Upstream(_) => RequestOutcome::UpstreamFailed,
+        }
+    }
+
+    fn face(&self) -> Face {
+        const INVALID_KEY: Face = face(
+            StatusCode::UNAUTHORIZED,
+            "invalid_api_key",
+            "authentication_error",
+            "16",
+        );
+        const FORBIDDEN: Face = face(
+            StatusCode::FORBIDDEN,
+            "model_not_allowed",
+            "permission_error",
+            "7",
+        );
+        const BAD_REQUEST: Face = face(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "invalid_request_error",
+            "3",
+        );
+        match self {
+            Self::MissingKey => Face {
+                code: "missing_api_key",
+                ..INVALID_KEY
+            },
+            Self::MalformedKey
+            | Self::UnknownKey
+            | Self::Denied(Denial::Disabled | Denial::Expired) => INVALID_KEY,
+            Self::ModelsDiffer
+            | Self::Denied(Denial::Category | Denial::ModelOutOfScope | Denial::ModelNotNamed) => {
+                FORBIDDEN
+            }
+            Self::Ambiguous(_) | Self::Upstream(UpstreamError::RequestBody(_)) => BAD_REQUEST,
+            Self::TargetTooLong => Face {
+                status: StatusCode::URI_TOO_LONG,
+                ..BAD_REQUEST
+            },
+            Self::NoRoute => face(StatusCode::NOT_FOUND, "not_found", "not_found_error", "5"),
+            Self::Method | Self::OtherMethod { .. } => face(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "invalid_request_error",
+                "12",
+            ),
+            Self::KeysUnavailable { .. } => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "api_error",
+                "14",
+            ),
+            Self::Overloaded => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "overloaded_error",
+                "8",
+            ),
+            Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => face(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timed_out",
+                "api_error",
+                "14",
+            ),
+            Self::Upstream(_) => face(
+                StatusCode::BAD_GATEWAY,
+                "upstream_unavailable",
+                "api_error",
+                "14",
+            ),
+        }
+    }
+
+    /// The answer, in the form the route's callers expect, or in gRPC's own (CONTRACTS 5).
+    #[must_use]
+    pub fn into_response(self, form: ErrorForm, is_grpc: bool) -> Response<Bytes> {
+        let face = self.face();
+        let mut response = if is_grpc {
+            grpc(&face, &self.to_string())
+        } else {
+            let (kind, body) = body(form, &face, &self.to_string());
+            let mut response = Response::new(Bytes::from(body));
+            *response.status_mut() = face.status;
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if face.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3.1: no error code when the request held no credential at all.
+            let challenges = if matches!(self, Self::MissingKey) {
+                [r#"Bearer realm="keyward""#, r#"Api-Key realm="keyward""#]
+            } else {
+                [
+                    r#"Bearer realm="keyward", error="invalid_token""#,
+                    r#"Api-Key realm="keyward", error="invalid_token""#,
+                ]
+            };
+            for challenge in challenges {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+        match self {
+            Self::KeysUnavailable { retry_after_secs } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
+            }
+            Self::Overloaded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::OtherMethod { allow } => {
+                if let Ok(allow) = HeaderValue::from_str(&allow) {
+                    headers.insert(ALLOW, allow);
+                }
+            }
+            Self::Method => {
+                let usual =
+                    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+                headers.insert(ALLOW, usual);
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn body(form: ErrorForm, face: &Face, message: &str) -> (HeaderValue, String) {
+    let body = match form {
+        ErrorForm::Openai => json!({"error": {
+            "message": message,
+            "type": if face.status.is_server_error() { "server_error" } else { "invalid_request_error" },
+            "param": null,
+            "code": face.code,
+        }}),
+        ErrorForm::Anthropic => json!({
+            "type": "error",
+            "error": {"type": face.anthropic, "message": message},
+        }),
+        ErrorForm::Baseten => json!({"error": message, "error_code": face.code}),
+        ErrorForm::Problem => json!({
+            "type": "about:blank",
+            "title": face.status.canonical_reason(),
+            "status": face.status.as_u16(),
+            "detail": message,
+            "code": face.code,
+        }),
+    };
+    let kind = match form {
+        ErrorForm::Problem => "application/problem+json",
+        ErrorForm::Openai | ErrorForm::Anthropic | ErrorForm::Baseten => "application/json",
+    };
+    (HeaderValue::from_static(kind), body.to_string())
+}
+
+/// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").
+fn grpc(face: &Face, message: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static(face.grpc));
+    if let Ok(message) = HeaderValue::from_str(message) {
+        headers.insert("grpc-message", message);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    fn text(rejection: Rejection, form: ErrorForm) -> String {
+        String::from_utf8(rejection.into_response(form, false).into_body().to_vec()).unwrap()
+    }
+
+    #[rstest]
+    #[case(ErrorForm::Openai, r#"{"error":{"code":"invalid_api_key","message":"invalid API key","param":null,"type":"invalid_request_error"}}"#)]
+    #[case(
+        ErrorForm::Anthropic,
+        r#"{"error":{"message":"invalid API key","type":"authentication_error"},"type":"error"}"#
+    )]
+    #[case(
+        ErrorForm::Baseten,
+        r#"{"error":"invalid API key","error_code":"invalid_api_key"}"#
+    )]
+    #[case(ErrorForm::Problem, r#"{"code":"invalid_api_key","detail":"invalid API key","status":401,"title":"Unauthorized","type":"about:blank"}"#)]
+    fn a_refusal_has_the_form_its_callers_expect(#[case] form: ErrorForm, #[case] expected: &str) {
+        assert_eq!(text(Rejection::UnknownKey, form), expected);
+    }
+
+    #[test]
+    fn five_reasons_of_an_invalid_key_cannot_be_told_apart() {
+        let answer = |rejection: Rejection| {
+            let (parts, body) = rejection
+                .into_response(ErrorForm::Openai, false)
+                .into_parts();
+            (parts.status, parts.headers, body)
+        };
+        let malformed = answer(Rejection::MalformedKey);
+        assert_eq!(malformed.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer(Rejection::UnknownKey), malformed);
+        assert_eq!(answer(Rejection::Denied(Denial::Disabled)), malformed);
+        assert_eq!(answer(Rejection::Denied(Denial::Expired)), malformed);
+    }
+
+    #[test]
+    fn a_missing_key_is_asked_for_without_an_error_code() {
+        let response = Rejection::MissingKey.into_response(ErrorForm::Problem, false);
+        let challenges: Vec<_> = response
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .collect();
+        assert_eq!(
+            challenges,
+            [r#"Bearer realm="keyward""#, r#"Api-Key realm="keyward""#]
+        );
+    }
+
+    #[test]
+    fn an_outage_says_when_to_try_again_in_whole_seconds() {
+        let rejection = Rejection::from(LookupError::Unavailable {
+            retry_after: Duration::from_millis(200),
+        });
+        let response = rejection.into_response(ErrorForm::Openai, false);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn a_grpc_caller_is_refused_in_its_own_form() {
+        let response = Rejection::UnknownKey.into_response(ErrorForm::Openai, true);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["grpc-status"], "16");
+        assert!(response.body().is_empty());
+    }
+}

@@ -1,0 +1,38 @@
+use crate::telemetry::metrics::UpstreamFailure;
+
+/// Why an upstream did not answer a call.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection could be made: nothing was sent.
+    #[error("cannot connect to the upstream")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection in time: nothing was sent.
+    #[error("connecting to the upstream took too long")]
+    ConnectTimeout,
+    /// The call was sent, and no response head came in time.
+    #[error("the upstream did not answer in time")]
+    HeadTimeout,
+    /// The upstream broke off, or sent what is no HTTP.
+    #[error("the upstream broke the call off")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The upstream changed protocols without being asked to.
+    #[error("the upstream changed protocols unasked")]
+    UnaskedUpgrade,
+    /// The caller's own request body broke off: not the upstream's fault.
+    #[error("the request body broke off")]
+    RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl UpstreamError {
+    /// Whose fault it is, as a label; `None` when it is the caller's.
+    #[must_use]
+    pub const fn failure(&self) -> Option<UpstreamFailure> {
+        match self {
+            Self::Connect(_) => Some(UpstreamFailure::Connect),
+            Self::ConnectTimeout => Some(UpstreamFailure::ConnectTimeout),
+            Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
+            Self::Broken(_) | Self::UnaskedUpgrade => Some(UpstreamFailure::Broken),
+            Self::RequestBody(_) => None,
+        }
+    }
+}
