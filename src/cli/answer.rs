@@ -26,6 +26,7 @@ pub struct Answer {
     json: serde_json::Value,
     text: String,
     words: Option<String>,
+    unseen: Option<String>,
 }
 
 impl Answer {
@@ -39,6 +40,7 @@ impl Answer {
             json: serde_json::to_value(payload)?,
             text: String::new(),
             words: None,
+            unseen: None,
         })
     }
 
@@ -53,6 +55,15 @@ impl Answer {
     pub fn words(self, words: impl Into<String>) -> Self {
         Self {
             words: Some(words.into()),
+            ..self
+        }
+    }
+
+    /// A sentence for standard error when the answer could not be written, or not whole.
+    #[must_use]
+    pub fn unseen(self, unseen: String) -> Self {
+        Self {
+            unseen: Some(unseen),
             ..self
         }
     }
@@ -93,6 +104,14 @@ impl Form {
     ///
     /// When it cannot be written, or the expression fails over it.
     pub fn write(&self, answer: &Answer) -> anyhow::Result<()> {
+        let result = self.write_data(answer);
+        if let (Err(_), Some(unseen)) = (&result, &answer.unseen) {
+            print::words(unseen);
+        }
+        result
+    }
+
+    fn write_data(&self, answer: &Answer) -> anyhow::Result<()> {
         if let Some(jq) = &self.jq {
             let mut out = Stream::new();
             let result = jq.run(&answer.json.to_string(), &mut out);

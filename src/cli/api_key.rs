@@ -9,7 +9,7 @@ use super::Common;
 use super::answer::Answer;
 use super::failure::Failure;
 use super::keys::{ApiKeys, KeyRequest, KeyType, Keys};
-use super::{table, team};
+use super::{print, table, team};
 
 /// What can be done to keys.
 #[derive(Debug, Subcommand)]
@@ -57,14 +57,16 @@ pub struct DeleteArgs {
 ///
 /// When the command contradicts itself, the keys cannot be reached, or the other side refuses.
 pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answer> {
-    match command {
-        ApiKeyCommand::List => list(&Keys::open(common)?).await,
-        ApiKeyCommand::Create(args) => {
-            check(&args)?;
-            create(&Keys::open(common)?, args).await
-        }
-        ApiKeyCommand::Delete(args) => delete(&Keys::open(common)?, args).await,
+    if let ApiKeyCommand::Create(args) = &command {
+        check(args)?;
     }
+    let makes = matches!(command, ApiKeyCommand::Create(_));
+    Keys::with(common, makes, async |keys| match command {
+        ApiKeyCommand::List => list(keys).await,
+        ApiKeyCommand::Create(args) => create(keys, args).await,
+        ApiKeyCommand::Delete(args) => delete(keys, args).await,
+    })
+    .await
 }
 
 async fn list(keys: &Keys) -> anyhow::Result<Answer> {
@@ -96,11 +98,18 @@ async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
         category: args.category.word(),
     };
     let created = keys.create(&request, team.as_deref()).await;
-    let text = created.context("creating API key")?.api_key;
-    let answer = Answer::new(&json!({ "api_key": text.reveal() }))?;
-    Ok(answer
+    let created = created.context("creating API key")?;
+    let text = created.api_key.reveal();
+    Ok(Answer::new(&json!({ "api_key": text }))?
         .words("Save this key now. It will not be shown again.")
-        .text(format!("{}\n", text.reveal())))
+        .text(format!("{}\n", print::cell(text)))
+        .unseen(unseen(text)))
+}
+
+/// What to say when a key was made and could not be shown.
+fn unseen(text: &str) -> String {
+    let prefix = text.split('.').next().unwrap_or_default();
+    format!("The key {prefix} was made all the same. Delete it unless its text stands above.")
 }
 
 async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {

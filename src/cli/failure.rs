@@ -21,6 +21,14 @@ pub enum Failure {
         /// What it said, cut when long.
         body: String,
     },
+    /// The registry refused, on the database itself.
+    #[error("{message}")]
+    Refused {
+        /// The status that the admin listener would have answered with.
+        status: u16,
+        /// Why.
+        message: String,
+    },
     /// The jq expression ended itself with this code, and has said all it wanted.
     #[error("halted with {0}")]
     Halted(u8),
@@ -33,7 +41,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Api { status, .. } => match status {
+            Self::Api { status, .. } | Self::Refused { status, .. } => match status {
                 401 | 403 => 3,
                 404 => 4,
                 400..=499 => 5,
@@ -88,6 +96,7 @@ mod tests {
     #[case(api(429), 5)]
     #[case(api(500), 6)]
     #[case(api(503), 6)]
+    #[case(Failure::Refused { status: 404, message: String::new() }, 4)]
     #[case(Failure::Halted(7), 7)]
     #[case(Failure::Interrupted, 130)]
     fn a_failure_has_its_exit_code_in_any_context(#[case] failure: Failure, #[case] code: u8) {

@@ -5,6 +5,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::Common;
+use super::direct::Direct;
+use super::print;
 use super::remote::Remote;
 use super::session;
 use crate::credential::SecretText;
@@ -131,28 +133,43 @@ pub struct Team {
     pub name: String,
 }
 
-/// A team to be made.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct TeamRequest {
-    /// What people call it.
-    pub name: String,
-}
-
 /// The way to the keys.
 pub enum Keys {
     /// Through the admin listener.
-    Remote(Remote),
+    Remote(Box<Remote>),
+    /// Straight on the database.
+    Direct(Direct),
 }
 
 impl Keys {
-    /// The way that the flags and the environment ask for.
+    /// Does `work` by the way that the flags and the environment ask for. A database that is not there is made when
+    /// `may_make` says so: not by whoever only looks, or deletes.
     ///
     /// # Errors
     ///
-    /// When no server is known, or the database cannot be opened.
-    pub fn open(common: &Common) -> anyhow::Result<Self> {
+    /// When no server is known, the database cannot be opened, or `work` fails.
+    pub async fn with<T>(
+        common: &Common,
+        may_make: bool,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let keys = Self::open(common, may_make).await?;
+        let result = work(&keys).await;
+        if let Self::Direct(direct) = keys {
+            direct.close().await;
+        }
+        result
+    }
+
+    async fn open(common: &Common, may_make: bool) -> anyhow::Result<Self> {
+        if let Some(url) = common.database() {
+            if common.verbose {
+                print::words("using the database itself");
+            }
+            return Ok(Self::Direct(Direct::open(url, may_make).await?));
+        }
         let server = session::server(common)?;
-        Ok(Self::Remote(Remote::new(&server, common)?))
+        Ok(Self::Remote(Box::new(Remote::new(&server, common)?)))
     }
 
     /// Every key.
@@ -163,6 +180,7 @@ impl Keys {
     pub async fn list(&self) -> anyhow::Result<ApiKeys> {
         match self {
             Self::Remote(remote) => remote.list().await,
+            Self::Direct(direct) => direct.list().await,
         }
     }
 
@@ -174,6 +192,7 @@ impl Keys {
     pub async fn create(&self, key: &KeyRequest, team: Option<&str>) -> anyhow::Result<CreatedKey> {
         match self {
             Self::Remote(remote) => remote.create(key, team).await,
+            Self::Direct(direct) => direct.create(key, team).await,
         }
     }
 
@@ -185,6 +204,7 @@ impl Keys {
     pub async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
         match self {
             Self::Remote(remote) => remote.delete(prefix).await,
+            Self::Direct(direct) => direct.delete(prefix).await,
         }
     }
 
@@ -196,6 +216,7 @@ impl Keys {
     pub async fn teams(&self) -> anyhow::Result<Teams> {
         match self {
             Self::Remote(remote) => remote.teams().await,
+            Self::Direct(direct) => direct.teams().await,
         }
     }
 
@@ -204,9 +225,10 @@ impl Keys {
     /// # Errors
     ///
     /// As [`Keys::list`].
-    pub async fn create_team(&self, team: &TeamRequest) -> anyhow::Result<Team> {
+    pub async fn create_team(&self, name: &str) -> anyhow::Result<Team> {
         match self {
-            Self::Remote(remote) => remote.create_team(team).await,
+            Self::Remote(remote) => remote.create_team(name).await,
+            Self::Direct(direct) => direct.create_team(name).await,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod api_key;
+mod direct;
 mod echo;
 mod failure;
 mod health;
@@ -104,6 +105,11 @@ impl Common {
     /// The profile that is asked for; an empty name is none.
     fn profile(&self) -> Option<&str> {
         self.profile.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The database that is asked for; an empty URL is none.
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref().filter(|url| !url.is_empty())
     }
 
     /// How long a whole answer may take.

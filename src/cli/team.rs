@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 use super::answer::Answer;
-use super::keys::{Keys, TeamRequest, Teams};
-use super::table;
+use super::keys::{Keys, Teams};
+use super::{print, table};
 
 /// What can be done to teams.
 #[derive(Debug, Subcommand)]
@@ -32,11 +32,12 @@ pub struct CreateArgs {
 ///
 /// When the teams cannot be reached, or the other side refuses.
 pub async fn run(command: TeamCommand, common: &Common) -> anyhow::Result<Answer> {
-    let keys = Keys::open(common)?;
-    match command {
-        TeamCommand::List => list(&keys).await,
-        TeamCommand::Create(args) => create(&keys, args).await,
-    }
+    let makes = matches!(command, TeamCommand::Create(_));
+    Keys::with(common, makes, async |keys| match command {
+        TeamCommand::List => list(keys).await,
+        TeamCommand::Create(args) => create(keys, args).await,
+    })
+    .await
 }
 
 async fn list(keys: &Keys) -> anyhow::Result<Answer> {
@@ -54,11 +55,11 @@ async fn list(keys: &Keys) -> anyhow::Result<Answer> {
 }
 
 async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
-    let team = keys.create_team(&TeamRequest { name: args.name }).await;
+    let team = keys.create_team(&args.name).await;
     let team = team.context("creating team")?;
     Ok(Answer::new(&team)?
         .words(format!("Created team {}", team.name))
-        .text(format!("{}\n", team.id)))
+        .text(format!("{}\n", print::cell(&team.id))))
 }
 
 /// The id of the team that is called `named` or has that id. An id wins, so that an id always works.

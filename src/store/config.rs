@@ -16,6 +16,10 @@ pub struct StoreConfig {
     pub bell_every: Duration,
     /// Connections that read beside the one that writes.
     pub readers: u32,
+    /// Whether a file that is not there is an error, rather than made. No setting: a server makes its database; a
+    /// command that only looks must not leave one behind where a name was mistyped.
+    #[serde(skip)]
+    pub must_exist: bool,
 }
 
 impl Default for StoreConfig {
@@ -25,6 +29,7 @@ impl Default for StoreConfig {
             statement_timeout: Duration::from_secs(5),
             bell_every: Duration::from_millis(20),
             readers: 2,
+            must_exist: false,
         }
     }
 }

@@ -46,7 +46,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file that `config.url` names, or makes it.
+    /// Opens the file that `config.url` names, or makes it unless
+    /// `config.must_exist`.
     ///
     /// The whole file is checked first (`PRAGMA quick_check`).
     ///
@@ -59,7 +60,7 @@ impl SqliteStore {
         let start = Instant::now();
         let opened = async {
             let place = Place::parse(&config.url, limit)?;
-            place.prepare().await?;
+            place.prepare(config.must_exist).await?;
             Ok(place)
         }
         .await;

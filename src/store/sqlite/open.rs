@@ -92,13 +92,15 @@ impl Place {
             .row_buffer_size(256)
     }
 
-    /// Makes the file if it is not there, and makes sure that it is a whole key database of this version.
+    /// Makes the file if it is not there (unless `must_exist`), and makes sure that it is a whole key database of this version.
     ///
     /// A file that is there already is never replaced, and nothing is written to it before it has been checked.
-    pub async fn prepare(&self) -> Result<(), StoreError> {
+    pub async fn prepare(&self, must_exist: bool) -> Result<(), StoreError> {
         match fs::metadata(&self.path).await {
             Ok(metadata) => self.look_at(&metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create().await?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
+                self.create().await?;
+            }
             Err(error) => return Err(self.cannot_open(error.into())),
         }
         let opened = Connection::open(&self.writer()).await;

@@ -1,0 +1,177 @@
+//! Keys straight on a database, when no server runs or none is to be asked.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::keys::{ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, Teams};
+use crate::clock::Clock;
+use crate::credential::SecretText;
+use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, UnixTime};
+use crate::registry::{
+    Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError,
+};
+use crate::store::{self, KeyStore, StoreConfig};
+use crate::telemetry::metrics::Metrics;
+
+/// The database, with the right of whoever may open it.
+pub struct Direct {
+    registry: KeyRegistry,
+    store: Arc<dyn KeyStore>,
+}
+
+impl Direct {
+    /// Opens the database at `url`. One that is not there is made when `may_make` says so.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub async fn open(url: &str, may_make: bool) -> anyhow::Result<Self> {
+        let config = StoreConfig {
+            url: url.to_owned(),
+            must_exist: !may_make,
+            ..StoreConfig::default()
+        };
+        let store = store::open(&config, Metrics::unrecorded().store).await?;
+        Ok(Self {
+            registry: KeyRegistry::new(Arc::clone(&store), Clock::system(), None),
+            store,
+        })
+    }
+
+    /// Closes the database.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    pub(super) async fn list(&self) -> anyhow::Result<ApiKeys> {
+        match self.execute(Command::List(KeyFilter::default())).await? {
+            Outcome::Listed(keys) => Ok(ApiKeys {
+                keys: keys.iter().map(item).collect(),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn create(
+        &self,
+        key: &KeyRequest,
+        team: Option<&str>,
+    ) -> anyhow::Result<CreatedKey> {
+        let wanted = CreateKey {
+            name: key
+                .name
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(invalid)?,
+            category: key.category.parse().map_err(invalid)?,
+            operation: None,
+            scope: ModelScope::from_request(key.model_ids.as_deref()).map_err(invalid)?,
+            team: team.map(str::parse).transpose().map_err(invalid)?,
+            expires_at: None,
+        };
+        match self.execute(Command::Create(wanted)).await? {
+            Outcome::Created { secret, .. } => Ok(CreatedKey {
+                api_key: SecretText::new(secret.reveal().to_owned()),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+        // What is no prefix names no key: the admin listener says the same.
+        let prefix = prefix
+            .parse()
+            .map_err(|_| refused(404, "there is no such key"))?;
+        let which = KeySelector::Prefix(prefix);
+        match self.execute(Command::Delete(which)).await? {
+            Outcome::Deleted(key) => Ok(DeletedKey {
+                prefix: key.prefix.to_string(),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn teams(&self) -> anyhow::Result<Teams> {
+        match self.execute(Command::ListTeams).await? {
+            Outcome::Teams(teams) => Ok(Teams {
+                teams: teams.iter().map(team_item).collect(),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn create_team(&self, name: &str) -> anyhow::Result<Team> {
+        let name = name.parse().map_err(invalid)?;
+        match self.execute(Command::CreateTeam(name)).await? {
+            Outcome::TeamCreated(team) => Ok(team_item(&team)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn execute(&self, command: Command) -> Result<Outcome, Failure> {
+        let outcome = self.registry.execute(&Caller::Operator, command).await;
+        outcome.map_err(|error| {
+            let status = status_of(&error);
+            refused(status, format!("{:#}", anyhow::Error::new(error)))
+        })
+    }
+}
+
+/// The status that the admin listener gives such a refusal, and so the exit code of ours.
+const fn status_of(error: &RegistryError) -> u16 {
+    match error.kind() {
+        RefusalKind::Forbidden => 403,
+        RefusalKind::Invalid => 400,
+        RefusalKind::NotFound => 404,
+        RefusalKind::Conflict => 409,
+        RefusalKind::Unavailable => 503,
+        RefusalKind::Internal => 500,
+    }
+}
+
+fn refused(status: u16, message: impl Into<String>) -> Failure {
+    Failure::Refused {
+        status,
+        message: message.into(),
+    }
+}
+
+fn invalid(error: impl std::error::Error) -> Failure {
+    refused(400, error.to_string())
+}
+
+fn unexpected() -> anyhow::Error {
+    anyhow::anyhow!("the registry gave the answer of another command")
+}
+
+/// A key as the Baseten dialect lists it.
+fn item(key: &ApiKey) -> ApiKeyItem {
+    let models = key.scope.patterns().map(|patterns| {
+        let ids = patterns.iter().map(|pattern| pattern.as_str().to_owned());
+        ids.collect::<Vec<_>>()
+    });
+    let owner = key
+        .owner
+        .as_ref()
+        .filter(|_| key.category == KeyCategory::Personal);
+    ApiKeyItem {
+        created_at: Some(key.created_at.to_rfc3339()),
+        last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
+        model_ids: models,
+        name: key.name.as_ref().map(ToString::to_string),
+        owner: owner.map(ToString::to_string),
+        prefix: key.prefix.to_string(),
+        team_name: key.team.as_ref().map(|team| team.name.to_string()),
+        category: key.category.as_str().to_owned(),
+    }
+}
+
+fn team_item(team: &key::Team) -> Team {
+    Team {
+        created_at: team.created_at.to_rfc3339(),
+        default: team.is_default,
+        id: team.id.to_string(),
+        name: team.name.to_string(),
+    }
+}
