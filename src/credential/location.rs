@@ -109,7 +109,7 @@ impl CredentialLocation {
     }
 
     /// What is wrong with it as it is configured, in words.
-    pub(super) fn mistakes(&self) -> Vec<String> {
+    pub fn mistakes(&self) -> Vec<String> {
         match self {
             Self::Authorization { schemes } if schemes.is_empty() => {
                 vec!["`authorization` has no schemes".to_owned()]

@@ -1,9 +1,12 @@
 //! The cellar: metric names and logging. Knows no other room.
 
+pub mod logging;
 pub mod metrics;
 
 use std::error::Error;
 use std::fmt;
+
+pub use logging::{LogConfig, LogFormat};
 
 /// An error and all its causes, for the one line that reports it.
 pub fn chain(error: &(dyn Error + 'static)) -> impl fmt::Display {

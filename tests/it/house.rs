@@ -253,6 +253,11 @@ const REVEALS: &[(&str, usize, &str)] = &[
         "one for each place where our own credential can stand",
     ),
     (
+        "config/secret.rs",
+        1,
+        "a secret is checked before it is used",
+    ),
+    (
         "upstream/credential.rs",
         1,
         "what we present instead of the caller's key",

@@ -5,7 +5,12 @@
     clippy::panic,
     reason = "a test may panic: that is how it fails"
 )]
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "snapbox writes snapshots so"
+)]
 
+mod config;
 mod house;
 mod store;
 mod support;

@@ -1,0 +1,227 @@
+//! From the settings as written to the settings as used: the only validation. Every mistake at once.
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use crate::credential::{CredentialLocations, SecretSource, SecretText};
+use crate::proxy::ProxyConfig;
+use crate::route::{self, RouteTable};
+use crate::upstream::{CredentialConfig, UpstreamConfig};
+
+use super::Config;
+use super::environment::Environment;
+use super::file::ConfigFile;
+use super::mistake::Mistakes;
+use super::path::Path;
+use super::secret;
+use super::tree::{Node, Value};
+use super::values::Checks;
+
+/// Makes the settings complete; nothing when something is missing. What is wrong goes to `mistakes`.
+///
+/// `file` was read from `tree`, in which what could not be read is marked.
+pub fn check(
+    mut file: ConfigFile,
+    tree: &Node,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) -> Option<Config> {
+    let mut checks = Checks::new(tree, mistakes);
+    checks.all(&file);
+    add_builtin_routes(&mut file, tree, &mut checks);
+    let routes = routes(&file.proxy, tree, &mut checks);
+    let credentials = credentials(&file.proxy, &mut checks);
+    for (name, upstream) in &file.upstreams {
+        check_upstream(name, upstream, environment, &mut checks);
+    }
+    let token = file.admin.token.as_ref();
+    let admin_token = token.and_then(|token| {
+        let path = Path::dotted("admin.token");
+        secret_at(&path, token, environment, &mut checks)
+    });
+    Some(Config {
+        routes: routes?,
+        credentials: credentials?,
+        proxy: file.proxy,
+        upstreams: file.upstreams,
+        store: file.store,
+        cache: file.cache,
+        usage: file.usage,
+        probes: file.probes,
+        admin: file.admin,
+        admin_token,
+        shutdown: file.shutdown,
+        log: file.log,
+    })
+}
+
+/// Without routes, the built-in table leads to the one upstream there is.
+fn add_builtin_routes(file: &mut ConfigFile, tree: &Node, checks: &mut Checks<'_>) {
+    let path = Path::dotted("proxy.routes");
+    if !file.proxy.routes.is_empty() || checks.is_mistaken(&path) {
+        return;
+    }
+    if tree.at(&path).is_some() {
+        checks.wrong(&path, "is empty, so every call would be refused");
+        return;
+    }
+    match upstream_names(tree).as_slice() {
+        [] if checks.is_mistaken(&Path::dotted("upstreams")) => {}
+        [] => checks.wrong(
+            &Path::dotted("upstreams"),
+            "is missing: say where calls go, by `--upstream http://127.0.0.1:8000`, by the variable \
+             `KEYWARD_UPSTREAM`, or by `upstreams.default.url = \"http://127.0.0.1:8000\"` in a settings file",
+        ),
+        [name] => file.proxy.routes = route::baseten(name),
+        names => {
+            let names = names.join("`, `");
+            let message =
+                format!("is missing: only routes can say which call goes to which of `{names}`");
+            checks.wrong(&path, message);
+        }
+    }
+}
+
+/// The names of all upstreams, those that could not be read included, in the order in which they are counted.
+fn upstream_names(tree: &Node) -> Vec<&str> {
+    let Some(Value::Table(entries)) = tree.get("upstreams").map(|node| &node.value) else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn routes(proxy: &ProxyConfig, tree: &Node, checks: &mut Checks<'_>) -> Option<RouteTable> {
+    let names = upstream_names(tree);
+    let mistakes = match RouteTable::compile(&proxy.routes, proxy.errors, &names) {
+        Ok(table) => return Some(table),
+        Err(mistakes) => mistakes,
+    };
+    let path = Path::dotted("proxy.routes");
+    // Routes that could not be read are not among those that were compiled.
+    let places: Vec<usize> = match tree.at(&path).map(|node| &node.value) {
+        Some(Value::List(list)) => (0..list.len())
+            .filter(|place| !matches!(list[*place].value, Value::Mistaken))
+            .collect(),
+        _ => (0..proxy.routes.len()).collect(),
+    };
+    for mistake in mistakes {
+        let place = places.get(mistake.route).copied().unwrap_or(mistake.route);
+        checks.wrong(&path.index(place).key(mistake.field), mistake.message);
+    }
+    None
+}
+
+fn credentials(proxy: &ProxyConfig, checks: &mut Checks<'_>) -> Option<CredentialLocations> {
+    match CredentialLocations::new(proxy.credentials.clone()) {
+        Ok(locations) => Some(locations),
+        Err(messages) => {
+            for message in messages {
+                checks.wrong(&Path::dotted("proxy.credentials"), message);
+            }
+            None
+        }
+    }
+}
+
+fn check_upstream(
+    name: &str,
+    upstream: &UpstreamConfig,
+    environment: &Environment,
+    checks: &mut Checks<'_>,
+) -> Option<(Scheme, Authority)> {
+    let path = Path::dotted("upstreams").key(name);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        let message = "must be named by 1 to 64 letters, digits, `-`, `_` and `.`";
+        checks.wrong(&path, message);
+    }
+    if let CredentialConfig::Fixed { secret, at } = &upstream.credential {
+        let path = path.key("credential");
+        if let Some(secret) = secret_at(&path.key("secret"), secret, environment, checks) {
+            let (mut parts, ()) = http::Request::new(()).into_parts();
+            if let Err(error) = at.write(&secret, &mut parts) {
+                checks.wrong(&path.key("secret"), error.to_string());
+            }
+        }
+        for message in at.mistakes() {
+            checks.wrong(&path.key("at"), message);
+        }
+    }
+    match address(&upstream.url) {
+        Ok(address) => Some(address),
+        Err(message) => {
+            checks.wrong(&path.key("url"), message);
+            None
+        }
+    }
+}
+
+/// Scheme and authority of an upstream's url. The message does not quote the url, which may hold a password.
+fn address(url: &str) -> Result<(Scheme, Authority), &'static str> {
+    const FORM: &str = "must be `http://host:port` or `https://host:port`";
+    let uri: Uri = url.parse().map_err(|_| FORM)?;
+    let parts = uri.into_parts();
+    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+        return Err(FORM);
+    };
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS || authority.host().is_empty() {
+        return Err(FORM);
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not hold a user or a password; `credential` says what is presented");
+    }
+    if parts.path_and_query.is_some_and(|path| path != "/") || url.contains('#') {
+        return Err("must end after the port; `forward` of a route says which path goes on");
+    }
+    let has_port = authority.as_str() != authority.host();
+    if has_port && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("must hold a port from 1 to 65535, or none");
+    }
+    Ok((scheme, authority))
+}
+
+/// The secret that `source` at `path` stands for.
+fn secret_at(
+    path: &Path,
+    source: &SecretSource,
+    environment: &Environment,
+    checks: &mut Checks<'_>,
+) -> Option<SecretText> {
+    match secret::resolve(source, environment) {
+        Ok(secret) => Some(secret),
+        Err(message) => {
+            checks.wrong(path, message);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::plain("http://127.0.0.1:8000", true)]
+    #[case::closing_slash("http://127.0.0.1:8000/", true)]
+    #[case::default_port("https://models.example.com", true)]
+    #[case::ipv6("http://[::1]:8000", true)]
+    #[case::no_scheme("127.0.0.1:8000", false)]
+    #[case::other_scheme("ftp://127.0.0.1", false)]
+    #[case::path("http://127.0.0.1:8000/v1", false)]
+    #[case::query("http://127.0.0.1:8000?x", false)]
+    #[case::fragment("http://127.0.0.1:8000/#x", false)]
+    #[case::password("http://a:b@127.0.0.1:8000", false)]
+    #[case::no_host("http://:8000", false)]
+    #[case::large_port("http://127.0.0.1:80000", false)]
+    #[case::port_zero("http://127.0.0.1:0", false)]
+    #[case::empty_port("http://127.0.0.1:", false)]
+    #[case::space("http://127.0.0.1 :8000", false)]
+    #[case::empty("", false)]
+    fn an_upstreams_url_is_scheme_and_authority(#[case] url: &str, #[case] is_right: bool) {
+        assert_eq!(address(url).is_ok(), is_right, "{:?}", address(url));
+    }
+}

@@ -1,0 +1,461 @@
+//! The settings: where each comes from, and what is said about wrong ones.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyward::config::{Config, ConfigError, Loaded, Sources};
+use rstest::rstest;
+use snapbox::{assert_data_eq, str};
+
+/// A directory with one settings file, and what stands beside it.
+struct Settings {
+    directory: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Settings {
+    fn none() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let sources = Sources::default();
+        Self { directory, sources }
+    }
+
+    fn of(text: &str) -> Self {
+        let mut settings = Self::none();
+        settings.sources.file = Some(settings.write("keyward.toml", text));
+        settings
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).expect("a file in our own directory");
+        path
+    }
+
+    fn environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.sources.environment = variables.iter().copied().collect();
+        self
+    }
+
+    fn flag(mut self, flag: &'static str, path: &str, value: &str) -> Self {
+        self.sources.flags = self.sources.flags.with(flag, path, Some(value.to_owned()));
+        self
+    }
+
+    /// With somewhere to send calls, if nothing else says so.
+    fn upstream(mut self) -> Self {
+        let has_one = ["KEYWARD_UPSTREAM", "KEYWARD_UPSTREAMS__DEFAULT__URL"]
+            .iter()
+            .any(|name| self.sources.environment.get(name).is_some());
+        if !has_one {
+            self = self.flag(
+                "--upstream",
+                "upstreams.default.url",
+                "http://127.0.0.1:8000",
+            );
+        }
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        Config::load(&self.sources)
+    }
+
+    fn config(&self) -> Config {
+        self.load().expect("settings without a mistake").config
+    }
+
+    /// Every mistake, with the directory's name taken out.
+    fn mistakes(&self) -> String {
+        let directory = format!("{}/", self.directory.path().display());
+        let error = self.load().expect_err("settings with a mistake");
+        error.to_string().replace(&directory, "")
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_path() {
+    let settings = Settings::of(
+        r#"
+[proxy]
+lisen = "127.0.0.1:8080"
+workers = -1
+errors = "opnai"
+
+[[proxy.routes]]
+path = "/v1/x"
+
+[[proxy.routes]]
+path = 7
+upstream = "vllm"
+methods = "GET"
+
+[upstreams.vllm]
+credential = { kind = "fixed", secrt = { inlin = "canary" }, at = { in = "heder", name = "x-key" } }
+
+[cache]
+poll_every = "fast"
+max_lag = 2
+keys = 99999999999999999999
+
+[admin]
+token = "canary"
+listen = "localhost"
+
+[shutdwn]
+delay = "1s"
+"#,
+    );
+    assert_data_eq!(
+        settings.mistakes(),
+        str![[r#"
+keyward.toml:25: admin.listen: must be an address and a port, such as `127.0.0.1:8080`
+keyward.toml:24: admin.token: must be one of `{ file = … }`, `{ env = … }`, `{ inline = … }`
+keyward.toml:21: cache.keys: is a number that is not whole or too large, but must be a whole number, 0 or more
+keyward.toml:20: cache.max_lag: is a whole number, but must be a time, such as `1m 30s`, with units from `h` down to `ms`
+keyward.toml:19: cache.poll_every: must be a time, such as `1m 30s`, with units from `h` down to `ms`
+keyward.toml:5: proxy.errors: must be one of `openai`, `anthropic`, `baseten`, `problem`; did you mean `openai`?
+keyward.toml:3: proxy.lisen: is no setting; did you mean `listen`?
+keyward.toml:7: proxy.routes[0]: lacks `upstream`
+keyward.toml:10: proxy.routes[1]: lacks `path`
+keyward.toml:13: proxy.routes[1].methods: is text, but must be a list
+keyward.toml:11: proxy.routes[1].path: is a whole number, but must be text
+keyward.toml:4: proxy.workers: must be a whole number, 0 or more
+keyward.toml:27: shutdwn: is no setting; did you mean `shutdown`?
+keyward.toml:15: upstreams.vllm: lacks `url`
+keyward.toml:16: upstreams.vllm.credential: must be one of `inline`, `env`, `file`; did you mean `inline`?
+keyward.toml:16: upstreams.vllm.credential.secrt: is no setting; did you mean `secret`?
+"#]]
+    );
+}
+
+#[test]
+fn settings_of_the_right_type_are_looked_at_too() {
+    let settings = Settings::of(
+        r#"
+[proxy]
+listen = "0.0.0.0:9090"
+workers = 5000
+[proxy.limits]
+head_bytes = 4096
+requests = 0
+head_timeout = "0s"
+http2_stream_window_bytes = 1000
+
+[upstreams.vllm]
+url = "http://127.0.0.1:8000"
+limits = { response_head_bytes = 1, connect_timeout = "2 days" }
+
+[store]
+url = "keyward.db"
+readers = 0
+
+[cache]
+poll_every = "5s"
+
+[usage]
+first_within = "11s"
+
+[admin]
+token = { file = "nowhere" }
+hosts = ["keyward.example.com", "http://x"]
+
+[shutdown]
+delay = "25s"
+
+[log]
+level = "inof"
+"#,
+    );
+    assert_data_eq!(
+        settings.mistakes(),
+        str![[r#"
+keyward.toml:27: admin.hosts[1]: must be a host name without a scheme or a port
+keyward.toml:25: admin.listen: is the address of `proxy.listen`, too
+keyward.toml:26: admin.token: cannot read the file `nowhere`: No such file or directory (os error 2)
+keyward.toml:19: cache.max_lag: must not be shorter than `cache.poll_every`, or memory is never fresh
+keyward.toml:33: log.level: `inof` is no level: write one of `off`, `error`, `warn`, `info`, `debug`, `trace`, or `part=level`
+keyward.toml:6: proxy.limits.head_bytes: must be from 8192 to 1048576 bytes
+keyward.toml:8: proxy.limits.head_timeout: must be from 1ms to 24h
+keyward.toml:9: proxy.limits.http2_stream_window_bytes: must be from 65535 to 2147483647 bytes
+keyward.toml:7: proxy.limits.requests: must be from 1 to 10000000 requests
+keyward.toml:4: proxy.workers: must be from 0 to 1024 threads
+keyward.toml:29: shutdown.deadline: must be longer than `shutdown.delay`, which is a part of it
+keyward.toml:17: store.readers: must be from 1 to 64 connections
+keyward.toml:16: store.url: must be the url of a database, such as `sqlite://keyward.db`
+keyward.toml:13: upstreams.vllm.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`
+keyward.toml:13: upstreams.vllm.limits.response_head_bytes: must be from 8192 to 1048576 bytes
+keyward.toml:23: usage.first_within: must not be longer than `usage.flush_every`, which writes every use
+"#]]
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let settings = Settings::of("[proxy]\nlisten = \"canary\n[cache\nkeys = = 1\n");
+    assert_data_eq!(
+        settings.mistakes(),
+        str![[r#"
+keyward.toml:2: invalid basic string, expected `"`
+keyward.toml:3: unclosed table, expected `]`
+keyward.toml:4: extra `=`, expected nothing
+keyward.toml:4: unexpected key or value, expected newline, `#`
+"#]]
+    );
+}
+
+#[rstest]
+#[case::default(&[], None, None, 100_000)]
+#[case::the_file_beats_the_default(&[], Some("keys = 1"), None, 1)]
+#[case::the_environment_beats_the_file(&[("KEYWARD_CACHE__KEYS", "2")], Some("keys = 1"), None, 2)]
+#[case::a_flag_beats_the_environment(&[("KEYWARD_CACHE__KEYS", "2")], Some("keys = 1"), Some("3"), 3)]
+#[case::the_environment_alone(&[("KEYWARD_CACHE__KEYS", "2_000")], None, None, 2_000)]
+#[case::a_flag_alone(&[], None, Some("3"), 3)]
+#[case::an_empty_variable_is_unset(&[("KEYWARD_CACHE__KEYS", "")], Some("keys = 1"), None, 1)]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default(
+    #[case] environment: &[(&str, &str)],
+    #[case] file: Option<&str>,
+    #[case] flag: Option<&str>,
+    #[case] keys: u64,
+) {
+    let mut settings = match file {
+        Some(line) => Settings::of(&format!("[cache]\n{line}\n")),
+        None => Settings::none(),
+    };
+    settings = settings.environment(environment).upstream();
+    if let Some(value) = flag {
+        settings = settings.flag("--keys", "cache.keys", value);
+    }
+    assert_eq!(settings.config().cache.keys, keys);
+}
+
+#[rstest]
+#[case::listen("KEYWARD_LISTEN", "127.0.0.1:1", "proxy.listen")]
+#[case::database("KEYWARD_DATABASE_URL", "sqlite://x.db", "store.url")]
+#[case::admin("KEYWARD_ADMIN_LISTEN", "127.0.0.1:2", "admin.listen")]
+#[case::log("KEYWARD_LOG", "debug", "log.level")]
+#[case::upstream("KEYWARD_UPSTREAM", "http://127.0.0.1:3", "upstreams.default.url")]
+fn a_short_name_is_the_long_one(#[case] name: &str, #[case] value: &str, #[case] path: &str) {
+    let long = format!("KEYWARD_{}", path.to_ascii_uppercase().replace('.', "__"));
+    let short = Settings::none().environment(&[(name, value)]).upstream();
+    let long = Settings::none()
+        .environment(&[(long.as_str(), value)])
+        .upstream();
+    let text = |settings: Settings| format!("{:?}", settings.config());
+    let [short, long] = [text(short), text(long)];
+    assert!(short == long);
+    assert!(short != text(Settings::none().flag("--x", "upstreams.default.url", "http://x")));
+}
+
+#[test]
+fn what_rooms_say_of_routes_credentials_and_upstreams_has_its_path() {
+    let settings = Settings::of(
+        r#"
+[proxy]
+credentials = [{ in = "header", name = "host" }]
+
+[[proxy.routes]]
+upstream = "vllm"
+
+[[proxy.routes]]
+path = "/{model}/{model}"
+upstream = "vlm"
+
+[upstreams.vllm]
+url = "http://canary:canary@127.0.0.1:8000"
+credential.kind = "fixed"
+credential.secret.env = "NOWHERE"
+credential.at = { in = "header", name = "host" }
+
+[upstreams."a b"]
+url = "127.0.0.1:8000"
+"#,
+    );
+    assert_data_eq!(
+        settings.mistakes(),
+        str![[r#"
+keyward.toml:3: proxy.credentials: header `host` has another meaning
+keyward.toml:5: proxy.routes[0]: lacks `path`
+keyward.toml:9: proxy.routes[1].path: `{model}` appears twice
+keyward.toml:10: proxy.routes[1].upstream: no upstream is called `vlm`; did you mean `vllm`?
+keyward.toml:18: upstreams."a b": must be named by 1 to 64 letters, digits, `-`, `_` and `.`
+keyward.toml:19: upstreams."a b".url: must be `http://host:port` or `https://host:port`
+keyward.toml:16: upstreams.vllm.credential.at: header `host` has another meaning
+keyward.toml:15: upstreams.vllm.credential.secret: the environment variable `NOWHERE` is unset or empty
+keyward.toml:13: upstreams.vllm.url: must not hold a user or a password; `credential` says what is presented
+"#]]
+    );
+}
+
+#[test]
+fn without_anywhere_to_send_calls_it_says_what_to_write() {
+    assert_data_eq!(
+        Settings::none().mistakes(),
+        str![[
+            r#"upstreams: is missing: say where calls go, by `--upstream http://127.0.0.1:8000`, by the variable `KEYWARD_UPSTREAM`, or by `upstreams.default.url = "http://127.0.0.1:8000"` in a settings file"#
+        ]]
+    );
+    let several = Settings::of(
+        "upstreams.a.url = \"http://127.0.0.1:1\"\nupstreams.b.url = \"http://127.0.0.1:2\"\n",
+    );
+    assert_data_eq!(
+        several.mistakes(),
+        str![
+            "keyward.toml:1: proxy.routes: is missing: only routes can say which call goes to which of `a`, `b`"
+        ]
+    );
+    let closed = Settings::of("proxy.routes = []\nupstreams.a.url = \"http://127.0.0.1:1\"\n");
+    assert_data_eq!(
+        closed.mistakes(),
+        str!["keyward.toml:1: proxy.routes: is empty, so every call would be refused"]
+    );
+}
+
+#[test]
+fn a_wrong_variable_is_told_by_its_name() {
+    let settings = Settings::of("[upstreams.my-model]\nurl = \"http://127.0.0.1:8000\"\n")
+        .environment(&[
+            ("KEYWARD_CACHE__KEYZ", "1"),
+            ("KEYWARD_CACHE__POLL_EVERY", "canary"),
+            ("KEYWARD_CASH__KEYS", "1"),
+            ("KEYWARD_PROXY__CREDENTIALS", "[{ in = 'canary' }]"),
+            ("KEYWARD_LISTEN", "127.0.0.1:1"),
+            ("KEYWARD_PROXY__LISTEN", "127.0.0.1:2"),
+            (
+                "KEYWARD_UPSTREAMS__MY_MODEL__LIMITS__CONNECT_TIMEOUT",
+                "canary",
+            ),
+            ("KEYWARD_STORE__URL_FILE", "/nowhere"),
+            ("KEYWARD_ADMIN__DIALECTS__0", "canary"),
+            ("KEYWARD__KEYS", "canary"),
+            ("KEYWARD_DEFAULT__", "canary"),
+        ]);
+    assert_data_eq!(
+        settings.mistakes(),
+        str![[r#"
+KEYWARD__KEYS: _keys: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `shutdown`, `log`
+KEYWARD_ADMIN__DIALECTS__0: admin.dialects: is a table, but must be a list
+KEYWARD_CACHE__KEYZ: cache.keyz: is no setting; did you mean `KEYWARD_CACHE__KEYS`?
+KEYWARD_CACHE__POLL_EVERY: cache.poll_every: must be a time, such as `1m 30s`, with units from `h` down to `ms`
+KEYWARD_CASH__KEYS: cash: is no setting; did you mean `KEYWARD_CACHE__KEYS`?
+KEYWARD_DEFAULT__: default: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `shutdown`, `log`
+KEYWARD_PROXY__CREDENTIALS: proxy.credentials[0].in: must be one of `authorization`, `header`, `query`
+KEYWARD_PROXY__LISTEN: proxy.listen: is set by `KEYWARD_LISTEN`, too
+KEYWARD_STORE__URL_FILE: store.url: cannot read the file `/nowhere`: No such file or directory (os error 2)
+KEYWARD_UPSTREAMS__MY_MODEL__LIMITS__CONNECT_TIMEOUT: upstreams.my-model.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`
+"#]]
+    );
+}
+
+#[test]
+fn names_that_are_no_settings_are_let_alone() {
+    let settings = Settings::none().upstream().environment(&[
+        ("KEYWARD_API_KEY", "x"),
+        ("KEYWARD_URL", "x"),
+        ("KEYWARD_PROFILE", "x"),
+        ("KEYWARD_CONFIG_DIR", "x"),
+        ("KEYWARD_PORT", "tcp://10.0.0.1:80"),
+        ("KEYWARD_PORT_8080_TCP__ADDR", "10.0.0.1"),
+        ("KEYWARD_SERVICE_HOST", "10.0.0.1"),
+        ("KEYWARD_SERVICE_PORT_A__B", "80"),
+        ("PATH", "/usr/bin"),
+    ]);
+    settings.config();
+}
+
+#[test]
+fn a_variable_takes_the_type_of_its_setting() {
+    let settings = Settings::of("[upstreams.my-model]\nurl = \"http://127.0.0.1:8000\"\n")
+        .environment(&[
+            ("KEYWARD_CACHE__MAX_LAG", "3s"),
+            ("KEYWARD_ADMIN__DIALECTS", "[\"px0\", \"baseten\"]"),
+            ("KEYWARD_STORE__URL", "sqlite://12"),
+            ("KEYWARD_PROXY__ERRORS", "openai"),
+            (
+                "KEYWARD_PROXY__CREDENTIALS",
+                "[{ in = 'header', name = 'x-key' }]",
+            ),
+            ("KEYWARD_UPSTREAMS__MY_MODEL__URL", "http://127.0.0.1:9000"),
+            (
+                "KEYWARD_UPSTREAMS__MY_MODEL__LIMITS",
+                "{ head_timeout = '1s' }",
+            ),
+            (
+                "KEYWARD_UPSTREAMS__MY_MODEL__LIMITS__POOL_IDLE_CONNECTIONS",
+                "7",
+            ),
+        ]);
+    let config = settings.config();
+    assert_eq!(config.cache.max_lag, Duration::from_secs(3));
+    assert_eq!(config.admin.dialects, ["px0", "baseten"]);
+    assert_eq!(config.store.url, "sqlite://12");
+    assert_eq!(config.proxy.errors, keyward::route::ErrorForm::Openai);
+    assert_eq!(config.proxy.credentials.len(), 1);
+    let upstream = &config.upstreams["my-model"];
+    assert_eq!(upstream.url, "http://127.0.0.1:9000");
+    assert_eq!(upstream.limits.head_timeout, Duration::from_secs(1));
+    assert_eq!(upstream.limits.pool_idle_connections, 7);
+}
+
+#[rstest]
+#[case::plain("KEYWARD_ADMIN__TOKEN", "canary", "")]
+#[case::digits("KEYWARD_ADMIN__TOKEN", "12", "")]
+#[case::by_reference("KEYWARD_ADMIN__TOKEN", "{ env = 'OTHER' }", "")]
+#[case::plain_beside_a_file("KEYWARD_ADMIN__TOKEN", "canary", "admin.token.env = \"OTHER\"")]
+fn a_variable_may_hold_a_secret(#[case] name: &str, #[case] value: &str, #[case] file: &str) {
+    let settings = Settings::of(file)
+        .environment(&[(name, value), ("OTHER", "other")])
+        .upstream();
+    let token = settings.config().admin_token.expect("a token");
+    let expected = if value.starts_with('{') {
+        "other"
+    } else {
+        value
+    };
+    assert_eq!(token.reveal(), expected);
+}
+
+#[test]
+fn a_variable_may_name_the_file_of_a_secret_or_of_any_setting() {
+    let settings = Settings::none().upstream();
+    let token = settings.write("token", "canary\n");
+    let url = settings.write("url", "sqlite://from-a-file.db\r\n");
+    let settings = settings.environment(&[
+        ("KEYWARD_ADMIN__TOKEN_FILE", token.to_str().expect("a path")),
+        ("KEYWARD_DATABASE_URL_FILE", url.to_str().expect("a path")),
+    ]);
+    let config = settings.config();
+    assert_eq!(config.admin_token.expect("a token").reveal(), "canary");
+    assert_eq!(config.store.url, "sqlite://from-a-file.db");
+}
+
+#[rstest]
+#[case::empty("", "is empty")]
+#[case::only_a_line_end("\n", "is empty")]
+#[case::two_lines("canary\ncanary\n", "control characters")]
+#[case::zero("canary\0", "control characters")]
+fn a_file_that_holds_no_secret_is_a_mistake(#[case] text: &str, #[case] said: &str) {
+    let settings = Settings::of("admin.token.env = \"X\"").upstream();
+    let file = settings.write("token", text);
+    let settings = settings.environment(&[("KEYWARD_ADMIN__TOKEN_FILE", file.to_str().unwrap())]);
+    let mistakes = settings.mistakes();
+    assert!(mistakes.contains(said), "{mistakes}");
+    assert!(!mistakes.contains("canary"), "{mistakes}");
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let mut settings = Settings::none().upstream();
+    settings.sources.file = Some(settings.directory.path().join("nowhere.toml"));
+    assert_data_eq!(
+        settings.mistakes(),
+        str!["--config: cannot read `nowhere.toml`: No such file or directory (os error 2)"]
+    );
+    settings.sources.file = None;
+    let settings = settings.environment(&[("KEYWARD_CONFIG", "/nowhere.toml")]);
+    assert_data_eq!(
+        settings.mistakes(),
+        str!["KEYWARD_CONFIG: cannot read `/nowhere.toml`: No such file or directory (os error 2)"]
+    );
+}
