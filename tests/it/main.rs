@@ -1,8 +1,8 @@
 //! Everything that crosses a room, in one binary.
 #![expect(
+    clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test may panic: that is how it fails"
 )]
 #![expect(

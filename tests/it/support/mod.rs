@@ -1,4 +1,48 @@
-//! What the tests stand on.
+//! What the tests stand on: a model server of our own, callers that speak to the byte, and patience with a limit.
+//!
+//! * [`upstream::FakeUpstream`] answers by script and keeps everything it saw;
+//! * [`raw::RawConnection`] writes and reads bytes as a caller, and as the script of a
+//!   [`raw_upstream::RawUpstream`];
+//! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
+//! * [`stream::Stream`] is a body that goes on when it is told to, either way.
 
+pub mod http2;
+pub mod raw;
+pub mod raw_upstream;
 pub mod source;
 pub mod store;
+pub mod stream;
+pub mod upstream;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long a test waits for what must happen. Long, because it is only ever used up by a failure.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for `future`, and fails the test when it takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let output = tokio::time::timeout(PATIENCE, future).await;
+        output.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?} ({caller})"))
+    }
+}
+
+/// Asks `check` again and again until it answers, and fails the test when that takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    within(what, async move {
+        loop {
+            if let Some(answer) = check() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+}
