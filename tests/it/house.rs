@@ -408,6 +408,26 @@ fn a_secret_is_revealed_in_few_places_and_each_is_counted() {
 }
 
 #[test]
+fn every_database_stands_in_the_suite_and_in_the_test_of_its_statements() {
+    let databases: BTreeSet<String> = Source::all()
+        .iter()
+        .filter_map(|source| source.path.strip_prefix("store/")?.strip_suffix("/mod.rs"))
+        .map(str::to_owned)
+        .collect();
+    assert!(!databases.is_empty(), "no database below src/store");
+    let mut missing = Vec::new();
+    for suite in ["tests/it/store/contract.rs", "tests/it/store/statements.rs"] {
+        let text = fs::read_to_string(package().join(suite)).expect("the suite is readable text");
+        let suite_source = Source::new(suite, &text);
+        let untested = databases
+            .iter()
+            .filter(|name| Source::lines_with(&suite_source.code, name).is_empty());
+        missing.extend(untested.map(|name| format!("{suite} does not know `{name}`")));
+    }
+    none(&missing);
+}
+
+#[test]
 fn only_the_house_is_visible_at_the_top_level() {
     let visible = [
         "Cargo.toml",
