@@ -145,7 +145,7 @@ fn check_upstream(
                 checks.wrong(&path.key("secret"), error.to_string());
             }
         }
-        for message in at.mistakes() {
+        if let Err(message) = at.check() {
             checks.wrong(&path.key("at"), message);
         }
     }

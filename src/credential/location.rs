@@ -19,10 +19,13 @@ pub enum CredentialLocation {
         /// The schemes that are read.
         schemes: Vec<String>,
     },
-    /// `<name>: <secret>`.
+    /// `<name>: <secret>`, or with schemes, `<name>: <scheme> <secret>`.
     Header {
         /// The header's name.
         name: HeaderNameText,
+        /// The schemes that are read, as in `authorization`; none when the secret stands alone.
+        #[serde(default)]
+        schemes: Vec<String>,
     },
     /// `?<name>=<secret>`. Off unless configured: URLs are logged.
     Query {
@@ -54,34 +57,46 @@ const NEVER_A_CREDENTIAL: [&str; 14] = [
 #[error("the secret holds characters that cannot stand where it is to be put")]
 pub struct UnwritableSecret;
 
+/// What the three ways of saying it come down to.
+enum Place<'l> {
+    /// The header of this name; before the secret one of these schemes, if there are any.
+    Header(&'l HeaderName, &'l [String]),
+    /// The query parameter of this name.
+    Parameter(&'l str),
+}
+
 impl CredentialLocation {
-    /// What is here of a key.
+    fn place(&self) -> Place<'_> {
+        match self {
+            Self::Authorization { schemes } => Place::Header(&AUTHORIZATION, schemes),
+            Self::Header { name, schemes } => Place::Header(name.as_name(), schemes),
+            Self::Query { name } => Place::Parameter(name),
+        }
+    }
+
+    /// What is here of a key. Allocates nothing.
+    ///
+    /// A place that is filled twice is malformed, even with one and the same key: which of the two another server
+    /// reads is not ours to know. So is a scheme that we read without exactly one space and one key after it. A scheme
+    /// that we do not read says nothing about a key (RFC 6750 3.1).
     #[must_use]
     pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
-        match self {
-            Self::Authorization { schemes } => read_one(headers.get_all(AUTHORIZATION), |value| {
-                read_authorization(value.as_bytes(), schemes)
-            }),
-            Self::Header { name } => read_one(headers.get_all(name.as_name()), |value| {
-                parse(value.as_bytes().trim_ascii())
-            }),
-            Self::Query { name } => read_one(query::values(uri, name), |value| match value {
-                Some(key) => parse(key.as_bytes()),
-                None => Reading::Malformed,
-            }),
+        match self.place() {
+            Place::Header(name, schemes) => {
+                let values = headers.get_all(name).into_iter();
+                read_one(values, |value| read_value(value.as_bytes(), schemes))
+            }
+            Place::Parameter(name) => read_one(query::values(uri, name), read_parameter),
         }
     }
 
     /// Empties the place.
     pub fn remove(&self, parts: &mut Parts) {
-        match self {
-            Self::Authorization { .. } => {
-                parts.headers.remove(AUTHORIZATION);
+        match self.place() {
+            Place::Header(name, _) => {
+                parts.headers.remove(name);
             }
-            Self::Header { name } => {
-                parts.headers.remove(name.as_name());
-            }
-            Self::Query { name } => query::remove(&mut parts.uri, name),
+            Place::Parameter(name) => query::remove(&mut parts.uri, name),
         }
     }
 
@@ -89,85 +104,80 @@ impl CredentialLocation {
     ///
     /// # Errors
     ///
-    /// When the secret cannot stand here.
+    /// When the secret cannot stand here; the place is empty then.
     pub fn write(&self, secret: &SecretText, parts: &mut Parts) -> Result<(), UnwritableSecret> {
         self.remove(parts);
-        match self {
-            Self::Authorization { schemes } => {
-                let scheme = schemes.first().map_or("Bearer", String::as_str);
-                let value = secret_value(&format!("{scheme} {}", secret.reveal()))?;
-                parts.headers.insert(AUTHORIZATION, value);
+        match self.place() {
+            Place::Header(name, schemes) => {
+                let value = match schemes.first() {
+                    Some(scheme) => secret_value(&format!("{scheme} {}", secret.reveal()))?,
+                    None => secret_value(secret.reveal())?,
+                };
+                parts.headers.insert(name, value);
+                Ok(())
             }
-            Self::Header { name } => {
-                parts
-                    .headers
-                    .insert(name.as_name(), secret_value(secret.reveal())?);
-            }
-            Self::Query { name } => query::add(&mut parts.uri, name, secret.reveal())?,
-        }
-        Ok(())
-    }
-
-    /// What is wrong with it as it is configured, in words.
-    pub fn mistakes(&self) -> Vec<String> {
-        match self {
-            Self::Authorization { schemes } if schemes.is_empty() => {
-                vec!["`authorization` has no schemes".to_owned()]
-            }
-            Self::Authorization { schemes } => {
-                let bad = schemes.iter().filter(|scheme| !is_token(scheme));
-                bad.map(|scheme| format!("`{}` is no scheme", scheme.escape_debug()))
-                    .collect()
-            }
-            Self::Header { name } if NEVER_A_CREDENTIAL.contains(&name.as_name().as_str()) => {
-                vec![format!("{self} has another meaning")]
-            }
-            Self::Header { .. } => Vec::new(),
-            Self::Query { name } if is_token(name) => Vec::new(),
-            Self::Query { name } => {
-                vec![format!(
-                    "`{}` is no name of a query parameter",
-                    name.escape_debug()
-                )]
-            }
+            Place::Parameter(name) => query::add(&mut parts.uri, name, secret.reveal()),
         }
     }
 
-    /// Whether both read the same part of a request.
+    /// Checks it as it is configured.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words.
+    pub fn check(&self) -> Result<(), String> {
+        match self.place() {
+            Place::Header(name, _) if NEVER_A_CREDENTIAL.contains(&name.as_str()) => {
+                Err(format!("{self} has another meaning"))
+            }
+            Place::Header(_, schemes) => {
+                if schemes.is_empty() && matches!(self, Self::Authorization { .. }) {
+                    return Err(format!("{self} needs a scheme, such as `Bearer`"));
+                }
+                match schemes.iter().find(|scheme| !is_plain_word(scheme)) {
+                    Some(bad) => Err(format!("`{}` is no scheme", bad.escape_debug())),
+                    None => Ok(()),
+                }
+            }
+            Place::Parameter(name) if is_plain_word(name) => Ok(()),
+            Place::Parameter(_) => Err(format!(
+                "{self} has a name that a query cannot hold as it is"
+            )),
+        }
+    }
+
+    /// Whether both are the same part of a request.
     pub(super) fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Query { name: one }, Self::Query { name: other }) => one == other,
-            (Self::Query { .. }, _) | (_, Self::Query { .. }) => false,
-            _ => self.header_name() == other.header_name(),
+        match (self.place(), other.place()) {
+            (Place::Header(one, _), Place::Header(other, _)) => one == other,
+            (Place::Parameter(one), Place::Parameter(other)) => one == other,
+            _ => false,
         }
     }
 
-    /// The header it reads, if it reads one.
+    /// The header it is, if it is one.
     pub(super) fn header_name(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Authorization { .. } => Some(&AUTHORIZATION),
-            Self::Header { name } => Some(name.as_name()),
-            Self::Query { .. } => None,
+        match self.place() {
+            Place::Header(name, _) => Some(name),
+            Place::Parameter(_) => None,
         }
     }
 }
 
 impl fmt::Display for CredentialLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authorization { .. } => f.write_str("header `authorization`"),
-            Self::Header { name } => write!(f, "header `{}`", name.as_name()),
-            Self::Query { name } => write!(f, "query parameter `{}`", name.escape_debug()),
+        match self.place() {
+            Place::Header(name, _) => write!(f, "header `{name}`"),
+            Place::Parameter(name) => write!(f, "query parameter `{}`", name.escape_debug()),
         }
     }
 }
 
-/// What a place with these values holds. A place may be filled once: which of two would another server read?
+/// What a place holds that should have one value at most.
 fn read_one<'r, V>(
-    values: impl IntoIterator<Item = V>,
+    mut values: impl Iterator<Item = V>,
     read: impl FnOnce(V) -> Reading<'r>,
 ) -> Reading<'r> {
-    let mut values = values.into_iter();
     match (values.next(), values.next()) {
         (None, _) => Reading::Absent,
         (Some(value), None) => read(value),
@@ -175,16 +185,26 @@ fn read_one<'r, V>(
     }
 }
 
-fn read_authorization<'r>(value: &'r [u8], schemes: &[String]) -> Reading<'r> {
+fn read_value<'r>(value: &'r [u8], schemes: &[String]) -> Reading<'r> {
     let value = value.trim_ascii();
+    if schemes.is_empty() {
+        return parse(value);
+    }
     let end = value.iter().position(u8::is_ascii_whitespace);
     let (scheme, after) = value.split_at(end.unwrap_or(value.len()));
     let is_read = |known: &String| scheme.eq_ignore_ascii_case(known.as_bytes());
     match after {
-        // Another way of authenticating: not for us (RFC 6750 3.1 calls that lacking a credential).
         _ if !schemes.iter().any(is_read) => Reading::Absent,
         // A key holds no space, so a second one makes it malformed.
         [b' ', key @ ..] => parse(key),
+        _ => Reading::Malformed,
+    }
+}
+
+/// A parameter is read as it came: what decoding would change is no key.
+fn read_parameter(value: Option<&str>) -> Reading<'_> {
+    match value {
+        Some(key) if !key.contains(['%', '+']) => parse(key.as_bytes()),
         _ => Reading::Malformed,
     }
 }
@@ -194,7 +214,7 @@ fn parse(key: &[u8]) -> Reading<'_> {
 }
 
 /// `token` of RFC 9110 5.6.2, without the characters that a query or a reader could stumble over.
-fn is_token(text: &str) -> bool {
+fn is_plain_word(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !text.is_empty() && text.bytes().all(is_plain)
 }

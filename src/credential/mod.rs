@@ -9,9 +9,12 @@ mod location;
 mod query;
 mod source;
 
+#[cfg(test)]
+mod tests;
+
 use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use http::request::Parts;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use crate::key::PresentedKey;
 
@@ -19,7 +22,7 @@ pub use location::{CredentialLocation, HeaderNameText, UnwritableSecret};
 pub use source::{SecretSource, SecretText};
 
 /// Headers that hold secrets of callers, configured or not.
-static ALWAYS_REMOVED: [HeaderName; 8] = [
+static ALWAYS_REMOVED: [HeaderName; 7] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
@@ -27,7 +30,6 @@ static ALWAYS_REMOVED: [HeaderName; 8] = [
     HeaderName::from_static("x-goog-api-key"),
     HeaderName::from_static("x-bf-vk"),
     HeaderName::from_static("baseten-authorization"),
-    HeaderName::from_static("x-amz-security-token"),
 ];
 
 /// Every place where a caller's key may sit.
@@ -54,23 +56,20 @@ impl CredentialLocations {
     ///
     /// Every mistake, in words.
     pub fn new(locations: Vec<CredentialLocation>) -> Result<Self, Vec<String>> {
-        let mut mistakes: Vec<String> = Vec::new();
+        let mut mistakes = Vec::new();
         if locations.is_empty() {
             mistakes.push("there is no place for a key, so no call could pass".to_owned());
         }
         for (place, location) in locations.iter().enumerate() {
-            mistakes.extend(location.mistakes());
-            if locations[..place]
-                .iter()
-                .any(|earlier| earlier.is_same_place(location))
-            {
+            mistakes.extend(location.check().err());
+            let is_same = |earlier: &CredentialLocation| earlier.is_same_place(location);
+            if locations[..place].iter().any(is_same) {
                 mistakes.push(format!("{location} appears twice"));
             }
         }
         if mistakes.is_empty() {
-            Ok(Self {
-                locations: locations.into(),
-            })
+            let locations = locations.into();
+            Ok(Self { locations })
         } else {
             Err(mistakes)
         }
@@ -88,35 +87,51 @@ impl CredentialLocations {
         each.fold(Reading::Absent, Reading::and)
     }
 
-    /// Takes every secret of the caller's off a request: out of the configured places, and out of all headers where
-    /// one commonly sits.
+    /// Takes every secret of the caller's off a request: out of the configured places, out of the headers where one
+    /// commonly sits, and, with its whole header, wherever else among the headers the presented key stands.
+    ///
+    /// The path and unconfigured query parameters stay as they are.
     pub fn remove(&self, parts: &mut Parts) {
+        // First, because the key is known only as long as it is in its place. Mostly there are none: no allocation.
+        for name in self.unusual_holders(parts) {
+            parts.headers.remove(name);
+        }
+        for name in &ALWAYS_REMOVED {
+            parts.headers.remove(name);
+        }
         for location in &self.locations {
             location.remove(parts);
         }
-        let named: Vec<HeaderName> = parts
-            .headers
-            .keys()
-            .filter(|name| self.is_credential_name(name))
-            .cloned()
-            .collect();
-        for name in named {
-            parts.headers.remove(name);
-        }
+    }
+
+    /// The headers with the presented key in them, or with a name that some server reads as a credential's.
+    fn unusual_holders(&self, parts: &Parts) -> Vec<HeaderName> {
+        let reading = self.read(&parts.headers, &parts.uri);
+        let holds_key = |value: &HeaderValue| match reading {
+            Reading::Found(key) => key.is_within(value.as_bytes()),
+            Reading::Absent | Reading::Malformed => false,
+        };
+        let unusual = parts.headers.iter().filter(|(name, value)| {
+            let is_usual = self.credential_names().any(|known| known == name);
+            !is_usual && (self.is_credential_name(name) || holds_key(value))
+        });
+        unusual.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether a header of this name holds a secret of the caller's, or is read as such a one by a server that takes
     /// `_` and `.` for `-` (SECURITY C7). For trailers and for what `Connection` names, too.
     #[must_use]
     pub fn is_credential_name(&self, name: &HeaderName) -> bool {
+        self.credential_names()
+            .any(|known| reads_as(name.as_str(), known.as_str()))
+    }
+
+    fn credential_names(&self) -> impl Iterator<Item = &HeaderName> {
         let configured = self
             .locations
             .iter()
             .filter_map(CredentialLocation::header_name);
-        ALWAYS_REMOVED
-            .iter()
-            .chain(configured)
-            .any(|known| reads_as(name.as_str(), known.as_str()))
+        ALWAYS_REMOVED.iter().chain(configured)
     }
 }
 

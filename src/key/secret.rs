@@ -55,6 +55,13 @@ impl<'r> PresentedKey<'r> {
         KeyDigest::of(self.0)
     }
 
+    /// Whether the key's text stands somewhere in `bytes`. A text below 16 bytes is never found: it would be by chance.
+    #[must_use]
+    pub fn is_within(self, bytes: &[u8]) -> bool {
+        let key = self.0;
+        key.len() >= 16 && bytes.windows(key.len()).any(|window| window == key)
+    }
+
     /// Whether both are the same text. Both come from one request, so time tells nothing.
     #[must_use]
     pub fn is_same_text(self, other: PresentedKey<'_>) -> bool {
@@ -275,6 +282,17 @@ mod tests {
                 "{near}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_is_found_in_a_text_that_holds_it() {
+        let text = secret(5).reveal().to_owned();
+        let key = PresentedKey::parse(text.as_bytes()).unwrap();
+        assert!(key.is_within(format!("a={text}; b=c").as_bytes()));
+        assert!(key.is_within(text.as_bytes()));
+        assert!(!key.is_within(&text.as_bytes()[1..]));
+        let short = PresentedKey::parse(b"s3cr3t").unwrap();
+        assert!(!short.is_within(b"s3cr3t"));
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Default for ProxyConfig {
                 // Anthropic's clients send it here, and have only a base URL to be set.
                 CredentialLocation::Header {
                     name: HeaderNameText::from_static("x-api-key"),
+                    schemes: Vec::new(),
                 },
             ],
             errors: ErrorForm::default(),

@@ -1,9 +1,8 @@
-use http::Method;
-
-use super::host::HostPattern;
-use super::pattern::{ForwardTemplate, PathPattern, Placeholder};
+use super::host::{HostPattern, HostRank};
+use super::method::Methods;
+use super::pattern::{ForwardTemplate, PathPattern, PathRank, Placeholder};
 use super::tree::PathTree;
-use super::{ErrorForm, Methods, ModelConfig, Route, RouteConfig, RouteTable, UpstreamId};
+use super::{ErrorForm, ModelConfig, Rank, Route, RouteConfig, RouteTable, UpstreamId};
 use crate::key::MAX_MODEL_BYTES;
 
 /// One thing that is wrong with a route as it is written.
@@ -23,14 +22,16 @@ struct Line<'c> {
     config: &'c RouteConfig,
     host: Option<HostPattern>,
     path: PathPattern,
+    /// None is any host.
+    host_rank: Option<HostRank>,
+    path_rank: PathRank,
     methods: Methods,
     forward: Option<ForwardTemplate>,
     upstream: UpstreamId,
 }
 
 impl RouteTable {
-    /// Compiles a table. `upstream` knows the upstreams by name; `names` are all of them, for the message when one is
-    /// mistyped.
+    /// Compiles a table. `upstreams` are the names of all upstreams; an [`UpstreamId`] is the place in this list.
     ///
     /// # Errors
     ///
@@ -41,28 +42,30 @@ impl RouteTable {
         upstreams: &[&str],
     ) -> Result<Self, Vec<RouteMistake>> {
         let mut mistakes = Vec::new();
-        let lines = routes.iter().enumerate();
-        let lines: Vec<Option<Line<'_>>> = lines
-            .map(|(route, config)| {
-                let mut reader = LineReader {
-                    route,
-                    mistakes: &mut mistakes,
-                };
-                reader.read(config, upstreams)
-            })
-            .collect();
+        let lines = routes.iter().enumerate().map(|(route, config)| {
+            let mistakes = &mut mistakes;
+            LineReader { route, mistakes }.read(config, upstreams)
+        });
+        let lines: Vec<Option<Line<'_>>> = lines.collect();
         find_equals(&lines, &mut mistakes);
-        if !mistakes.is_empty() {
-            mistakes.sort_by_key(|mistake| mistake.route);
-            return Err(mistakes);
+        if mistakes.is_empty() {
+            let lines = lines.into_iter().flatten().collect();
+            return Ok(Self::build(lines, default_errors));
         }
-        Ok(Self::build(
-            lines.into_iter().flatten().collect(),
-            default_errors,
-        ))
+        mistakes.sort_by_key(|mistake| mistake.route);
+        Err(mistakes)
     }
 
     fn build(lines: Vec<Line<'_>>, default_errors: ErrorForm) -> Self {
+        let host_ranks = in_order(lines.iter().map(|line| line.host_rank));
+        let path_ranks = in_order(lines.iter().map(|line| &line.path_rank));
+        let ranks: Vec<Rank> = lines
+            .iter()
+            .map(|line| Rank {
+                host: place_of(&line.host_rank, &host_ranks),
+                path: place_of(&&line.path_rank, &path_ranks),
+            })
+            .collect();
         let mut hosts: Vec<HostPattern> = Vec::new();
         for host in lines.iter().filter_map(|line| line.host.as_ref()) {
             if !hosts.contains(host) {
@@ -70,30 +73,23 @@ impl RouteTable {
             }
         }
         hosts.sort_by_key(|host| std::cmp::Reverse(host.rank()));
-        let host_ranks = ranks(
-            lines
-                .iter()
-                .map(|line| line.host.as_ref().map(HostPattern::rank)),
-        );
-        let path_ranks = ranks(lines.iter().map(|line| line.path.rank()));
         let mut paths = PathTree::new();
-        let mut routes = Vec::with_capacity(lines.len());
-        for (place, line) in lines.into_iter().enumerate() {
+        for (place, line) in lines.iter().enumerate() {
             paths.insert(&line.path, place);
-            routes.push(Route {
-                upstream: line.upstream,
-                errors: line.config.errors.unwrap_or(default_errors),
-                methods: line.methods,
-                model: line.config.model.clone(),
-                forward: line.forward,
-                encoded_slash: line.config.encoded_slash,
-                host: line
-                    .host
-                    .and_then(|host| hosts.iter().position(|known| *known == host)),
-                host_rank: host_ranks[place],
-                path_rank: path_ranks[place],
-            });
         }
+        let routes = lines.into_iter().zip(ranks).map(|(line, rank)| Route {
+            upstream: line.upstream,
+            errors: line.config.errors.unwrap_or(default_errors),
+            methods: line.methods,
+            model: line.config.model.clone(),
+            forward: line.forward,
+            encoded_slash: line.config.encoded_slash,
+            host: line
+                .host
+                .and_then(|host| hosts.iter().position(|known| *known == host)),
+            rank,
+        });
+        let routes = routes.collect();
         Self {
             paths,
             hosts,
@@ -103,27 +99,27 @@ impl RouteTable {
     }
 }
 
-/// Numbers values by their order: equal ones alike, greater ones higher.
-fn ranks<K: Ord + Clone>(keys: impl Iterator<Item = K>) -> Vec<usize> {
-    let keys: Vec<K> = keys.collect();
-    let mut sorted = keys.clone();
-    sorted.sort();
-    sorted.dedup();
-    let rank = |key: &K| sorted.partition_point(|known| known < key);
-    keys.iter().map(rank).collect()
+fn in_order<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<K> {
+    let mut keys: Vec<K> = keys.collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn place_of<K: Ord>(key: &K, sorted: &[K]) -> usize {
+    sorted.partition_point(|known| known < key)
 }
 
 /// Notes every route that could take the same request as an earlier one with equal right.
 fn find_equals(lines: &[Option<Line<'_>>], mistakes: &mut Vec<RouteMistake>) {
     for (route, line) in lines.iter().enumerate() {
         let Some(line) = line else { continue };
-        let mut earlier = lines[..route].iter().enumerate();
-        let equal = earlier.find(|(_, earlier)| {
+        let is_equal = |earlier: &Option<Line<'_>>| {
             earlier
                 .as_ref()
                 .is_some_and(|earlier| earlier.is_equal_to(line))
-        });
-        if let Some((equal, _)) = equal {
+        };
+        if let Some(equal) = lines[..route].iter().position(is_equal) {
             mistakes.push(RouteMistake {
                 route,
                 field: "path",
@@ -137,19 +133,15 @@ fn find_equals(lines: &[Option<Line<'_>>], mistakes: &mut Vec<RouteMistake>) {
 
 impl Line<'_> {
     fn is_equal_to(&self, other: &Self) -> bool {
-        let hosts = match (&self.host, &other.host) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.rank() == other.rank() && one.overlaps(other),
-            _ => false,
+        let hosts_overlap = || match (&self.host, &other.host) {
+            (Some(one), Some(other)) => one.overlaps(other),
+            _ => true,
         };
-        let methods = match (&self.methods, &other.methods) {
-            (Methods::Any, Methods::Any) => true,
-            (Methods::Only(one), Methods::Only(other)) => {
-                one.iter().any(|method| other.contains(method))
-            }
-            _ => false,
-        };
-        hosts && methods && self.path.rank() == other.path.rank() && self.path.overlaps(&other.path)
+        self.host_rank == other.host_rank
+            && self.path_rank == other.path_rank
+            && self.methods.overlaps(&other.methods)
+            && self.path.overlaps(&other.path)
+            && hosts_overlap()
     }
 }
 
@@ -164,7 +156,7 @@ impl LineReader<'_> {
         let host = self.note("host", host);
         let path = PathPattern::parse(&config.path);
         let path = self.note("path", path);
-        let methods = self.note("methods", read_methods(&config.methods));
+        let methods = self.note("methods", Methods::parse(&config.methods));
         let forward = config
             .forward
             .as_deref()
@@ -172,10 +164,13 @@ impl LineReader<'_> {
             .transpose();
         let forward = self.note("forward", forward);
         let upstream = self.note("upstream", find_upstream(&config.upstream, upstreams));
+        let (host, path) = (host?, path?);
         let line = Line {
             config,
-            host: host?,
-            path: path?,
+            host_rank: host.as_ref().map(HostPattern::rank),
+            path_rank: path.rank(),
+            host,
+            path,
             methods: methods?,
             forward: forward?,
             upstream: upstream?,
@@ -237,27 +232,6 @@ impl LineReader<'_> {
             field,
             message,
         });
-    }
-}
-
-fn read_methods(names: &[String]) -> Result<Methods, String> {
-    if names.is_empty() {
-        return Ok(Methods::Any);
-    }
-    let methods = names.iter().map(|name| read_method(name));
-    methods.collect::<Result<_, _>>().map(Methods::Only)
-}
-
-fn read_method(name: &str) -> Result<Method, String> {
-    let shown = name.escape_debug();
-    match Method::from_bytes(name.as_bytes()) {
-        Ok(Method::CONNECT | Method::TRACE) => Err(format!("`{shown}` is never forwarded")),
-        Ok(_) if name.bytes().any(|byte| byte.is_ascii_lowercase()) => Err(format!(
-            "methods have capital letters: `{}`",
-            shown.to_string().to_ascii_uppercase()
-        )),
-        Ok(method) => Ok(method),
-        Err(_) => Err(format!("`{shown}` is no method")),
     }
 }
 

@@ -4,25 +4,29 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
-    /// The host that is asked for, such as `model-{model}.example.com`; absent: any host. `{model}` and `{env}` stand
-    /// for text without `-` and `.`; a leading or closing `*` label stands for any labels.
+    /// The host that is asked for, such as `model-{model}-{env}.example.com`; absent: any host. `{model}` stands for
+    /// text without `-` and `.`, and `{env}`, at the end of a label, for text without `.`; a first or last label `*`
+    /// stands for one label or more.
     #[serde(default)]
     pub host: Option<String>,
-    /// The path, such as `/models/{model}/predict`; `{model}` stands for one segment, a closing `{rest}` for all that
-    /// follows.
+    /// The path, such as `/models/{model}/predict` or `/v1beta/models/{model}:generateContent`; `{model}`, `{env}` and
+    /// `{id}` each stand for one segment or a part of one, a closing `{rest}` for all that follows. `{rest}` lets
+    /// everything below through, administrative paths too: a list of paths is safer.
     pub path: String,
     /// The methods; empty means every method but CONNECT and TRACE.
     #[serde(default)]
     pub methods: Vec<String>,
     /// The upstream's name.
     pub upstream: String,
-    /// What goes on in place of the path, such as `/v1/{rest}`; absent: the path as it came.
+    /// What goes on in place of the path, such as `/v1/{rest}`; absent: the path as it came. The query goes on as it
+    /// came.
     #[serde(default)]
     pub forward: Option<String>,
     /// Which model such a request names when neither host nor path holds `{model}`.
     #[serde(default)]
     pub model: ModelConfig,
-    /// Whether `{model}` in the path may hold an encoded slash, `%2F`.
+    /// Whether `{model}` in the path may hold an encoded slash, `%2F`: for servers that decode it once, as a part of the
+    /// name. A server that takes it for a slash would see another path.
     #[serde(default)]
     pub encoded_slash: bool,
     /// The form of refusals; absent: the listener's.

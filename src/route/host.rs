@@ -58,12 +58,14 @@ impl<'r> RequestHost<'r> {
 fn check_name(name: &str) -> Option<&str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        !label.is_empty() && label.bytes().all(|byte| is_name_byte(byte) || byte == b'-')
     };
     (name.len() <= MAX_HOST_BYTES && name.split('.').all(is_label)).then_some(name)
+}
+
+/// Whether a byte stands in a host name, beside `-` and `.`.
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 fn parse_port(digits: &str) -> Option<u16> {
@@ -80,12 +82,16 @@ pub(super) struct HostCaptures<'r> {
     pub env: Option<&'r str>,
 }
 
-/// Which hosts a route is for: `model-{model}.example.com`, `*.example.com`, `model-{model}.*`.
+/// Which hosts a route is for: `model-{model}.example.com`, `*.example.com`, `model-{model}-{env}.*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostPattern {
     labels: Box<[Box<[Part]>]>,
     star: Star,
+    rank: HostRank,
 }
+
+/// How narrow a pattern is: its kind, then how much text of ours it holds. Greater is narrower.
+pub(super) type HostRank = (u8, usize);
 
 /// Where a pattern leaves labels open: one or more of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +105,9 @@ enum Star {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Box<str>),
+    /// Text without `-`: where it ends is never in doubt.
     Model,
+    /// The last part of its label, so it may hold `-`: Baseten's regional environments do (`prod-us`).
     Env,
 }
 
@@ -111,7 +119,7 @@ impl HostPattern {
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('[') {
-            return Self::parse_address(text);
+            return parse_address(text);
         }
         let labels: Vec<&str> = text.split('.').collect();
         let (star, fixed) = match labels.as_slice() {
@@ -122,29 +130,29 @@ impl HostPattern {
             fixed => (Star::Nowhere, fixed),
         };
         let labels = fixed.iter().map(|label| parse_label(label));
-        let labels: Box<[Box<[Part]>]> = labels.collect::<Result<_, _>>()?;
+        let pattern = Self::new(labels.collect::<Result<_, _>>()?, star);
         for (part, name) in [(Part::Model, "{model}"), (Part::Env, "{env}")] {
-            if labels
-                .iter()
-                .flatten()
-                .filter(|&found| *found == part)
-                .count()
-                > 1
-            {
+            if pattern.parts().filter(|&found| *found == part).count() > 1 {
                 return Err(format!("`{name}` appears twice"));
             }
         }
-        Ok(Self { labels, star })
+        Ok(pattern)
     }
 
-    fn parse_address(text: &str) -> Result<Self, String> {
-        match RequestHost::parse(text) {
-            Some(host) if host.name() == text => Ok(Self {
-                labels: [[Part::Text(text.to_ascii_lowercase().into())].into()].into(),
-                star: Star::Nowhere,
-            }),
-            _ => Err(format!("`{}` is no host", text.escape_debug())),
-        }
+    fn new(labels: Box<[Box<[Part]>]>, star: Star) -> Self {
+        let is_text = |part: &Part| matches!(part, Part::Text(_));
+        let kind = match star {
+            Star::Nowhere if labels.iter().flatten().all(is_text) => 4,
+            Star::Nowhere => 3,
+            Star::First => 2,
+            Star::Last => 1,
+        };
+        let text_bytes = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Model | Part::Env => 0,
+        };
+        let rank = (kind, labels.iter().flatten().map(text_bytes).sum());
+        Self { labels, star, rank }
     }
 
     /// What the pattern finds in `host`, or `None` when it does not fit.
@@ -164,90 +172,108 @@ impl HostPattern {
 
     /// Whether `{model}` stands in it.
     pub fn holds_model(&self) -> bool {
-        self.labels
-            .iter()
-            .flatten()
-            .any(|part| *part == Part::Model)
+        self.parts().any(|part| *part == Part::Model)
     }
 
     /// Whether `{env}` stands in it.
     pub fn holds_env(&self) -> bool {
-        self.labels.iter().flatten().any(|part| *part == Part::Env)
+        self.parts().any(|part| *part == Part::Env)
     }
 
-    /// Greater is narrower. Two patterns of one rank that could fit the same host are told apart by [`Self::overlaps`].
-    pub fn rank(&self) -> (u8, usize) {
-        let is_text = |part: &Part| matches!(part, Part::Text(_));
-        let kind = match self.star {
-            Star::Nowhere if self.labels.iter().flatten().all(is_text) => 4,
-            Star::Nowhere => 3,
-            Star::First => 2,
-            Star::Last => 1,
-        };
-        let text_bytes = |part: &Part| match part {
-            Part::Text(text) => text.len(),
-            Part::Model | Part::Env => 0,
-        };
-        (kind, self.labels.iter().flatten().map(text_bytes).sum())
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.labels.iter().flatten()
     }
 
-    /// Whether some host may fit both, given that both have one rank. Never false when there is such a host.
+    /// How narrow it is.
+    pub const fn rank(&self) -> HostRank {
+        self.rank
+    }
+
+    /// Whether some host may fit both, given that both are equally narrow. Never false when there is such a host.
     pub fn overlaps(&self, other: &Self) -> bool {
-        if self.star == Star::Nowhere && self.labels.len() != other.labels.len() {
-            return false;
+        let (one, other) = (&self.labels, &other.labels);
+        match self.star {
+            Star::Nowhere => {
+                one.len() == other.len() && one.iter().zip(other).all(|(a, b)| labels_overlap(a, b))
+            }
+            Star::Last => one.iter().zip(other).all(|(a, b)| labels_overlap(a, b)),
+            Star::First => one
+                .iter()
+                .rev()
+                .zip(other.iter().rev())
+                .all(|(a, b)| labels_overlap(a, b)),
         }
-        let apart = |one: &[Part], other: &[Part]| {
-            let differ = |(one, other): (&Part, &Part)| match (one, other) {
-                (Part::Text(one), Part::Text(other)) => one != other,
-                _ => false,
-            };
-            one.len() != other.len() || one.iter().zip(other).any(differ)
-        };
-        let mut pairs: Box<dyn Iterator<Item = _>> = match self.star {
-            Star::First => Box::new(self.labels.iter().rev().zip(other.labels.iter().rev())),
-            Star::Nowhere | Star::Last => Box::new(self.labels.iter().zip(&other.labels)),
-        };
-        !pairs.any(|(one, other)| apart(one, other))
+    }
+}
+
+fn labels_overlap(one: &[Part], other: &[Part]) -> bool {
+    for (one, other) in one.iter().zip(other) {
+        match (one, other) {
+            // All that follows is open.
+            (Part::Env, _) | (_, Part::Env) => return true,
+            (Part::Text(one), Part::Text(other)) if one != other => return false,
+            _ => {}
+        }
+    }
+    one.len() == other.len()
+}
+
+fn parse_address(text: &str) -> Result<HostPattern, String> {
+    match RequestHost::parse(text) {
+        Some(host) if host.name() == text => {
+            let label = [Part::Text(text.to_ascii_lowercase().into())];
+            Ok(HostPattern::new([label.into()].into(), Star::Nowhere))
+        }
+        _ => Err(format!("`{}` is no address", text.escape_debug())),
     }
 }
 
 fn parse_label(label: &str) -> Result<Box<[Part]>, String> {
-    if label == "*" {
-        return Err("`*` stands only for the first or the last labels".to_owned());
+    match label {
+        "*" => return Err("`*` stands only for the first or the last labels".to_owned()),
+        "" => return Err("a label is empty".to_owned()),
+        _ => {}
     }
-    if label.is_empty() {
-        return Err("a label is empty".to_owned());
+    let parts: Box<[Part]> = label.split('-').map(parse_part).collect::<Result<_, _>>()?;
+    if let Some((_, earlier)) = parts.split_last()
+        && earlier.contains(&Part::Env)
+    {
+        return Err("`{env}` stands only at the end of a label".to_owned());
     }
-    let parse_part = |part: &str| match part {
+    Ok(parts)
+}
+
+fn parse_part(part: &str) -> Result<Part, String> {
+    match part {
         "{model}" => Ok(Part::Model),
         "{env}" => Ok(Part::Env),
         text if text.contains(['{', '}', '*']) => Err(format!(
             "`{}`: a host knows `{{model}}` and `{{env}}`, each alone between `-` and `.`",
             text.escape_debug()
         )),
-        text if text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
-        {
-            Ok(Part::Text(text.to_ascii_lowercase().into()))
-        }
+        text if text.bytes().all(is_name_byte) => Ok(Part::Text(text.to_ascii_lowercase().into())),
         text => Err(format!("`{}` is no part of a host", text.escape_debug())),
-    };
-    label.split('-').map(parse_part).collect()
+    }
 }
 
 fn find_label<'r>(pattern: &[Part], label: &'r str, captures: &mut HostCaptures<'r>) -> Option<()> {
-    let mut parts = label.split('-');
+    let mut left = Some(label);
     for part in pattern {
-        let text = parts.next()?;
+        let (text, after) = match (left?, part) {
+            (open, Part::Env) => (open, None),
+            (left, _) => left
+                .split_once('-')
+                .map_or((left, None), |(text, after)| (text, Some(after))),
+        };
         match part {
-            Part::Text(expected) => expected.eq_ignore_ascii_case(text).then_some(())?,
+            Part::Text(expected) if expected.eq_ignore_ascii_case(text) => {}
             Part::Model if !text.is_empty() => captures.model = Some(text),
             Part::Env if !text.is_empty() => captures.env = Some(text),
-            Part::Model | Part::Env => return None,
+            Part::Text(_) | Part::Model | Part::Env => return None,
         }
+        left = after;
     }
-    parts.next().is_none().then_some(())
+    left.is_none().then_some(())
 }
 
 /// The last `count` labels of a host that has more than those.

@@ -6,10 +6,10 @@
 //!
 //! # Which route
 //!
-//! The order of the lines means nothing. Of all routes whose host and path fit, the narrowest host wins, then the
-//! narrowest path; the method then chooses among routes of the same width, a written one before any. When none of
-//! those takes the method the request is refused: a narrow route that is closed to a method never falls through to a
-//! wider one that is open. Two routes that could take the same request with equal right are a mistake in the settings.
+//! The order of the lines means nothing. Of all routes whose host and path fit, those with the narrowest host win, and
+//! of these those with the narrowest path; then the method chooses, a written one before any. When none of them takes
+//! the method, the request is refused: a narrow route that is closed to a method never falls through to a wider one
+//! that is open. Two routes that could take the same request with equal right are a mistake in the settings.
 //!
 //! * Hosts, from narrow to wide: an exact host; one with placeholders; one that begins with `*`; one that ends with
 //!   `*`; any. Within one kind, more text of ours is narrower.
@@ -18,8 +18,8 @@
 //!
 //! # Which model
 //!
-//! Host and path are each read twice: as the chosen route says, and by the narrowest pattern of the whole table that
-//! fits them. So a host that any route reads as `model-{model}.…` names that model on every route, and a path under
+//! Host and path are each read as the chosen route says, and by the narrowest pattern of the whole table that fits
+//! them. So a host that some route reads as `model-{model}.…` names that model on every route, and a path under
 //! `{rest}` names the model that a narrower route finds in it. All that is found, and a fixed model, must agree byte
 //! for byte. A host has no case, so a model named there is compared in lower case. Only when nothing is found does
 //! the route's own word count (`named`, `not-needed`).
@@ -27,16 +27,19 @@
 mod compile;
 mod config;
 mod host;
+mod method;
+mod model;
 mod path;
 mod pattern;
 mod profile;
 mod tree;
 
-use std::borrow::Cow;
+#[cfg(test)]
+mod tests;
 
 use http::Method;
 
-use crate::key::{ModelId, NamedModel};
+use crate::key::NamedModel;
 
 pub use compile::RouteMistake;
 pub use config::{ErrorForm, ModelConfig, RouteConfig};
@@ -44,6 +47,8 @@ pub use host::RequestHost;
 pub use profile::baseten;
 
 use host::{HostCaptures, HostPattern};
+use method::{Methods, Taken};
+use model::{Agreement, FoundModel, in_lower_case};
 use path::HoldsEncodedSlash;
 use pattern::{ForwardTemplate, PathCaptures, Placeholder};
 use tree::PathTree;
@@ -51,9 +56,9 @@ use tree::PathTree;
 /// Everything that may be called. Compiled once, never changed.
 #[derive(Debug)]
 pub struct RouteTable {
-    /// Below each path pattern: the places in `routes`.
+    /// Below each path pattern the places of its routes in `routes`.
     paths: PathTree<usize>,
-    /// Every host pattern of the table, once.
+    /// Every host pattern once, narrow ones first.
     hosts: Vec<HostPattern>,
     routes: Vec<Route>,
     default_errors: ErrorForm,
@@ -72,30 +77,19 @@ pub struct Route {
     encoded_slash: bool,
     /// The place in the table's `hosts`; none is any host.
     host: Option<usize>,
-    /// Greater is narrower.
-    host_rank: usize,
-    path_rank: usize,
+    rank: Rank,
 }
 
-/// Which upstream: its place in the list of whoever compiled the table.
+/// How narrow a route's patterns are among all of the table: greater is narrower. Host before path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    host: usize,
+    path: usize,
+}
+
+/// Which upstream: its place in the list that the table was compiled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub usize);
-
-/// The methods a route takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Methods {
-    /// Every method but CONNECT and TRACE.
-    Any,
-    Only(Box<[Method]>),
-}
-
-/// How well a route takes a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Taken {
-    No,
-    AsAny,
-    AsWritten,
-}
 
 /// The route of a request, and what the request names.
 #[derive(Debug)]
@@ -133,19 +127,11 @@ pub enum NoRoute {
     MethodNotAllowed(String),
     /// The path could be read in more than one way; the text says what is wrong with it.
     NotCanonical(&'static str),
-    /// Two places name different models.
+    /// Two places name different models. Only a caller with a valid key may be told so (SECURITY C6).
     ModelsDiffer,
 }
 
-#[derive(Debug)]
-enum FoundModel<'t, 'r> {
-    InRequest(Cow<'r, str>),
-    Fixed(&'t str),
-    NotNamed,
-    NotNeeded,
-}
-
-/// A route that fits, and how well.
+/// A route that fits a request.
 struct Candidate<'t, 'r> {
     route: &'t Route,
     taken: Taken,
@@ -156,12 +142,12 @@ struct Candidate<'t, 'r> {
 impl RouteTable {
     /// The route of a request, and the model it names.
     ///
-    /// Allocates nothing, but for a model that the host names in capitals or the path with an encoded slash, and for
-    /// the `Allow` of a refusal.
+    /// Costs no more than the table is large. Allocates nothing, but for a model that the host names in capitals or
+    /// the path with an encoded slash, and for the `Allow` of a refusal.
     ///
     /// # Errors
     ///
-    /// Why the request must be refused. A path that is not canonical is refused first.
+    /// Why the request must be refused: first of all when its path is not canonical, last when its models differ.
     pub fn find<'t, 'r>(
         &'t self,
         method: &Method,
@@ -169,31 +155,41 @@ impl RouteTable {
         path: &'r str,
     ) -> Result<Matched<'t, 'r>, NoRoute> {
         let HoldsEncodedSlash(encoded_slash) = path::check_canonical(path)?;
-        let (best, narrowest_path) = self.candidates(method, host, path);
+        let mut best: Option<Candidate<'t, 'r>> = None;
+        let mut narrowest_path = NarrowestPath::default();
+        self.paths.visit(path, |&place, captures| {
+            let route = &self.routes[place];
+            narrowest_path.add(route.rank.path, captures.model);
+            if let Some(found) = self.candidate(route, method, host, captures)
+                && best.as_ref().is_none_or(|best| found.beats(best))
+            {
+                best = Some(found);
+            }
+        });
         let Some(best) = best else {
-            return Err(no_route(encoded_slash));
+            return Err(if encoded_slash {
+                path::ESCAPE
+            } else {
+                NoRoute::NotFound
+            });
         };
-        let route = best.route;
-        if encoded_slash && !route.encoded_slash {
-            return Err(no_route(encoded_slash));
+        if encoded_slash && !best.route.encoded_slash {
+            return Err(path::ESCAPE);
         }
         if best.taken == Taken::No {
             return Err(NoRoute::MethodNotAllowed(self.allowed(&best, host, path)));
         }
-        let by_path = [best.path.model, narrowest_path];
-        let model = self.agreed_model(route, host, best.host.model, by_path)?;
-        let forward = match &route.forward {
-            None => Forward::AsItCame,
-            Some(template) => Forward::Rewritten(Rewritten {
-                template,
-                host: best.host,
-                path: best.path,
-            }),
-        };
+        let mut agreement = Agreement::default();
+        agreement.add_from_path(best.path.model)?;
+        agreement.add_from_path(narrowest_path.model_beyond(best.route.rank.path))?;
+        agreement.add_from_host(best.host.model)?;
+        for found in self.narrowest_hosts(host) {
+            agreement.add_from_host(found.model)?;
+        }
         Ok(Matched {
-            route,
-            forward,
-            model,
+            route: best.route,
+            model: agreement.conclude(&best.route.model)?,
+            forward: best.forward(),
         })
     }
 
@@ -204,102 +200,34 @@ impl RouteTable {
         let mut best: Option<&Route> = None;
         self.paths.visit(path, |&place, _| {
             let route = &self.routes[place];
-            if best.is_none_or(|best| best.path_rank < route.path_rank) {
+            if best.is_none_or(|best| best.rank.path < route.rank.path) {
                 best = Some(route);
             }
         });
         best.map_or(self.default_errors, |route| route.errors)
     }
 
-    /// The narrowest route that fits, and the model in the path as the narrowest path pattern of the table reads it,
-    /// where that is narrower than the route's own.
-    fn candidates<'t, 'r>(
-        &'t self,
+    fn candidate<'t, 'r>(
+        &self,
+        route: &'t Route,
         method: &Method,
         host: RequestHost<'r>,
-        path: &'r str,
-    ) -> (Option<Candidate<'t, 'r>>, Option<&'r str>) {
-        let mut best: Option<Candidate<'t, 'r>> = None;
-        let mut narrowest: Option<(usize, Option<&'r str>)> = None;
-        self.paths.visit(path, |&place, captures| {
-            let route = &self.routes[place];
-            if narrowest.is_none_or(|(rank, model)| {
-                rank < route.path_rank || (rank == route.path_rank && model.is_none())
-            }) {
-                narrowest = Some((route.path_rank, captures.model));
-            }
-            let Some(found) = self.find_host(route, host) else {
-                return;
-            };
-            let taken = route.methods.take(method);
-            let beats = |best: &Candidate<'_, '_>| {
-                (route.host_rank, route.path_rank, taken)
-                    > (best.route.host_rank, best.route.path_rank, best.taken)
-            };
-            if best.as_ref().is_none_or(beats) {
-                best = Some(Candidate {
-                    route,
-                    taken,
-                    host: found,
-                    path: *captures,
-                });
-            }
-        });
-        let narrower = |(rank, model): (usize, _)| match &best {
-            Some(best) if best.route.path_rank < rank => model,
-            _ => None,
+        path: &PathCaptures<'r>,
+    ) -> Option<Candidate<'t, 'r>> {
+        let host = match route.host {
+            None => HostCaptures::default(),
+            Some(place) => self.hosts[place].find(host)?,
         };
-        let narrowest = narrowest.and_then(narrower);
-        (best, narrowest)
+        Some(Candidate {
+            route,
+            taken: route.methods.take(method),
+            host,
+            path: *path,
+        })
     }
 
-    fn find_host<'r>(&self, route: &Route, host: RequestHost<'r>) -> Option<HostCaptures<'r>> {
-        match route.host {
-            None => Some(HostCaptures::default()),
-            Some(place) => self.hosts[place].find(host),
-        }
-    }
-
-    /// The one model that all places name.
-    fn agreed_model<'t, 'r>(
-        &'t self,
-        route: &'t Route,
-        host: RequestHost<'r>,
-        by_route_host: Option<&'r str>,
-        by_path: [Option<&'r str>; 2],
-    ) -> Result<FoundModel<'t, 'r>, NoRoute> {
-        let mut agreed: Option<Cow<'r, str>> = None;
-        let mut agree = |model: Cow<'r, str>| match &agreed {
-            Some(known) if *known != model => Err(NoRoute::ModelsDiffer),
-            Some(_) => Ok(()),
-            None => {
-                agreed = Some(model);
-                Ok(())
-            }
-        };
-        for model in by_path.into_iter().flatten() {
-            agree(decode_slashes(model))?;
-        }
-        for model in by_route_host
-            .into_iter()
-            .chain(self.narrowest_host_models(host))
-        {
-            agree(in_lower_case(model))?;
-        }
-        match (&route.model, agreed) {
-            (ModelConfig::Fixed(fixed), Some(model)) if **fixed != *model => {
-                Err(NoRoute::ModelsDiffer)
-            }
-            (_, Some(model)) => Ok(FoundModel::InRequest(model)),
-            (ModelConfig::Fixed(fixed), None) => Ok(FoundModel::Fixed(fixed)),
-            (ModelConfig::Named, None) => Ok(FoundModel::NotNamed),
-            (ModelConfig::NotNeeded, None) => Ok(FoundModel::NotNeeded),
-        }
-    }
-
-    /// The models in the host, as the narrowest host patterns of the table read it.
-    fn narrowest_host_models<'r>(&self, host: RequestHost<'r>) -> impl Iterator<Item = &'r str> {
-        // `hosts` is sorted, narrow ones first.
+    /// What the narrowest host patterns that fit find in the host.
+    fn narrowest_hosts<'r>(&self, host: RequestHost<'r>) -> impl Iterator<Item = HostCaptures<'r>> {
         let mut rank = None;
         let found = self
             .hosts
@@ -307,16 +235,18 @@ impl RouteTable {
             .filter_map(move |pattern| Some((pattern.rank(), pattern.find(host)?)));
         found
             .take_while(move |(found, _)| *rank.get_or_insert(*found) == *found)
-            .filter_map(|(_, captures)| captures.model)
+            .map(|(_, captures)| captures)
     }
 
+    /// The methods of all routes that fit as well as `best`.
     fn allowed(&self, best: &Candidate<'_, '_>, host: RequestHost<'_>, path: &str) -> String {
         let mut allowed = Vec::new();
-        self.paths.visit(path, |&place, _| {
+        self.paths.visit(path, |&place, captures| {
             let route = &self.routes[place];
-            let is_as_narrow =
-                (route.host_rank, route.path_rank) == (best.route.host_rank, best.route.path_rank);
-            if is_as_narrow && self.find_host(route, host).is_some() {
+            let fits = self
+                .candidate(route, &Method::GET, host, captures)
+                .is_some();
+            if fits && route.rank == best.route.rank {
                 allowed.extend(route.methods.names());
             }
         });
@@ -326,16 +256,46 @@ impl RouteTable {
     }
 }
 
+/// The model in a path as the narrowest path pattern of the table reads it.
+#[derive(Default)]
+struct NarrowestPath<'r> {
+    found: Option<(usize, Option<&'r str>)>,
+}
+
+impl<'r> NarrowestPath<'r> {
+    fn add(&mut self, rank: usize, model: Option<&'r str>) {
+        // The order of `Option` puts a pattern that reads a model above an equally narrow one that does not.
+        self.found = self.found.max(Some((rank, model)));
+    }
+
+    /// The model, if the pattern is narrower than `rank`.
+    fn model_beyond(&self, rank: usize) -> Option<&'r str> {
+        self.found.filter(|(found, _)| *found > rank)?.1
+    }
+}
+
+impl<'t, 'r> Candidate<'t, 'r> {
+    fn beats(&self, other: &Self) -> bool {
+        (self.route.rank, self.taken) > (other.route.rank, other.taken)
+    }
+
+    fn forward(self) -> Forward<'t, 'r> {
+        match &self.route.forward {
+            None => Forward::AsItCame,
+            Some(template) => Forward::Rewritten(Rewritten {
+                template,
+                host: self.host,
+                path: self.path,
+            }),
+        }
+    }
+}
+
 impl Matched<'_, '_> {
     /// The model the request names.
     #[must_use]
     pub fn model(&self) -> NamedModel<'_> {
-        match &self.model {
-            FoundModel::InRequest(model) => NamedModel::Named(ModelId::new(model)),
-            FoundModel::Fixed(model) => NamedModel::Named(ModelId::new(model)),
-            FoundModel::NotNamed => NamedModel::NotNamed,
-            FoundModel::NotNeeded => NamedModel::NotNeeded,
-        }
+        self.model.as_named()
     }
 }
 
@@ -351,10 +311,10 @@ impl Rewritten<'_, '_> {
                 Placeholder::Id => (self.path.id, None),
                 Placeholder::Rest => (self.path.rest, None),
             };
+            // One of them is there: `compile` refuses a template that asks for what neither host nor path holds.
             match (by_path, by_host) {
                 (Some(text), _) => target.push_str(text),
                 (None, Some(text)) => target.push_str(&in_lower_case(text)),
-                // `compile` refuses a template that asks for what neither host nor path holds.
                 (None, None) => {}
             }
         });
@@ -365,50 +325,3 @@ impl Rewritten<'_, '_> {
         target
     }
 }
-
-impl Methods {
-    fn take(&self, method: &Method) -> Taken {
-        match self {
-            Self::Any if *method == Method::CONNECT || *method == Method::TRACE => Taken::No,
-            Self::Any => Taken::AsAny,
-            Self::Only(methods) if methods.contains(method) => Taken::AsWritten,
-            Self::Only(_) => Taken::No,
-        }
-    }
-
-    fn names(&self) -> Vec<&str> {
-        match self {
-            Self::Any => vec!["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"],
-            Self::Only(methods) => methods.iter().map(Method::as_str).collect(),
-        }
-    }
-}
-
-/// An encoded slash is canonical only where a route says so.
-fn no_route(encoded_slash: bool) -> NoRoute {
-    if encoded_slash {
-        NoRoute::NotCanonical("the path holds a percent escape")
-    } else {
-        NoRoute::NotFound
-    }
-}
-
-/// The one decoding that a path demands: a canonical path holds no escape but of the slash.
-fn decode_slashes(model: &str) -> Cow<'_, str> {
-    if model.contains('%') {
-        Cow::Owned(model.replace("%2F", "/").replace("%2f", "/"))
-    } else {
-        Cow::Borrowed(model)
-    }
-}
-
-fn in_lower_case(model: &str) -> Cow<'_, str> {
-    if model.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(model.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(model)
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,5 @@
 use super::compile::did_you_mean;
-use super::path::is_plain;
+use super::path::{check_canonical_name, is_plain};
 
 /// The text that stands where a path pattern has a placeholder, as it came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub(super) struct PathPattern {
     pub segments: Box<[Segment]>,
 }
 
+/// How narrow a pattern is: of each segment its kind, then how much text of ours it holds; compared from the left.
+/// Greater is narrower.
+pub(super) type PathRank = Vec<(u8, usize)>;
+
 impl PathPattern {
     /// Reads a pattern.
     ///
@@ -84,9 +88,8 @@ impl PathPattern {
         })
     }
 
-    /// Greater is narrower, compared from the left. Two patterns of one rank that could fit the same path are told
-    /// apart by [`Self::overlaps`].
-    pub fn rank(&self) -> Vec<(u8, usize)> {
+    /// How narrow it is.
+    pub fn rank(&self) -> PathRank {
         let rank = |segment: &Segment| match segment {
             Segment::Text(_) => (3, 0),
             Segment::Open { before, after, .. } => (2, before.len() + after.len()),
@@ -95,7 +98,7 @@ impl PathPattern {
         self.segments.iter().map(rank).collect()
     }
 
-    /// Whether some path may fit both, given that both have one rank. Never false when there is such a path.
+    /// Whether some path may fit both, given that both are equally narrow. Never false when there is such a path.
     pub fn overlaps(&self, other: &Self) -> bool {
         let apart = |(one, other): (&Segment, &Segment)| match (one, other) {
             (Segment::Text(one), Segment::Text(other)) => one != other,
@@ -132,18 +135,20 @@ impl Segment {
             return None;
         };
         let found = segment.strip_prefix(&**before)?.strip_suffix(&**after)?;
-        // Two servers may end the name at different places when it holds what ends it; a dot may not end it, either.
-        let is_clear = match after.chars().next() {
-            Some(end) => !found.contains(end) && !found.ends_with('.'),
-            None => true,
-        };
+        // What is found must be a name by itself, also where text of ours has been taken off it; and if it held what
+        // ends it, two servers could end it at different places.
+        let ends_once = after.chars().next().is_none_or(|end| !found.contains(end));
+        if !ends_once || check_canonical_name(found).is_err() {
+            return None;
+        }
         let slot = match what {
             Placeholder::Model => &mut captures.model,
             Placeholder::Env if !found.contains('%') => &mut captures.env,
             Placeholder::Id if !found.contains('%') => &mut captures.id,
             Placeholder::Env | Placeholder::Id | Placeholder::Rest => return None,
         };
-        (is_clear && !found.is_empty()).then(|| *slot = Some(found))
+        *slot = Some(found);
+        Some(())
     }
 }
 
@@ -259,8 +264,10 @@ fn parse_segment(segment: &str) -> Result<Segment, String> {
 
 fn unknown_placeholder(name: &str) -> String {
     let written = format!("{{{name}}}");
-    let known = Placeholder::ALL.map(Placeholder::name);
-    let hint = did_you_mean(&written, known);
+    let mut hint = did_you_mean(&written, Placeholder::ALL.map(Placeholder::name));
+    if hint.is_empty() {
+        hint.push_str("; there are `{model}`, `{env}`, `{id}` and `{rest}`");
+    }
     format!("`{}` is no placeholder{hint}", written.escape_debug())
 }
 

@@ -36,21 +36,31 @@ const DEPLOYMENTS: [&str; 4] = [
 ];
 
 /// Baseten's own calls of a model or a chain.
-const BASETEN_CALLS: [&str; 4] = ["predict", "async_predict", "run_remote", "async_run_remote"];
+const BASETEN_CALLS: [(&str, &str); 7] = [
+    ("POST", "predict"),
+    ("POST", "async_predict"),
+    ("POST", "run_remote"),
+    ("POST", "async_run_remote"),
+    ("GET", "websocket"),
+    ("POST", "wake"),
+    ("GET", "async_queue_status"),
+];
 
-/// The routes of `serve --upstream` without a settings file: everything to one upstream.
+/// The routes of `serve --upstream` without a settings file: all to one upstream.
 ///
-/// * Baseten's hosts, `model-{model}.…` and `chain-{model}.…`, with Baseten's inference paths; those go on as they
-///   came. Below `…/sync/v1` stand the calls of the `OpenAI` and Anthropic dialects, which go on as `/v1/…`, and so
-///   does `/v1/…` itself.
-/// * `/models/{model}/predict` and the like, for callers that cannot choose a host.
+/// * Baseten's inference paths on Baseten's hosts, `model-{model}.…` and `chain-{model}.…`; they go on as they came.
+///   Of what a custom server can offer below `…/sync/`, the calls of the `OpenAI` and Anthropic dialects; they go on
+///   as `/v1/…`.
+/// * Baseten's calls below `/models/{model}/` and `/model_versions/{model}/`, for callers that cannot choose a host.
 /// * `/models/{model}/v1/…`, for clients that know only a base URL; it goes on as `/v1/…`.
+/// * `/v1/…`, where nothing but a host such as `model-{model}.…` names the model: with another host, only keys for every
+///   model pass.
 ///
-/// Everything else is refused, above all the upstream's administrative paths and Baseten's `async_request/{id}`, which
-/// could belong to any model.
+/// Everything else is refused: above all the upstream's administrative paths, and Baseten's `async_request/{id}`, which
+/// may belong to any model.
 ///
-/// The model is the one that host or path names. A dialect's call names a model in its body, too, and until bodies are
-/// read, an upstream that serves several models by that name needs one `keyward` route table of its own for each.
+/// The calls of the dialects name a model in their body, too, and bodies are not read yet. Until they are, an upstream
+/// that serves several models by that name gives all of them to a key for one.
 #[must_use]
 pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     let mut routes = Routes {
@@ -59,21 +69,21 @@ pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     };
     for host in MODEL_HOSTS {
         for deployment in DEPLOYMENTS {
-            routes.baseten(Some(host), deployment);
-            routes.dialects(Some(host), &format!("{deployment}/sync"));
+            routes.add_baseten(Some(host), deployment);
+            routes.add_dialects(Some(host), &format!("{deployment}/sync"));
         }
-        routes.dialects(Some(host), "");
     }
     for host in REGIONAL_HOSTS {
-        routes.baseten(Some(host), "");
-        routes.dialects(Some(host), "/sync");
-        routes.dialects(Some(host), "");
+        routes.add_baseten(Some(host), "");
+        routes.add_dialects(Some(host), "/sync");
     }
-    routes.baseten(None, "/models/{model}");
+    routes.add_baseten(None, "/models/{model}");
+    routes.add_baseten(None, "/model_versions/{model}");
     for deployment in DEPLOYMENTS {
-        routes.baseten(None, &format!("/models/{{model}}{deployment}"));
+        routes.add_baseten(None, &format!("/models/{{model}}{deployment}"));
     }
-    routes.dialects(None, "/models/{model}");
+    routes.add_dialects(None, "/models/{model}");
+    routes.add_dialects(None, "");
     routes.routes
 }
 
@@ -84,46 +94,22 @@ struct Routes<'u> {
 
 impl Routes<'_> {
     /// Baseten's calls below `base`.
-    fn baseten(&mut self, host: Option<&str>, base: &str) {
-        for call in BASETEN_CALLS {
-            self.add(
-                host,
-                "POST",
-                format!("{base}/{call}"),
-                None,
-                ErrorForm::Baseten,
-            );
+    fn add_baseten(&mut self, host: Option<&str>, base: &str) {
+        for (method, call) in BASETEN_CALLS {
+            let path = format!("{base}/{call}");
+            self.add(host, method, path, None, ErrorForm::Baseten);
         }
-        self.add(
-            host,
-            "GET",
-            format!("{base}/websocket"),
-            None,
-            ErrorForm::Baseten,
-        );
     }
 
     /// The calls of the other dialects below `base`, which is taken off.
-    fn dialects(&mut self, host: Option<&str>, base: &str) {
-        for call in OPENAI_CALLS {
-            self.stripped(host, "POST", base, call, ErrorForm::Openai);
+    fn add_dialects(&mut self, host: Option<&str>, base: &str) {
+        let openai = OPENAI_CALLS.map(|call| ("POST", call, ErrorForm::Openai));
+        let anthropic = ANTHROPIC_CALLS.map(|call| ("POST", call, ErrorForm::Anthropic));
+        let list = [("GET", "models", ErrorForm::Openai)];
+        for (method, call, errors) in openai.into_iter().chain(anthropic).chain(list) {
+            let forward = (!base.is_empty()).then(|| format!("/v1/{call}"));
+            self.add(host, method, format!("{base}/v1/{call}"), forward, errors);
         }
-        for call in ANTHROPIC_CALLS {
-            self.stripped(host, "POST", base, call, ErrorForm::Anthropic);
-        }
-        self.stripped(host, "GET", base, "models", ErrorForm::Openai);
-    }
-
-    fn stripped(
-        &mut self,
-        host: Option<&str>,
-        method: &str,
-        base: &str,
-        call: &str,
-        errors: ErrorForm,
-    ) {
-        let forward = (!base.is_empty()).then(|| format!("/v1/{call}"));
-        self.add(host, method, format!("{base}/v1/{call}"), forward, errors);
     }
 
     fn add(
