@@ -1,12 +1,14 @@
 //! From the settings as written to the settings as used: the only validation. Every mistake at once.
 
+use std::sync::Arc;
+
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::credential::{CredentialLocations, SecretSource, SecretText};
 use crate::proxy::ProxyConfig;
 use crate::route::{self, RouteTable};
-use crate::upstream::{CredentialConfig, UpstreamConfig};
+use crate::upstream::{CredentialConfig, UpstreamConfig, UpstreamCredential, UpstreamPlan};
 
 use super::Config;
 use super::environment::Environment;
@@ -31,19 +33,21 @@ pub fn check(
     add_builtin_routes(&mut file, tree, &mut checks);
     let routes = routes(&file.proxy, tree, &mut checks);
     let credentials = credentials(&file.proxy, &mut checks);
-    for (name, upstream) in &file.upstreams {
-        check_upstream(name, upstream, environment, &mut checks);
-    }
+    let upstreams: Vec<_> = file
+        .upstreams
+        .into_iter()
+        .map(|(name, upstream)| plan_upstream(name, upstream, environment, &mut checks))
+        .collect();
     let token = file.admin.token.as_ref();
     let admin_token = token.and_then(|token| {
         let path = Path::dotted("admin.token");
         secret_at(&path, token, environment, &mut checks)
     });
     Some(Config {
-        routes: routes?,
+        routes: Arc::new(routes?),
         credentials: credentials?,
         proxy: file.proxy,
-        upstreams: file.upstreams,
+        upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         store: file.store,
         cache: file.cache,
         usage: file.usage,
@@ -125,37 +129,55 @@ fn credentials(proxy: &ProxyConfig, checks: &mut Checks<'_>) -> Option<Credentia
     }
 }
 
-fn check_upstream(
-    name: &str,
-    upstream: &UpstreamConfig,
+/// One upstream, complete; nothing when something is missing.
+fn plan_upstream(
+    name: String,
+    upstream: UpstreamConfig,
     environment: &Environment,
     checks: &mut Checks<'_>,
-) -> Option<(Scheme, Authority)> {
-    let path = Path::dotted("upstreams").key(name);
+) -> Option<UpstreamPlan> {
+    let path = Path::dotted("upstreams").key(&name);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
         let message = "must be named by 1 to 64 letters, digits, `-`, `_` and `.`";
         checks.wrong(&path, message);
     }
-    if let CredentialConfig::Fixed { secret, at } = &upstream.credential {
-        let path = path.key("credential");
-        if let Some(secret) = secret_at(&path.key("secret"), secret, environment, checks) {
-            let (mut parts, ()) = http::Request::new(()).into_parts();
-            if let Err(error) = at.write(&secret, &mut parts) {
-                checks.wrong(&path.key("secret"), error.to_string());
-            }
-        }
-        if let Err(message) = at.check() {
-            checks.wrong(&path.key("at"), message);
-        }
+    let credential = plan_credential(upstream.credential, &path, environment, checks);
+    let address = address(&upstream.url);
+    if let Err(message) = address {
+        checks.wrong(&path.key("url"), message);
     }
-    match address(&upstream.url) {
-        Ok(address) => Some(address),
-        Err(message) => {
-            checks.wrong(&path.key("url"), message);
-            None
-        }
+    let (scheme, authority) = address.ok()?;
+    Some(UpstreamPlan {
+        name,
+        scheme,
+        authority,
+        host: upstream.host,
+        credential: credential?,
+        limits: upstream.limits,
+    })
+}
+
+/// What is presented to the upstream at `path`, its secret read.
+fn plan_credential(
+    credential: CredentialConfig,
+    path: &Path,
+    environment: &Environment,
+    checks: &mut Checks<'_>,
+) -> Option<UpstreamCredential> {
+    let CredentialConfig::Fixed { secret, at } = credential else {
+        return Some(UpstreamCredential::none());
+    };
+    let path = path.key("credential");
+    if let Err(message) = at.check() {
+        checks.wrong(&path.key("at"), message);
     }
+    let text = secret_at(&path.key("secret"), &secret, environment, checks)?;
+    let credential = UpstreamCredential::fixed(text, at);
+    if let Err(error) = &credential {
+        checks.wrong(&path.key("secret"), error.to_string());
+    }
+    credential.ok()
 }
 
 /// Scheme and authority of an upstream's url. The message does not quote the url, which may hold a password.

@@ -14,8 +14,8 @@ mod secret;
 mod tree;
 mod values;
 
-use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 pub use environment::Environment;
 pub use file::ConfigFile;
@@ -29,7 +29,7 @@ use crate::route::RouteTable;
 use crate::server::ShutdownConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
-use crate::upstream::UpstreamConfig;
+use crate::upstream::UpstreamPlan;
 use crate::usage::UsageConfig;
 
 use mistake::Mistakes;
@@ -82,11 +82,11 @@ pub struct Config {
     /// The data listener. Its routes are those in force: the built-in table when none were written.
     pub proxy: ProxyConfig,
     /// Where requests lead. An upstream's id is its place in `upstreams`.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// Where callers' keys may sit.
     pub credentials: CredentialLocations,
     /// The model servers, in the order of their names.
-    pub upstreams: BTreeMap<String, UpstreamConfig>,
+    pub upstreams: Vec<UpstreamPlan>,
     /// The key database.
     pub store: StoreConfig,
     /// What is remembered about keys.

@@ -44,11 +44,9 @@ use trace::{IdMaker, Trace};
 /// What the settings say about the data listener, checked and complete; shared by every worker.
 pub struct ProxyPlan {
     /// Where requests may go.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// Where a caller's key may sit.
     pub locations: CredentialLocations,
-    /// The form of refusals where a route does not say.
-    pub errors: ErrorForm,
     /// What becomes of the `x-forwarded-*` headers.
     pub forwarded: Forwarded,
     /// What a caller may take.

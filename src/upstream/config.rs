@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use http::Request;
+use http::uri::{Authority, Scheme};
 use serde::Deserialize;
 
-use crate::credential::{CredentialLocation, SecretSource};
+use crate::credential::{CredentialLocation, SecretSource, SecretText, UnwritableSecret};
 
 /// One model server, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,6 +77,60 @@ impl Default for UpstreamLimits {
             pool_idle_timeout: Duration::from_millis(1_500),
             pool_idle_connections: 256,
             response_head_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// One model server, checked and complete: what every worker makes its pool from.
+#[derive(Debug, Clone)]
+pub struct UpstreamPlan {
+    /// Its name in the settings, and the label of its metrics.
+    pub name: String,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Where it is.
+    pub authority: Authority,
+    /// Which `Host` it is sent.
+    pub host: HostHeader,
+    /// What we present to it.
+    pub credential: UpstreamCredential,
+    /// How long things may take, and how large they may be.
+    pub limits: UpstreamLimits,
+}
+
+/// What we present to an upstream in place of the caller's key.
+#[derive(Debug, Clone)]
+pub struct UpstreamCredential(Option<Fixed>);
+
+#[derive(Debug, Clone)]
+struct Fixed {
+    secret: SecretText,
+    at: CredentialLocation,
+}
+
+impl UpstreamCredential {
+    /// Nothing is presented.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// A secret of ours is put at `at`.
+    ///
+    /// # Errors
+    ///
+    /// When the secret cannot stand there.
+    pub fn fixed(secret: SecretText, at: CredentialLocation) -> Result<Self, UnwritableSecret> {
+        let (mut trial, ()) = Request::new(()).into_parts();
+        at.write(&secret, &mut trial)?;
+        Ok(Self(Some(Fixed { secret, at })))
+    }
+
+    /// Puts the secret where the upstream expects it, replacing what is there.
+    pub(super) fn write(&self, request: &mut http::request::Parts) {
+        if let Some(Fixed { secret, at }) = &self.0 {
+            at.write(secret, request)
+                .expect("it could be written when it was made, and has not changed");
         }
     }
 }

@@ -3,21 +3,21 @@
 mod body;
 mod config;
 mod connect;
-mod credential;
 mod error;
 
 use std::future::Future;
 use std::pin::Pin;
 
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 pub use body::{Progress, RequestBody, TrailerFilter};
-pub use config::{CredentialConfig, HostHeader, UpstreamConfig, UpstreamLimits};
-pub use credential::UpstreamCredential;
+pub use config::{
+    CredentialConfig, HostHeader, UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan,
+};
 pub use error::UpstreamError;
 
 use crate::key::Permit;
@@ -38,23 +38,6 @@ impl<E> Executor for E where
         + Sync
         + 'static
 {
-}
-
-/// One model server, checked and complete: what every worker makes its pool from.
-#[derive(Debug, Clone)]
-pub struct UpstreamPlan {
-    /// Its name in the settings, and the label of its metrics.
-    pub name: String,
-    /// `http` or `https`.
-    pub scheme: Scheme,
-    /// Where it is.
-    pub authority: Authority,
-    /// Which `Host` it is sent.
-    pub host: HostHeader,
-    /// What we present to it.
-    pub credential: UpstreamCredential,
-    /// How long things may take, and how large they may be.
-    pub limits: UpstreamLimits,
 }
 
 /// The model servers, as one worker reaches them.

@@ -392,8 +392,9 @@ fn a_variable_takes_the_type_of_its_setting() {
     assert_eq!(config.store.url, "sqlite://12");
     assert_eq!(config.proxy.errors, keyward::route::ErrorForm::Openai);
     assert_eq!(config.proxy.credentials.len(), 1);
-    let upstream = &config.upstreams["my-model"];
-    assert_eq!(upstream.url, "http://127.0.0.1:9000");
+    let upstream = &config.upstreams[0];
+    assert_eq!(upstream.name, "my-model");
+    assert_eq!(upstream.authority, "127.0.0.1:9000");
     assert_eq!(upstream.limits.head_timeout, Duration::from_secs(1));
     assert_eq!(upstream.limits.pool_idle_connections, 7);
 }

@@ -1,0 +1,86 @@
+//! The number that matters: what a request costs from its route to its permit, without a network.
+//!
+//! find → read → grant → model → permit → touch, at 1 k, 100 k and 1 M keys, and the bytes that each key takes.
+//! Run with `cargo bench --bench admission`.
+
+mod support;
+
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Instant;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use support::{Admission, Draw};
+
+/// Before a number of keys: the argument of a child process that only measures their memory.
+const MEASURE: &str = "--bytes-of";
+const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(MEASURE) {
+        let keys = arguments.next().and_then(|keys| keys.parse().ok());
+        return support::print_bytes_per_key(keys.expect("a number of keys"));
+    }
+    let mut criterion = Criterion::default().without_plots().configure_from_args();
+    let mut group = criterion.benchmark_group("admission");
+    group.throughput(Throughput::Elements(1));
+    for keys in SIZES {
+        let admission = Admission::with_keys(keys);
+        for draw in [Draw::Hot, Draw::Zipf, Draw::Uniform] {
+            let mut requests = admission.requests(draw);
+            group.bench_function(BenchmarkId::new(draw.name(), keys), |bencher| {
+                bencher.iter(|| admission.admit(black_box(requests.next())));
+            });
+        }
+        percentiles(&admission, keys);
+    }
+    group.finish();
+    refusals(&mut criterion);
+    criterion.final_summary();
+    for keys in SIZES {
+        let child = std::env::current_exe().expect("this program has a path");
+        let status = Command::new(child)
+            .args([MEASURE, &keys.to_string()])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the child failed"
+        );
+    }
+}
+
+fn refusals(criterion: &mut Criterion) {
+    let admission = Admission::with_keys(1_000);
+    let mut group = criterion.benchmark_group("refusal");
+    let malformed = support::request("kw_AAAAAAAA.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBCCCCCC");
+    group.bench_function("malformed", |bencher| {
+        bencher.iter(|| admission.refuse(black_box(&malformed)));
+    });
+    group.finish();
+}
+
+/// Each call timed by itself: what a mean hides. The clock's own cost is in every figure.
+fn percentiles(admission: &Admission, keys: u32) {
+    let mut requests = admission.requests(Draw::Zipf);
+    let mut times: Vec<u64> = Vec::with_capacity(200_000);
+    for _ in 0..times.capacity() {
+        let request = requests.next();
+        let begun = Instant::now();
+        admission.admit(black_box(request));
+        times.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    times.sort_unstable();
+    let at = |share: usize| times[times.len() * share / 1000];
+    tell(&format!(
+        "admission/zipf/{keys}: p50 {} ns, p99 {} ns, p99.9 {} ns (each with two clock readings)",
+        at(500),
+        at(990),
+        at(999)
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "a bench tells its figures")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}

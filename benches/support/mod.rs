@@ -1,0 +1,353 @@
+//! What the benches share: a key set made by counting, and the admission of one request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::request::Parts;
+use http::{Method, Request};
+use keyward::cache::{CacheConfig, KeyCache, WorkerFront};
+use keyward::clock::Clock;
+use keyward::credential::{CredentialLocations, Reading};
+use keyward::key::{
+    ApiKey, Denial, ENTROPY_BYTES, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
+    KeyUpdate, ModelScope, Name, NewApiKey, NewSecret, OrgId, Permit, Team, TeamId, TeamRef,
+    UnixTime,
+};
+use keyward::proxy::ProxyConfig;
+use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
+use keyward::store::{ChangeBatch, Changes, Cursor, KeyStore, SnapshotEnd, StoreError};
+use keyward::telemetry::metrics::Metrics;
+use keyward::usage::{UsageConfig, UsageRecorder};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+/// The text of key number `number`.
+pub fn secret(number: u32) -> NewSecret {
+    let mut entropy = [0; ENTROPY_BYTES];
+    for (place, bytes) in (0_u64..).zip(entropy.chunks_mut(8)) {
+        let random = xxh3_64_with_seed(&number.to_le_bytes(), place);
+        bytes.copy_from_slice(&random.to_le_bytes());
+    }
+    NewSecret::from_entropy(&entropy).expect("hashes are spread evenly enough")
+}
+
+fn key(number: u32, team: &TeamRef) -> ApiKey {
+    let secret = secret(number);
+    ApiKey {
+        id: KeyId::new(Uuid::from_u128(u128::from(number) + 1)),
+        prefix: secret.prefix(),
+        digest: secret.digest(),
+        old: None,
+        name: format!("service-{number}").parse().ok(),
+        category: KeyCategory::WorkspaceInvoke,
+        operation: None,
+        scope: ModelScope::from_request(Some(&["llama"])).expect("a model id"),
+        org: OrgId::new(Uuid::from_u128(1)),
+        team: Some(team.clone()),
+        owner: None,
+        created_at: NOW,
+        expires_at: None,
+        disabled_at: None,
+        last_used_at: Some(NOW),
+    }
+}
+
+/// A database that holds the first so many keys, and never changes.
+struct CountedStore {
+    keys: u32,
+}
+
+#[async_trait]
+impl KeyStore for CountedStore {
+    async fn snapshot(
+        &self,
+        each: &mut (dyn FnMut(ApiKey) + Send),
+    ) -> Result<SnapshotEnd, StoreError> {
+        let team = TeamRef {
+            id: TeamId::new(Uuid::from_u128(1)),
+            name: "default".parse().expect("a name"),
+        };
+        for number in 0..self.keys {
+            each(key(number, &team));
+        }
+        Ok(SnapshotEnd {
+            cursor: Cursor::new(1),
+            set_aside: Vec::new(),
+            database_time: Duration::from_secs(NOW.as_secs()),
+        })
+    }
+
+    async fn changes(&self, cursor: Cursor) -> Result<Changes, StoreError> {
+        Ok(Changes::Read(ChangeBatch {
+            changes: Vec::new(),
+            cursor,
+            oldest_at: None,
+            more: false,
+            set_aside: Vec::new(),
+            database_time: Duration::from_secs(NOW.as_secs()),
+        }))
+    }
+
+    async fn changed(&self) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+
+    async fn find(&self, _: &KeyDigest) -> Result<Option<ApiKey>, StoreError> {
+        Ok(None)
+    }
+
+    async fn list(&self, _: &KeyFilter) -> Result<Vec<ApiKey>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn insert(&self, _: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError> {
+        Err(StoreError::DigestTaken)
+    }
+
+    async fn delete(&self, _: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+        Err(StoreError::NoSuchKey)
+    }
+
+    async fn update(&self, _: &KeySelector, _: &KeyUpdate) -> Result<(ApiKey, Cursor), StoreError> {
+        Err(StoreError::NoSuchKey)
+    }
+
+    async fn record_last_used(&self, _: &[(KeyId, UnixTime)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn org(&self) -> Result<OrgId, StoreError> {
+        Ok(OrgId::new(Uuid::from_u128(1)))
+    }
+
+    async fn teams(&self) -> Result<Vec<Team>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn insert_team(&self, _: &Name) -> Result<Team, StoreError> {
+        Err(StoreError::NoSuchTeam)
+    }
+
+    async fn admin_token(&self) -> Result<Option<KeyDigest>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
+        Ok(*digest)
+    }
+
+    async fn close(&self) {}
+}
+
+/// Which keys the requests of a bench present.
+#[derive(Debug, Clone, Copy)]
+pub enum Draw {
+    /// 512 keys, all alike.
+    Hot,
+    /// Few keys often, many seldom: Zipf's law with exponent 1.
+    Zipf,
+    /// Every key alike.
+    Uniform,
+}
+
+impl Draw {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Zipf => "zipf",
+            Self::Uniform => "uniform",
+        }
+    }
+}
+
+/// Everything that admits a request, with memory filled.
+pub struct Admission {
+    keys: u32,
+    routes: RouteTable,
+    locations: CredentialLocations,
+    front: WorkerFront,
+    usage: UsageRecorder,
+    clock: Clock,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Requests to be presented again and again, in a fixed order that no processor can guess.
+pub struct Requests {
+    different: Vec<Parts>,
+    order: Vec<u32>,
+    next: usize,
+}
+
+impl Requests {
+    pub fn next(&mut self) -> &Parts {
+        self.next = (self.next + 1) % self.order.len();
+        &self.different[self.order[self.next] as usize]
+    }
+}
+
+/// A call of model `llama` with this key.
+pub fn request(key: &str) -> Parts {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/models/llama/predict")
+        .header("host", "127.0.0.1:8080")
+        .header("user-agent", "bench/1.0")
+        .header("accept", "*/*")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .header("content-length", "200")
+        .body(())
+        .expect("a request");
+    request.into_parts().0
+}
+
+impl Admission {
+    /// Memory filled with `keys` keys; all of them fit.
+    pub fn with_keys(keys: u32) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let clock = Clock::manual(NOW);
+        let metrics = Metrics::unrecorded();
+        let store = Arc::new(CountedStore { keys });
+        let config = CacheConfig {
+            keys: u64::from(keys) + 1,
+            ..CacheConfig::default()
+        };
+        let (cache, tasks) =
+            KeyCache::new(store.clone(), &config, clock.clone(), metrics.cache.clone());
+        let stop = CancellationToken::new();
+        runtime.spawn(tasks.follower.run(stop.clone()));
+        runtime.spawn(tasks.loader.run(stop));
+        runtime.block_on(cache.filled());
+        let (usage, _) = UsageRecorder::new(store, &UsageConfig::default(), metrics.usage);
+        let routes = RouteTable::compile(&baseten("model"), ErrorForm::Problem, &["model"]);
+        let locations = ProxyConfig::default().credentials;
+        Self {
+            keys,
+            routes: routes.expect("the built-in table compiles"),
+            locations: CredentialLocations::new(locations).expect("two places"),
+            front: cache.front(),
+            usage,
+            clock,
+            _runtime: runtime,
+        }
+    }
+
+    /// Requests of up to 100,000 different keys.
+    pub fn requests(&self, draw: Draw) -> Requests {
+        let different = match draw {
+            Draw::Hot => self.keys.min(512),
+            Draw::Zipf | Draw::Uniform => self.keys.min(100_000),
+        };
+        // Spread over the whole set, so that neighbours in time are none in memory.
+        let step = self.keys / different;
+        let requests = (0..different)
+            .map(|number| request(secret(number * step).reveal()))
+            .collect();
+        let order = (0..(1_u64 << 17)).map(|draw_number| {
+            let random = xxh3_64_with_seed(&draw_number.to_le_bytes(), 7);
+            match draw {
+                Draw::Hot | Draw::Uniform => {
+                    u32::try_from(random % u64::from(different)).expect("below a u32")
+                }
+                Draw::Zipf => zipf(random, different),
+            }
+        });
+        Requests {
+            different: requests,
+            order: order.collect(),
+            next: 0,
+        }
+    }
+
+    /// One request, from its route to its permit.
+    pub fn admit(&self, request: &Parts) -> Permit {
+        let now = self.clock.unix_time();
+        let host = request.headers["host"]
+            .to_str()
+            .ok()
+            .and_then(RequestHost::parse);
+        let host = host.expect("a valid host");
+        let matched = self.routes.find(&request.method, host, request.uri.path());
+        let matched = matched.expect("a route");
+        let Reading::Found(presented) = self.locations.read(&request.headers, &request.uri) else {
+            unreachable!("every request presents a key");
+        };
+        let grant = at_once(self.front.grant(presented)).expect("memory holds the key");
+        let permit = grant.permit(matched.model(), now);
+        let permit: Result<Permit, Denial> = permit;
+        let permit = permit.expect("the key may call the model");
+        self.usage.touch(&permit, now);
+        permit
+    }
+
+    /// One request whose text cannot be a key.
+    pub fn refuse(&self, request: &Parts) {
+        let host = request.headers["host"]
+            .to_str()
+            .ok()
+            .and_then(RequestHost::parse);
+        let host = host.expect("a valid host");
+        let matched = self.routes.find(&request.method, host, request.uri.path());
+        assert!(matched.is_ok());
+        let reading = self.locations.read(&request.headers, &request.uri);
+        assert!(matches!(reading, Reading::Malformed));
+    }
+}
+
+/// The result of a future that need not wait.
+fn at_once<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("a known key waits for nothing"),
+    }
+}
+
+/// A number below `count`, small ones oftener: the inverse of the harmonic sum, by its logarithm.
+fn zipf(random: u64, count: u32) -> u32 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a draw needs no more than 52 bits"
+    )]
+    let share = random as f64 / u64::MAX as f64;
+    let drawn = f64::from(count).powf(share) - 1.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and count"
+    )]
+    let drawn = drawn as u32;
+    drawn.min(count - 1)
+}
+
+/// Fills memory in this process, and says what the process grew by for each key.
+pub fn print_bytes_per_key(keys: u32) {
+    let before = resident_bytes();
+    let begun = std::time::Instant::now();
+    let admission = Admission::with_keys(keys);
+    let took = begun.elapsed();
+    let grown = resident_bytes().saturating_sub(before);
+    let each = grown / u64::from(keys);
+    crate::tell(&format!(
+        "memory: {keys} keys, {each} bytes per key, filled in {took:.2?} from a store that costs nothing"
+    ));
+    drop(admission);
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
