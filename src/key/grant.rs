@@ -28,6 +28,8 @@ pub enum NamedModel<'r> {
     NotNamed,
     /// The route is declared to need none: every key that may call models passes.
     NotNeeded,
+    /// Two places of the request name different ones: no key passes.
+    Differ,
 }
 
 /// Why a key may not do what it was presented for. A verdict, not an error; never told to the caller in this detail.
@@ -43,6 +45,8 @@ pub enum Denial {
     ModelOutOfScope,
     /// It is limited to some models, and the route names none.
     ModelNotNamed,
+    /// The request names different models in different places.
+    ModelsDiffer,
 }
 
 /// Proof that one request was allowed. Only [`Grant::permit`] makes one.
@@ -106,6 +110,7 @@ impl Grant {
             NamedModel::NotNamed if !self.scope.is_every_model() => {
                 return Err(Denial::ModelNotNamed);
             }
+            NamedModel::Differ => return Err(Denial::ModelsDiffer),
             NamedModel::Named(_) | NamedModel::NotNamed | NamedModel::NotNeeded => {}
         }
         Ok(Permit {
@@ -156,6 +161,7 @@ impl Denial {
             Self::Category => "category_not_allowed",
             Self::ModelOutOfScope => "model_not_allowed",
             Self::ModelNotNamed => "model_not_named",
+            Self::ModelsDiffer => "models_differ",
         }
     }
 }
@@ -295,6 +301,9 @@ mod tests {
     #[case::out_of_scope(|_: &mut ApiKey| {}, M2, Err(Denial::ModelOutOfScope))]
     #[case::not_named(|_: &mut ApiKey| {}, NamedModel::NotNamed, Err(Denial::ModelNotNamed))]
     #[case::not_needed(|_: &mut ApiKey| {}, NamedModel::NotNeeded, Ok(()))]
+    #[case::differ(|_: &mut ApiKey| {}, NamedModel::Differ, Err(Denial::ModelsDiffer))]
+    #[case::unscoped_differ(|key: &mut ApiKey| key.scope = ModelScope::Every, NamedModel::Differ, Err(Denial::ModelsDiffer))]
+    #[case::disabled_before_differ(|key: &mut ApiKey| key.disabled_at = Some(NOW), NamedModel::Differ, Err(Denial::Disabled))]
     #[case::unscoped_not_named(|key: &mut ApiKey| key.scope = ModelScope::Every, NamedModel::NotNamed, Ok(()))]
     #[case::unscoped(|key: &mut ApiKey| key.scope = ModelScope::Every, M2, Ok(()))]
     #[case::empty_scope(|key: &mut ApiKey| key.scope = ModelScope::Only([].into()), M1, Err(Denial::ModelOutOfScope))]

@@ -132,7 +132,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 pub(super) fn model_header(model: NamedModel<'_>) -> Option<HeaderValue> {
     match model {
         NamedModel::Named(model) => HeaderValue::from_str(model.as_str()).ok(),
-        NamedModel::NotNamed | NamedModel::NotNeeded => None,
+        NamedModel::NotNamed | NamedModel::NotNeeded | NamedModel::Differ => None,
     }
 }
 

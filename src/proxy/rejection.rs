@@ -32,9 +32,6 @@ pub enum Rejection {
         /// The methods it takes.
         allow: String,
     },
-    /// Two places name different models.
-    #[error("this key may not call this model")]
-    ModelsDiffer,
     /// No credential.
     #[error("missing API key")]
     MissingKey,
@@ -65,9 +62,10 @@ pub enum Rejection {
 const fn denial_message(denial: Denial) -> &'static str {
     match denial {
         Denial::Disabled | Denial::Expired => "invalid API key",
-        Denial::Category | Denial::ModelOutOfScope | Denial::ModelNotNamed => {
-            "this key may not call this model"
-        }
+        Denial::Category
+        | Denial::ModelOutOfScope
+        | Denial::ModelNotNamed
+        | Denial::ModelsDiffer => "this key may not call this model",
     }
 }
 
@@ -87,7 +85,6 @@ impl From<NoRoute> for Rejection {
             NoRoute::NotFound => Self::NoRoute,
             NoRoute::MethodNotAllowed(allow) => Self::OtherMethod { allow },
             NoRoute::NotCanonical(why) => Self::Ambiguous(why),
-            NoRoute::ModelsDiffer => Self::ModelsDiffer,
         }
     }
 }
@@ -136,7 +133,6 @@ impl Rejection {
             Self::Method | Self::NoRoute | Self::OtherMethod { .. } => RequestOutcome::NoRoute,
             Self::TargetTooLong => RequestOutcome::HeadTooLarge,
             Self::Ambiguous(_) => RequestOutcome::Ambiguous,
-            Self::ModelsDiffer => RequestOutcome::ModelsDiffer,
             Self::MissingKey => RequestOutcome::MissingKey,
             Self::MalformedKey => RequestOutcome::MalformedKey,
             Self::UnknownKey => RequestOutcome::UnknownKey,
@@ -145,6 +141,7 @@ impl Rejection {
             Self::Denied(Denial::Category) => RequestOutcome::CategoryNotAllowed,
             Self::Denied(Denial::ModelOutOfScope) => RequestOutcome::ModelNotAllowed,
             Self::Denied(Denial::ModelNotNamed) => RequestOutcome::ModelNotNamed,
+            Self::Denied(Denial::ModelsDiffer) => RequestOutcome::ModelsDiffer,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
             Self::Overloaded => RequestOutcome::Overloaded,
             Self::Upstream(UpstreamError::RequestBody(_)) => RequestOutcome::CallerGone,
@@ -182,10 +179,12 @@ impl Rejection {
             Self::MalformedKey
             | Self::UnknownKey
             | Self::Denied(Denial::Disabled | Denial::Expired) => INVALID_KEY,
-            Self::ModelsDiffer
-            | Self::Denied(Denial::Category | Denial::ModelOutOfScope | Denial::ModelNotNamed) => {
-                FORBIDDEN
-            }
+            Self::Denied(
+                Denial::Category
+                | Denial::ModelOutOfScope
+                | Denial::ModelNotNamed
+                | Denial::ModelsDiffer,
+            ) => FORBIDDEN,
             Self::Ambiguous(_) | Self::Upstream(UpstreamError::RequestBody(_)) => BAD_REQUEST,
             Self::TargetTooLong => Face {
                 status: StatusCode::URI_TOO_LONG,

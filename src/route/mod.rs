@@ -2,7 +2,7 @@
 //!
 //! A [`RouteTable`] says what may be called; what is not in it is refused. Paths and hosts are compared as they came:
 //! what we match is what the upstream reads. A path that could be read in two ways is refused before it is matched
-//! (SECURITY S1, S2), and so is a request whose host and path name different models (S6).
+//! (SECURITY S1, S2), and no key passes with a request whose host and path name different models (S6).
 //!
 //! # Which route
 //!
@@ -48,7 +48,7 @@ pub use profile::baseten;
 
 use host::{HostCaptures, HostPattern};
 use method::{Methods, Taken};
-use model::{Agreement, FoundModel, in_lower_case};
+use model::{FoundModel, in_lower_case};
 use path::HoldsEncodedSlash;
 use pattern::{ForwardTemplate, PathCaptures, Placeholder};
 use tree::PathTree;
@@ -127,8 +127,6 @@ pub enum NoRoute {
     MethodNotAllowed(String),
     /// The path could be read in more than one way; the text says what is wrong with it.
     NotCanonical(&'static str),
-    /// Two places name different models. Only a caller with a valid key may be told so (SECURITY C6).
-    ModelsDiffer,
 }
 
 /// A route that fits a request.
@@ -147,7 +145,8 @@ impl RouteTable {
     ///
     /// # Errors
     ///
-    /// Why the request must be refused: first of all when its path is not canonical, last when its models differ.
+    /// Why the request must be refused whoever sends it: first of all when its path is not canonical. That it names
+    /// different models is no such reason: only a caller with a good key may learn of it (SECURITY C6).
     pub fn find<'t, 'r>(
         &'t self,
         method: &Method,
@@ -179,16 +178,14 @@ impl RouteTable {
         if best.taken == Taken::No {
             return Err(NoRoute::MethodNotAllowed(self.allowed(&best, host, path)));
         }
-        let mut agreement = Agreement::default();
-        agreement.add_from_path(best.path.model)?;
-        agreement.add_from_path(narrowest_path.model_beyond(best.route.rank.path))?;
-        agreement.add_from_host(best.host.model)?;
-        for found in self.narrowest_hosts(host) {
-            agreement.add_from_host(found.model)?;
-        }
+        let route = best.route;
+        let in_path = best.path.model.into_iter();
+        let in_path = in_path.chain(narrowest_path.model_beyond(route.rank.path));
+        let in_host = best.host.model.into_iter();
+        let in_host = in_host.chain(self.narrowest_hosts(host).filter_map(|found| found.model));
         Ok(Matched {
-            route: best.route,
-            model: agreement.conclude(&best.route.model)?,
+            route,
+            model: FoundModel::agreed(in_path, in_host, &route.model),
             forward: best.forward(),
         })
     }

@@ -1,66 +1,58 @@
 use std::borrow::Cow;
 
-use super::{ModelConfig, NoRoute};
+use super::ModelConfig;
 use crate::key::{ModelId, NamedModel};
 
-/// The one model that all places of a request name, so far.
-#[derive(Debug, Default)]
-pub(super) struct Agreement<'r> {
-    model: Option<Cow<'r, str>>,
-}
-
 /// The model of a request, and whence it is known.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FoundModel<'t, 'r> {
+    /// Host or path name it.
     InRequest(Cow<'r, str>),
+    /// The route knows it.
     Fixed(&'t str),
+    /// Nothing names one.
     NotNamed,
+    /// Nothing names one, and the route says that nothing must.
     NotNeeded,
+    /// Two places name different ones.
+    Differ,
 }
 
-impl<'r> Agreement<'r> {
-    /// Adds a model that stands in the path, as it came.
-    pub fn add_from_path(&mut self, model: Option<&'r str>) -> Result<(), NoRoute> {
-        model.map_or(Ok(()), |model| self.add(decode_slashes(model)))
-    }
-
-    /// Adds a model that stands in the host, as it came.
-    pub fn add_from_host(&mut self, model: Option<&'r str>) -> Result<(), NoRoute> {
-        model.map_or(Ok(()), |model| self.add(in_lower_case(model)))
-    }
-
-    fn add(&mut self, model: Cow<'r, str>) -> Result<(), NoRoute> {
-        match &self.model {
-            Some(known) if *known != model => Err(NoRoute::ModelsDiffer),
-            Some(_) => Ok(()),
-            None => {
-                self.model = Some(model);
-                Ok(())
-            }
+impl<'t, 'r> FoundModel<'t, 'r> {
+    /// What a request names in all these places, as they came, on a route that says `config`.
+    pub fn agreed(
+        in_path: impl IntoIterator<Item = &'r str>,
+        in_host: impl IntoIterator<Item = &'r str>,
+        config: &'t ModelConfig,
+    ) -> Self {
+        let in_path = in_path.into_iter().map(decode_slashes);
+        let in_host = in_host.into_iter().map(in_lower_case);
+        let mut named = in_path.chain(in_host);
+        let Some(model) = named.next() else {
+            return match config {
+                ModelConfig::Fixed(fixed) => Self::Fixed(fixed),
+                ModelConfig::Named => Self::NotNamed,
+                ModelConfig::NotNeeded => Self::NotNeeded,
+            };
+        };
+        let agrees_with_route = match config {
+            ModelConfig::Fixed(fixed) => **fixed == *model,
+            ModelConfig::Named | ModelConfig::NotNeeded => true,
+        };
+        if agrees_with_route && named.all(|other| other == model) {
+            Self::InRequest(model)
+        } else {
+            Self::Differ
         }
     }
 
-    /// What the request names, given what the route says about requests that name none.
-    pub fn conclude<'t>(self, route: &'t ModelConfig) -> Result<FoundModel<'t, 'r>, NoRoute> {
-        match (route, self.model) {
-            (ModelConfig::Fixed(fixed), Some(model)) if **fixed != *model => {
-                Err(NoRoute::ModelsDiffer)
-            }
-            (_, Some(model)) => Ok(FoundModel::InRequest(model)),
-            (ModelConfig::Fixed(fixed), None) => Ok(FoundModel::Fixed(fixed)),
-            (ModelConfig::Named, None) => Ok(FoundModel::NotNamed),
-            (ModelConfig::NotNeeded, None) => Ok(FoundModel::NotNeeded),
-        }
-    }
-}
-
-impl FoundModel<'_, '_> {
     pub fn as_named(&self) -> NamedModel<'_> {
         match self {
             Self::InRequest(model) => NamedModel::Named(ModelId::new(model)),
             Self::Fixed(model) => NamedModel::Named(ModelId::new(model)),
             Self::NotNamed => NamedModel::NotNamed,
             Self::NotNeeded => NamedModel::NotNeeded,
+            Self::Differ => NamedModel::Differ,
         }
     }
 }

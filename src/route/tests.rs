@@ -41,6 +41,7 @@ fn outcome(table: &RouteTable, method: &Method, host: &str, path: &str) -> Strin
         Ok(matched) => {
             let model = match matched.model() {
                 NamedModel::Named(model) => model.as_str().to_owned(),
+                NamedModel::Differ => return "403".to_owned(),
                 unnamed => format!("({unnamed:?})"),
             };
             match &matched.forward {
@@ -53,7 +54,6 @@ fn outcome(table: &RouteTable, method: &Method, host: &str, path: &str) -> Strin
         Err(NoRoute::NotFound) => "404".to_owned(),
         Err(NoRoute::MethodNotAllowed(allow)) => format!("405 {allow}"),
         Err(NoRoute::NotCanonical(_)) => "400".to_owned(),
-        Err(NoRoute::ModelsDiffer) => "403".to_owned(),
     }
 }
 
