@@ -135,7 +135,7 @@ fn report_arguments(error: &clap::Error, args: &[OsString]) -> u8 {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            print::data(&text).map_or_else(|error| failure::exit_code(&error.into()), |()| 0)
+            print::data(&text).map_or_else(|error| report(&error.into(), &[]), |()| 0)
         }
         _ => {
             print::styled_words(&text);

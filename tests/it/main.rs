@@ -10,6 +10,7 @@
     reason = "snapbox writes snapshots so"
 )]
 
+mod cli;
 mod config;
 mod house;
 mod store;

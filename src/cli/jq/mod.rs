@@ -87,7 +87,7 @@ impl Jq {
                 Ok(0) => Ok(()),
                 Ok(code) => Err(Failure::Halted(u8::try_from(code & 0xff).unwrap_or(1)).into()),
                 Err(exception) => Err(match exception.get_err() {
-                    Ok(error) => anyhow::anyhow!("jq error: {error}"),
+                    Ok(error) => anyhow::anyhow!("jq error: {}", thrown(error.into_val())),
                     Err(_) => anyhow::anyhow!("jq error: a `break` outside its label"),
                 }),
             };
@@ -101,6 +101,14 @@ impl Jq {
             _ => out.json(&write::json(value, self.style.compact)?)?,
         }
         Ok(())
+    }
+}
+
+/// What was thrown, in words: a string as it is, anything else as JSON.
+fn thrown(value: Val) -> String {
+    match value {
+        Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
+        value => write::json(&value, true).unwrap_or_else(|error| error.to_string()),
     }
 }
 

@@ -1,0 +1,11 @@
+//! The command line, through the real binary: both streams whole, and exit codes (CONTRACTS 9).
+
+mod api_key;
+mod database;
+mod help;
+mod jq;
+mod profile;
+mod refusals;
+mod shell;
+mod team;
+mod terminal;
