@@ -1,0 +1,42 @@
+#!/bin/sh
+# Everything that shows that keyward works: the package's tests, then real clients against the real program.
+# What is missing it installs (as root or with sudo), and says so; promtool it only unpacks below target/.
+set -eu
+cd "$(dirname "$0")/.."
+. deploy/need.sh
+
+has_venv() {
+    python3 -c 'import ensurepip, venv'
+}
+
+# The tests lint our metrics with promtool. Debian's package would start a Prometheus as well, so it is not installed.
+has_promtool() {
+    command -v promtool || test -x target/tools/promtool
+}
+
+unpack_promtool() {
+    echo "unpacking promtool into target/tools (from Debian's package prometheus)" >&2
+    rm -rf target/tools/unpacked && mkdir -p target/tools/unpacked
+    (
+        cd target/tools/unpacked
+        apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
+        dpkg -x prometheus_*.deb .
+        mv usr/bin/promtool ..
+    ) || {
+        echo "missing: promtool. Install prometheus and run this again." >&2
+        exit 1
+    }
+    rm -rf target/tools/unpacked
+}
+
+need_rust
+want "gcc libc6-dev" compiles_c
+want git git --version
+want curl curl --version
+want sqlite3 sqlite3 --version
+want "python3 python3-venv" has_venv
+install_missing
+has_promtool >/dev/null || unpack_promtool
+
+cargo test --locked
+exec sh tests/clients.sh

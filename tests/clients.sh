@@ -1,0 +1,25 @@
+#!/bin/sh
+# Real clients against the real program: Baseten's, OpenAI's and Anthropic's own packages, and curl.
+# Everything lives in a temporary directory that is gone afterwards. The last line says how many checks passed.
+set -eu
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+if ! "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'; then
+    echo "missing: Python 3.11 or later with venv (Debian: python3-venv); PYTHON names another one." >&2
+    exit 1
+fi
+command -v curl >/dev/null || { echo "missing: curl" >&2 && exit 1; }
+
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+echo "installing baseten, openai and anthropic from PyPI into $directory" >&2
+"$python" -m venv "$directory/venv"
+"$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'baseten>=0.12' openai anthropic
+
+cargo build --locked
+program=${CARGO_TARGET_DIR:-target}/debug/keyward
+PYTHONDONTWRITEBYTECODE=1 "$directory/venv/bin/python" tests/clients/run.py "$program" "$directory"

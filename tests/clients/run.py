@@ -1,0 +1,93 @@
+"""Runs every check against `keyward serve` in front of a model server, and says how many passed.
+
+Usage: run.py PROGRAM DIRECTORY, with the clients installed; clients.sh sees to that.
+"""
+
+import os
+import re
+import signal
+import sys
+import traceback
+
+# What the clients would take from whoever runs this. Before they are imported: some read it then.
+for name in list(os.environ):
+    if name.startswith(("KEYWARD_", "BASETEN_", "OPENAI_", "ANTHROPIC_")) or name.lower().endswith("_proxy"):
+        del os.environ[name]
+
+import checks_calling
+import checks_managing
+from model_server import ModelServer
+from program import Program
+
+LIMIT_SECONDS = 240
+KEY_TEXT = re.compile(r"kw_[0-9A-Za-z]{8}\.[0-9A-Za-z]{38}")
+
+
+def main(program, directory):
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(LIMIT_SECONDS)
+    model = ModelServer()
+    keyward = Program(program, directory, model.url)
+    tally = Tally()
+    try:
+        keyward.wait_until_ready()
+        checks_managing.run(tally, keyward, model)
+        checks_calling.run(tally, keyward, model)
+        tally.check("the model server never sees a caller's key", lambda: nothing(model.leaks))
+        tally.check("SIGTERM ends keyward with 0", lambda: equal(keyward.stop(), 0))
+        tally.check("no key's text is in the log or the database", lambda: secrets_stay_out(keyward, model))
+    except Exception:
+        tally.failed += 1
+        traceback.print_exc()
+    finally:
+        keyward.kill()
+        model.close()
+        if tally.failed:
+            print("\nthe end of keyward's log:", *log_end(keyward), sep="\n", file=sys.stderr)
+        print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
+    return 1 if tally.failed else 0
+
+
+class Tally:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def check(self, sentence, does):
+        try:
+            does()
+        except Exception as error:
+            self.failed += 1
+            print(f"FAILED  {sentence}", flush=True)
+            traceback.print_exception(error)
+        else:
+            self.passed += 1
+            print(f"ok      {sentence}", flush=True)
+
+
+def equal(left, right):
+    assert left == right, f"{left!r} is not {right!r}"
+
+
+def nothing(found):
+    assert not found, found
+
+
+def secrets_stay_out(keyward, model):
+    assert model.secrets, "the checks made no key"
+    for path in keyward.directory.rglob("*"):
+        content = path.read_bytes().decode("latin-1")
+        found = [secret for secret in (*model.secrets, keyward.admin_token) if secret in content]
+        assert not found and not KEY_TEXT.search(content), f"a key's text is in {path.name}"
+
+
+def log_end(keyward):
+    return keyward.log.read_text(errors="replace").splitlines()[-40:]
+
+
+def too_long(*_):
+    raise TimeoutError(f"the checks took longer than {LIMIT_SECONDS} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
