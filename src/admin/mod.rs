@@ -1,5 +1,192 @@
-//! The control listener.
+//! The control listener: where keys are listed, made and deleted over HTTP.
+//!
+//! A request comes through the [door](door), which decides who may come in, and reaches a handler of a [`Dialect`],
+//! which is a translator: it makes a [`Command`], has the registry carry it out, and puts the [`Outcome`] into its own
+//! words. Probes and metrics are served by [`probe`], on a listener of their own. `server` owns the sockets; it must
+//! put the caller's address into every request as [`ConnectInfo<SocketAddr>`].
+//!
+//! [`Command`]: crate::registry::Command
+//! [`Outcome`]: crate::registry::Outcome
+//! [`ConnectInfo<SocketAddr>`]: axum::extract::ConnectInfo
 
 mod config;
+pub mod dialect;
+mod door;
+mod failures;
+mod hosts;
+pub mod probe;
+mod read;
+mod refusal;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, openapi};
 
 pub use config::{AdminConfig, ProbesConfig};
+pub use dialect::{DIALECTS, Dialect};
+pub use refusal::{Refusal, status_of};
+pub use token::{AdminToken, EnsuredToken, TokenError, ensure_token};
+
+use crate::clock::Clock;
+use crate::registry::KeyRegistry;
+use crate::telemetry::metrics::Metrics;
+
+use door::{Door, MayPass};
+use failures::Failures;
+use hosts::Hosts;
+
+/// What every request on the admin listener shares. Cheap to copy.
+#[derive(Clone)]
+pub struct AdminState(Arc<Shared>);
+
+struct Shared {
+    registry: KeyRegistry,
+    token: AdminToken,
+    dialects: Vec<&'static Dialect>,
+    hosts: Hosts,
+    failures: Failures,
+    body_bytes: usize,
+    request_timeout: Duration,
+    metrics: Metrics,
+}
+
+/// Why the admin listener cannot be built from its settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminConfigError {
+    /// No such dialect.
+    #[error("no dialect is called `{0}`; there are {names}", names = dialect_names())]
+    UnknownDialect(String),
+    /// Nothing would be spoken.
+    #[error("name at least one dialect; there are {names}", names = dialect_names())]
+    NoDialect,
+    /// A host that could never be asked for.
+    #[error("`{0}` is no host name")]
+    InvalidHost(String),
+}
+
+fn dialect_names() -> String {
+    let names: Vec<String> = DIALECTS.iter().map(|d| format!("`{}`", d.name)).collect();
+    names.join(", ")
+}
+
+impl AdminState {
+    /// What the settings ask for.
+    ///
+    /// # Errors
+    ///
+    /// When they name a dialect we do not speak, or something that is no host.
+    pub fn new(
+        config: &AdminConfig,
+        registry: KeyRegistry,
+        token: AdminToken,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, AdminConfigError> {
+        if config.dialects.is_empty() {
+            return Err(AdminConfigError::NoDialect);
+        }
+        let named = |name: &String| {
+            let dialect = DIALECTS.iter().find(|dialect| dialect.name == name);
+            dialect.ok_or_else(|| AdminConfigError::UnknownDialect(name.clone()))
+        };
+        Ok(Self(Arc::new(Shared {
+            registry,
+            token,
+            dialects: config
+                .dialects
+                .iter()
+                .map(named)
+                .collect::<Result<_, _>>()?,
+            hosts: Hosts::new(config.listen.ip(), &config.hosts)
+                .map_err(AdminConfigError::InvalidHost)?,
+            failures: Failures::new(config.failures_per_minute, clock),
+            body_bytes: config.body_bytes,
+            request_timeout: config.request_timeout,
+            metrics,
+        })))
+    }
+
+    /// Lists, makes and deletes.
+    #[must_use]
+    pub fn registry(&self) -> &KeyRegistry {
+        &self.0.registry
+    }
+}
+
+/// The admin listener: every dialect the settings name, each behind its own door, and `/openapi.json`, which anyone
+/// may read.
+///
+/// An unknown path is refused in the words of the first dialect.
+pub fn router(state: &AdminState) -> Router {
+    let first = state.0.dialects[0];
+    let mut whole = Router::new();
+    let mut document = Document::openapi();
+    for &dialect in &state.0.dialects {
+        let (routes, described) = (dialect.routes)().split_for_parts();
+        document.merge(described);
+        let routes = routes.with_state(state.clone());
+        whole = whole.merge(behind(state, dialect, MayPass::Administrators, routes));
+    }
+    let document = get(async move || Json(&document).into_response());
+    let open = Router::new().route("/openapi.json", document);
+    let unknown = Router::new().fallback(async || (first.refuse)(&Refusal::no_such_path()));
+    whole
+        .merge(behind(state, first, MayPass::Anyone, open))
+        .merge(behind(state, first, MayPass::Administrators, unknown))
+}
+
+/// `routes` behind a door of their own, with the dialect's words for a wrong method.
+fn behind(
+    state: &AdminState,
+    dialect: &'static Dialect,
+    may_pass: MayPass,
+    routes: Router,
+) -> Router {
+    let door = Arc::new(Door::new(state.clone(), dialect, may_pass));
+    let pass = move |request: Request, next: Next| {
+        let door = Arc::clone(&door);
+        async move { door.pass(request, next).await }
+    };
+    routes
+        .method_not_allowed_fallback(async || (dialect.refuse)(&Refusal::method_not_allowed()))
+        .layer(middleware::from_fn(pass))
+}
+
+/// What the OpenAPI document says before any dialect adds to it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "keyward admin API",
+        description = "Lists, makes and deletes the keys with which models are called.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    modifiers(&Credentials),
+    security(("ApiKeyAuth" = []), ("BearerAuth" = [])),
+)]
+struct Document;
+
+/// How a caller shows who it is.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let place = ApiKeyValue::with_description(
+            "Authorization",
+            "The admin token, or a key of a type that may administer: `Api-Key <key>`.",
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(place)));
+        components.add_security_scheme(
+            "BearerAuth",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+        );
+    }
+}

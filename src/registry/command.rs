@@ -75,19 +75,14 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// In whose name the caller acts: the owner of the keys it makes, and the one it means by "mine".
-    ///
-    /// A key acts for its own owner, so that whoever holds several keys of one owner finds the same keys with each. A
-    /// key without an owner (an imported one) acts for itself, under its prefix, which no other key can have. The
-    /// operator is `admin`.
+    /// In whose name the caller acts: the owner of the keys it makes, and the one it means by "mine". The operator is
+    /// `admin`; a key acts in the name of its own owner ([`owner_of`]), so that whoever holds several keys of one
+    /// owner finds the same keys with each.
     #[must_use]
     pub fn owner(&self) -> Name {
         match self {
             Self::Operator => "admin".parse().expect("five letters are a name"),
-            Self::Key(key) => key.owner.clone().unwrap_or_else(|| {
-                let prefix = key.prefix.as_str().parse();
-                prefix.expect("a prefix is 1 to 64 letters, digits, `_` or `-`")
-            }),
+            Self::Key(key) => owner_of(key),
         }
     }
 
@@ -108,6 +103,16 @@ impl Caller {
             Self::Key(key) => key.category.may_manage(category),
         }
     }
+}
+
+/// In whose name `key` was made. A key that nobody made here (an imported one) is its own owner, under its prefix,
+/// which no other key can have.
+#[must_use]
+pub fn owner_of(key: &ApiKey) -> Name {
+    key.owner.clone().unwrap_or_else(|| {
+        let prefix = key.prefix.as_str().parse();
+        prefix.expect("a prefix is 1 to 64 letters, digits, `_` or `-`")
+    })
 }
 
 /// Why a command was not carried out.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError};
+pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError, owner_of};
 
 use crate::clock::Clock;
 use crate::key::{

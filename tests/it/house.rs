@@ -233,6 +233,11 @@ const REVEALS: &[(&str, usize, &str)] = &[
         1,
         "the one answer that holds a new key",
     ),
+    (
+        "admin/token.rs",
+        1,
+        "a configured admin token becomes its digest",
+    ),
     ("cli/api_key.rs", 1, "the one answer that holds a new key"),
     (
         "cli/direct.rs",

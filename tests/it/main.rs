@@ -10,8 +10,10 @@
     reason = "snapbox writes snapshots so"
 )]
 
+mod admin;
 mod cli;
 mod config;
 mod house;
+mod registry;
 mod store;
 mod support;

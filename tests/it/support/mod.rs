@@ -6,6 +6,7 @@
 //! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way.
 
+pub mod admin;
 pub mod http2;
 pub mod raw;
 pub mod raw_upstream;

@@ -1,0 +1,364 @@
+//! The Baseten management API, as far as it is about keys (CONTRACTS 6).
+//!
+//! Whose keys: every key has an owner, the one in whose name it was made ([`Caller::owner`]). `users/me` tells the
+//! caller's own as `user_id`, `created_by_me` lists the keys made in it, and a personal key shows it as its `owner`:
+//! three times the same text.
+
+mod words;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Dialect, counted};
+use crate::admin::read::{self, Accepts};
+use crate::admin::{AdminState, Refusal};
+use crate::key::{
+    InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector, ModelScope,
+    Name, TeamId,
+};
+use crate::registry::{Caller, Command, CreateKey, Outcome};
+use crate::telemetry::metrics::AdminCommand;
+
+use words::{
+    ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, Refusals,
+    Team, Teams, UserInfo,
+};
+
+/// `/v1/api_keys`, `/v1/teams`, `/v1/users/me`.
+pub const DIALECT: Dialect = Dialect {
+    name: "baseten",
+    routes,
+    refuse,
+};
+
+fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new()
+        .routes(counted(AdminCommand::ListKeys, routes!(list_keys)))
+        .routes(counted(AdminCommand::CreateKey, routes!(create_key)))
+        .routes(counted(AdminCommand::CreateKey, routes!(create_team_key)))
+        .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
+        .routes(counted(AdminCommand::ListTeams, routes!(list_teams)))
+        .routes(counted(AdminCommand::ListTeams, routes!(find_team)))
+        .routes(counted(AdminCommand::CreateTeam, routes!(create_team)))
+        .routes(counted(AdminCommand::WhoAmI, routes!(who_am_i)))
+}
+
+/// A refusal in this dialect's form: `{"code","message"}`.
+fn refuse(refusal: &Refusal) -> Response {
+    let body = ErrorBody::new(refusal);
+    let mut response = (refusal.status, Json(body)).into_response();
+    let headers = response.headers_mut();
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        for challenge in ["Api-Key realm=\"keyward\"", "Bearer realm=\"keyward\""] {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+    if let Some(wait) = refusal.retry_after {
+        // Rounded up: a caller that waits as long as it is told is not told again.
+        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+    }
+    response
+}
+
+/// What a handler answers instead of what was asked.
+struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refuse(&self.0)
+    }
+}
+
+async fn execute(
+    state: &AdminState,
+    caller: &Caller,
+    command: Command,
+) -> Result<Outcome, Refused> {
+    let outcome = state.registry().execute(caller, command).await;
+    outcome.map_err(|error| Refused(Refusal::of(&error)))
+}
+
+/// Lists the API keys that the caller may manage, newest first: metadata only, never the text of a key.
+#[utoipa::path(
+    get,
+    path = "/v1/api_keys",
+    params(
+        ("type" = inline(Option<words::ApiKeyCategory>), Query, description = "Only keys of this type"),
+        ("created_by_me" = Option<bool>, Query, description = "Only keys made in the caller's name"),
+    ),
+    responses(
+        (status = 200, description = "The keys", body = ApiKeys),
+        Refusals,
+    ),
+)]
+async fn list_keys(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<ApiKeys>, Refused> {
+    let [category, mine] = read::query(&uri, ["type", "created_by_me"])?;
+    let filter = KeyFilter {
+        category: category.as_deref().map(parse_category).transpose()?,
+        owner: is_true(mine.as_deref())?.then(|| caller.owner()),
+        ..KeyFilter::default()
+    };
+    match execute(&state, &caller, Command::List(filter)).await? {
+        Outcome::Listed(keys) => Ok(Json(ApiKeys {
+            keys: keys.iter().map(ApiKeyInfo::from).collect(),
+        })),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Creates an API key. Its text is in this answer and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/v1/api_keys",
+    request_body = CreateApiKey,
+    responses(
+        (status = 200, description = "The key", body = ApiKey),
+        (status = 404, description = "There is no such thing", body = ErrorBody),
+        (status = 409, description = "The name is taken", body = ErrorBody),
+        (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
+        Refusals,
+    ),
+)]
+async fn create_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let asked = read::json(&headers, &body, Accepts::JsonOrForm)?;
+    create(&state, &caller, asked, None).await
+}
+
+/// Creates an API key in a team. Its text is in this answer and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/v1/teams/{team_id}/api_keys",
+    params(("team_id" = uuid::Uuid, Path, description = "The team")),
+    request_body = CreateApiKey,
+    responses(
+        (status = 200, description = "The key", body = ApiKey),
+        (status = 404, description = "There is no such thing", body = ErrorBody),
+        (status = 409, description = "The name is taken", body = ErrorBody),
+        (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
+        Refusals,
+    ),
+)]
+async fn create_team_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    team: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let team = parse_team(&in_path(team))?;
+    let asked = read::json(&headers, &body, Accepts::JsonOrForm)?;
+    create(&state, &caller, asked, Some(team)).await
+}
+
+async fn create(
+    state: &AdminState,
+    caller: &Caller,
+    asked: CreateApiKey,
+    team_in_path: Option<TeamId>,
+) -> Result<Response, Refused> {
+    let team_in_body = asked.team_id.as_deref().map(parse_team).transpose()?;
+    if team_in_path.is_some() && team_in_body.is_some() && team_in_path != team_in_body {
+        return Err(Refused(Refusal::invalid(
+            "`team_id` is not the team of the path",
+        )));
+    }
+    let wanted = CreateKey {
+        name: asked.name.as_deref().map(parse_name).transpose()?,
+        category: parse_category(&asked.category)?,
+        operation: None,
+        scope: parse_scope(asked.model_ids.as_deref())?,
+        team: team_in_path.or(team_in_body),
+        expires_at: None,
+    };
+    match execute(state, caller, Command::Create(wanted)).await? {
+        Outcome::Created { secret, .. } => Ok(Json(ApiKey {
+            api_key: secret.reveal(),
+        })
+        .into_response()),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Deletes an API key by its prefix. It is refused everywhere on this instance from this answer on.
+#[utoipa::path(
+    delete,
+    path = "/v1/api_keys/{api_key_prefix}",
+    params(("api_key_prefix" = inline(words::Prefix), Path, description = "The key's prefix")),
+    responses(
+        (status = 200, description = "What was deleted", body = ApiKeyTombstone),
+        (status = 404, description = "There is no such thing", body = ErrorBody),
+        Refusals,
+    ),
+)]
+async fn delete_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    prefix: Result<Path<String>, PathRejection>,
+) -> Result<Json<ApiKeyTombstone>, Refused> {
+    let no_such_key = |_| Refusal::not_found("there is no such key");
+    let prefix = in_path(prefix).parse().map_err(no_such_key)?;
+    let which = KeySelector::Prefix(prefix);
+    match execute(&state, &caller, Command::Delete(which)).await? {
+        Outcome::Deleted(key) => Ok(Json(ApiKeyTombstone {
+            prefix: key.prefix.to_string(),
+        })),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Lists the teams, the default one first.
+#[utoipa::path(
+    get,
+    path = "/v1/teams",
+    params(("name" = Option<String>, Query, description = "Only the team with exactly this name")),
+    responses(
+        (status = 200, description = "The teams", body = Teams),
+        Refusals,
+    ),
+)]
+async fn list_teams(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<Teams>, Refused> {
+    let [name] = read::query(&uri, ["name"])?;
+    let is_asked_for = |team: &Team| name.as_ref().is_none_or(|name| *name == team.name);
+    let teams = teams(&state, &caller).await?.filter(is_asked_for).collect();
+    Ok(Json(Teams { teams }))
+}
+
+/// Gets a team by its id.
+#[utoipa::path(
+    get,
+    path = "/v1/teams/{team_id}",
+    params(("team_id" = uuid::Uuid, Path, description = "The team")),
+    responses(
+        (status = 200, description = "The team", body = Team),
+        (status = 404, description = "There is no such thing", body = ErrorBody),
+        Refusals,
+    ),
+)]
+async fn find_team(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Team>, Refused> {
+    let id = parse_team(&in_path(id))?.to_string();
+    let found = teams(&state, &caller).await?.find(|team| team.id == id);
+    found.map(Json).ok_or_else(no_such_team)
+}
+
+async fn teams(state: &AdminState, caller: &Caller) -> Result<impl Iterator<Item = Team>, Refused> {
+    match execute(state, caller, Command::ListTeams).await? {
+        Outcome::Teams(teams) => Ok(teams.into_iter().map(Team::from)),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Creates a team. An extension of ours: the API this dialect follows has no such call.
+#[utoipa::path(
+    post,
+    path = "/v1/teams",
+    request_body = CreateTeam,
+    responses(
+        (status = 200, description = "The team", body = Team),
+        (status = 409, description = "The name is taken", body = ErrorBody),
+        (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
+        Refusals,
+    ),
+)]
+async fn create_team(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Team>, Refused> {
+    let asked: CreateTeam = read::json(&headers, &body, Accepts::Json)?;
+    let command = Command::CreateTeam(parse_name(&asked.name)?);
+    match execute(&state, &caller, command).await? {
+        Outcome::TeamCreated(team) => Ok(Json(team.into())),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Tells who the caller is.
+#[utoipa::path(
+    get,
+    path = "/v1/users/me",
+    responses(
+        (status = 200, description = "The caller", body = UserInfo),
+        Refusals,
+    ),
+)]
+async fn who_am_i(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<UserInfo>, Refused> {
+    match execute(&state, &caller, Command::WhoAmI).await? {
+        Outcome::You { owner, org } => Ok(Json(UserInfo::new(&owner, org))),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// A part of the path, percent-decoded; what does not decode to text names nothing of ours.
+fn in_path(part: Result<Path<String>, PathRejection>) -> String {
+    part.map(|Path(text)| text).unwrap_or_default()
+}
+
+fn parse_category(word: &str) -> Result<KeyCategory, Refusal> {
+    let parsed = word.parse();
+    parsed.map_err(|error: InvalidCategory| Refusal::invalid(error.to_string()))
+}
+
+fn parse_name(name: &str) -> Result<Name, Refusal> {
+    let parsed = name.parse();
+    parsed.map_err(|error: InvalidName| Refusal::invalid(error.to_string()))
+}
+
+/// Says what is wrong without the id, which may be anything somebody pasted.
+fn parse_scope(ids: Option<&[String]>) -> Result<ModelScope, Refusal> {
+    ModelScope::from_request(ids).map_err(|error| match error {
+        InvalidScope::Pattern { why, .. } => Refusal::invalid(format!("`model_ids`: {why}")),
+        other => Refusal::invalid(format!("`model_ids`: {other}")),
+    })
+}
+
+fn parse_team(id: &str) -> Result<TeamId, Refused> {
+    id.parse().map_err(|_| no_such_team())
+}
+
+fn no_such_team() -> Refused {
+    Refused(Refusal::not_found("there is no such team"))
+}
+
+fn is_true(word: Option<&str>) -> Result<bool, Refusal> {
+    match word {
+        None => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case("true") => Ok(true),
+        Some(word) if word.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(Refusal::invalid("`created_by_me` is `true` or `false`")),
+    }
+}

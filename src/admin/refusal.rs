@@ -1,0 +1,105 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::registry::{RefusalKind, RegistryError};
+use crate::telemetry::chain;
+
+/// Why a request on the admin listener is refused: a status and a sentence, in no dialect's form yet.
+///
+/// The sentence may name what the caller sent (a member, a name) but never holds a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// What is wrong, for a person.
+    pub message: Cow<'static, str>,
+    /// How long to wait before asking again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with this status and sentence.
+    #[must_use]
+    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// The request contradicts the contract.
+    #[must_use]
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// There is no such thing.
+    #[must_use]
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(super) fn no_such_path() -> Self {
+        Self::not_found("there is nothing at this path")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take this method",
+        )
+    }
+
+    pub(super) fn unavailable() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the key database did not do what was asked; try again",
+            )
+        }
+    }
+
+    /// What the registry would not do, or could not. What it could not is logged here, once; the caller is not told
+    /// why.
+    #[must_use]
+    pub fn of(error: &RegistryError) -> Self {
+        match error.kind() {
+            RefusalKind::Unavailable => {
+                tracing::warn!(error = %chain(error), "the key database failed an administrator");
+                Self::unavailable()
+            }
+            RefusalKind::Internal => {
+                tracing::error!(error = %chain(error), "an administrator's request failed");
+                Self::new(status_of(error), "keyward could not do this")
+            }
+            _ => Self::new(status_of(error), error.to_string()),
+        }
+    }
+
+    /// An outcome that does not belong to the command: a mistake of ours.
+    #[must_use]
+    pub fn unexpected_outcome() -> Self {
+        tracing::error!("the registry answered another command than it was given");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "keyward could not do this",
+        )
+    }
+}
+
+/// The status of what the registry refused: every dialect's, unless it says otherwise in its own file.
+#[must_use]
+pub fn status_of(error: &RegistryError) -> StatusCode {
+    match error.kind() {
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+        RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Conflict => StatusCode::CONFLICT,
+        RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,168 @@
+//! What administrators do, over a real database: what every dialect and the command line build on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyward::clock::Clock;
+use keyward::key::{KeyCategory, KeySelector, ModelScope, PresentedKey, UnixTime};
+use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome, RegistryError};
+use keyward::store::Cursor;
+use rstest::rstest;
+use tokio::sync::watch;
+
+use crate::support::store::{Database, in_time};
+
+fn wanted(category: KeyCategory) -> CreateKey {
+    CreateKey {
+        name: None,
+        category,
+        operation: None,
+        scope: ModelScope::Every,
+        team: None,
+        expires_at: None,
+    }
+}
+
+fn registry(database: &Database, applied: Option<watch::Receiver<Cursor>>) -> KeyRegistry {
+    KeyRegistry::new(Arc::clone(&database.store), Clock::system(), applied)
+}
+
+async fn create(registry: &KeyRegistry, wanted: CreateKey) -> (KeySelector, String) {
+    match registry
+        .execute(&Caller::Operator, Command::Create(wanted))
+        .await
+    {
+        Ok(Outcome::Created { key, secret }) => {
+            (KeySelector::Id(key.id), secret.reveal().to_owned())
+        }
+        other => panic!("no key was made: {other:?}"),
+    }
+}
+
+/// ARCHITECTURE 4: a deletion that has been answered is in force here.
+#[tokio::test]
+async fn a_change_is_answered_once_it_is_in_force() {
+    let database = Database::sqlite().await;
+    let start = database.end_of_log().await;
+    let (follower, applied) = watch::channel(start);
+    let registry = registry(&database, Some(applied));
+    let made = create(&registry, wanted(KeyCategory::Personal));
+    tokio::pin!(made);
+    loop {
+        let written = database.end_of_log();
+        tokio::select! {
+            biased;
+            _ = &mut made => panic!("answered before it was in force"),
+            written = written => if written > start {
+                break;
+            },
+        }
+    }
+    follower.send_replace(Cursor::new(start.seq() + 1));
+    let (which, _) = in_time(made).await;
+    let deleted = registry.execute(&Caller::Operator, Command::Delete(which));
+    let force = async {
+        in_time(async {
+            while database.end_of_log().await.seq() < start.seq() + 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        follower.send_replace(Cursor::new(start.seq() + 2));
+    };
+    let (deleted, ()) = tokio::join!(in_time(deleted), force);
+    assert!(matches!(deleted, Ok(Outcome::Deleted(_))));
+}
+
+/// Nobody waits for ever for a follower that is stuck or gone.
+#[rstest]
+#[case::stuck(false)]
+#[case::gone(true)]
+#[tokio::test]
+async fn a_change_that_is_not_followed_is_answered_nevertheless(#[case] is_gone: bool) {
+    let database = Database::sqlite().await;
+    let (follower, applied) = watch::channel(Cursor::default());
+    let _stuck = (!is_gone).then_some(follower);
+    let start = std::time::Instant::now();
+    in_time(create(
+        &registry(&database, Some(applied)),
+        wanted(KeyCategory::Personal),
+    ))
+    .await;
+    let waited = start.elapsed();
+    assert_eq!(waited >= Duration::from_secs(2), !is_gone, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_its_holder_until_it_ends() {
+    let database = Database::sqlite().await;
+    let clock = Clock::manual(UnixTime::from_secs(4_000_000_000));
+    let registry = KeyRegistry::new(Arc::clone(&database.store), clock.clone(), None);
+    let wanted = CreateKey {
+        expires_at: Some(UnixTime::from_secs(4_000_000_010)),
+        ..wanted(KeyCategory::Personal)
+    };
+    let (_, text) = create(&registry, wanted).await;
+    let holder = || async {
+        let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+        registry.authenticate(presented).await.unwrap()
+    };
+    assert!(matches!(holder().await, Some(Caller::Key(_))));
+    clock.advance(Duration::from_secs(9));
+    assert!(holder().await.is_some());
+    clock.advance(Duration::from_secs(1));
+    assert!(holder().await.is_none());
+}
+
+#[tokio::test]
+async fn a_key_does_not_begin_after_its_end() {
+    let database = Database::sqlite().await;
+    let clock = Clock::manual(UnixTime::from_secs(4_000_000_000));
+    let registry = KeyRegistry::new(Arc::clone(&database.store), clock, None);
+    let wanted = CreateKey {
+        expires_at: Some(UnixTime::from_secs(4_000_000_000)),
+        ..wanted(KeyCategory::Personal)
+    };
+    let refused = registry
+        .execute(&Caller::Operator, Command::Create(wanted))
+        .await;
+    assert!(
+        matches!(refused, Err(RegistryError::Invalid(_))),
+        "{refused:?}"
+    );
+    assert!(database.fill().await.is_empty());
+}
+
+/// The text before a rotation is its holder's too, while its grace lasts, and is not once it has been disabled.
+#[tokio::test]
+async fn the_old_text_of_a_rotated_key_is_its_holder_too() {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (_, text) = create(&registry, wanted(KeyCategory::Personal)).await;
+    let holder = || async {
+        let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+        registry.authenticate(presented).await.unwrap()
+    };
+    let rotate = "UPDATE api_keys SET old_digest = digest, old_until = unixepoch() + 60, \
+                  digest = randomblob(32)";
+    database.by_hand(rotate).await;
+    assert!(holder().await.is_some());
+    database
+        .by_hand("UPDATE api_keys SET disabled_at = unixepoch()")
+        .await;
+    assert!(holder().await.is_none());
+    database
+        .by_hand("UPDATE api_keys SET disabled_at = NULL, old_until = unixepoch()")
+        .await;
+    assert!(holder().await.is_none());
+}
+
+#[tokio::test]
+async fn an_outage_is_not_an_unknown_key() {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (_, text) = create(&registry, wanted(KeyCategory::Personal)).await;
+    database.store.close().await;
+    let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+    assert!(registry.authenticate(presented).await.is_err());
+}
