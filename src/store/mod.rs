@@ -95,8 +95,8 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// Opens the key database that `config.url` names, making it when it is a file that is not there yet
-/// (unless `config.must_exist`).
+/// Opens the key database that `config.url` names, making it when it is a file that is not there yet, unless
+/// `config.must_exist`.
 ///
 /// This is the one list of databases: a scheme a line.
 ///

@@ -1,17 +1,18 @@
 //! The bell: rings when the file has changed, whoever changed it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+use super::file::OpenFile;
 use super::lane::Connection;
 use super::sql;
 
 /// Looks at `PRAGMA data_version` on a connection of its own, which moves when any other connection has committed.
 pub struct Bell {
-    options: SqliteConnectOptions,
+    file: Arc<OpenFile>,
     every: Duration,
     patience: Duration,
     /// A commit of our own: no need to wait for the next look.
@@ -27,9 +28,9 @@ struct Listening {
 
 impl Bell {
     /// A bell that looks every `every` while somebody waits, and gives up a look after `patience`.
-    pub fn new(options: SqliteConnectOptions, every: Duration, patience: Duration) -> Self {
+    pub fn new(file: Arc<OpenFile>, every: Duration, patience: Duration) -> Self {
         Self {
-            options,
+            file,
             every,
             patience,
             written: Notify::new(),
@@ -73,8 +74,9 @@ impl Bell {
     }
 
     async fn look(&self, listening: &mut Option<Listening>) -> Result<i64, sqlx::Error> {
+        self.file.check()?;
         let Some(listening) = listening else {
-            let mut connection = Connection::open(&self.options).await?;
+            let mut connection = Connection::open(&self.file.place.reader()).await?;
             let version = data_version(&mut connection).await?;
             *listening = Some(Listening {
                 connection,

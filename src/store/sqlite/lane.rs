@@ -8,6 +8,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::file::OpenFile;
+
 /// How many steps a statement takes between two looks whether anybody still waits for it: some tens of microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
@@ -17,6 +19,7 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// half-way, by a timeout or a cancelled caller, takes the connection with it: its statement is interrupted, its
 /// transaction rolled back, and the next user gets a new connection, in a state that is known.
 pub struct Lane {
+    file: Arc<OpenFile>,
     options: SqliteConnectOptions,
     size: u32,
     turns: Semaphore,
@@ -25,8 +28,9 @@ pub struct Lane {
 
 impl Lane {
     /// A lane of `size` connections, each opened when it is first needed.
-    pub fn new(options: SqliteConnectOptions, size: u32) -> Self {
+    pub fn new(file: Arc<OpenFile>, options: SqliteConnectOptions, size: u32) -> Self {
         Self {
+            file,
             options,
             size,
             turns: Semaphore::new(size as usize),
@@ -38,10 +42,11 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// When the lane is closed, or no connection can be opened.
+    /// When the lane is closed, the file is no longer the one it was, or no connection can be opened.
     pub async fn lease(&self) -> Result<Lease<'_>, sqlx::Error> {
         let turn = self.turns.acquire().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        self.file.check()?;
         let idle = self.lock_idle().pop();
         let connection = match idle {
             Some(connection) => connection,

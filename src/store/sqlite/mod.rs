@@ -6,6 +6,7 @@
 
 mod bell;
 mod error;
+mod file;
 mod lane;
 mod open;
 mod read;
@@ -14,6 +15,7 @@ pub mod sql;
 mod write;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,8 +23,8 @@ use sqlx::sqlite::SqliteRow;
 
 use self::bell::Bell;
 use self::error::Fault;
+use self::file::Place;
 use self::lane::{Lane, Lease};
-use self::open::Place;
 use self::row::Complaints;
 use self::write::Write;
 use super::{BadRow, Changes, Cursor, KeyStore, SnapshotEnd, StoreConfig, StoreError};
@@ -46,10 +48,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file that `config.url` names, or makes it unless
-    /// `config.must_exist`.
+    /// Opens the file that `config.url` names, or makes it unless `config.must_exist`.
     ///
-    /// The whole file is checked first (`PRAGMA quick_check`).
+    /// A file that is there is checked first, all of it (`PRAGMA quick_check`): for a million keys, 640 MB, that is
+    /// about a second when the file is in the page cache, and otherwise as long as reading it takes. Nothing else here
+    /// depends on how many keys there are.
     ///
     /// # Errors
     ///
@@ -58,18 +61,15 @@ impl SqliteStore {
     pub async fn open(config: &StoreConfig, metrics: StoreMetrics) -> Result<Self, StoreError> {
         let limit = config.statement_timeout;
         let start = Instant::now();
-        let opened = async {
-            let place = Place::parse(&config.url, limit)?;
-            place.prepare(config.must_exist).await?;
-            Ok(place)
-        }
-        .await;
+        let place = Place::parse(&config.url, limit)?;
+        let opened = open::open(place, config.must_exist).await;
         metrics.query_ended(StoreQuery::Open, start.elapsed(), opened.is_err());
-        let place = opened?;
+        let file = Arc::new(opened?);
+        let (writer, reader) = (file.place.writer(), file.place.reader());
         Ok(Self {
-            writer: Lane::new(place.writer(), 1),
-            readers: Lane::new(place.reader(), config.readers.max(1)),
-            bell: Bell::new(place.reader(), config.bell_every, limit),
+            writer: Lane::new(Arc::clone(&file), writer, 1),
+            readers: Lane::new(Arc::clone(&file), reader, config.readers.max(1)),
+            bell: Bell::new(file, config.bell_every, limit),
             limit,
             metrics,
             complaints: Complaints::default(),

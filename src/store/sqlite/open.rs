@@ -1,19 +1,17 @@
-//! From a URL to a file that is surely ours, whole, and of our version.
+//! Makes sure that there is a file, and that it is surely ours, whole, and of our version.
 
 use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions, Connection as _, SqlSafeStr};
 use tokio::fs;
 use uuid::Uuid;
 
 use super::error::advice;
+use super::file::{OpenFile, Place};
 use super::lane::Connection;
 use super::sql;
 use crate::store::StoreError;
@@ -21,228 +19,165 @@ use crate::store::StoreError;
 /// The migrations, oldest first. One that has been released is never changed.
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "keys", include_str!("migrations/0001_keys.sql"))];
 
-/// What `PRAGMA application_id` says in a file of ours: "kwrd".
-const APPLICATION_ID: i64 = 0x6b77_7264;
-
 /// What the first team is called.
 const DEFAULT_TEAM: &str = "default";
 
-/// Above this, the WAL gives room back after it has been taken into the file.
-const WAL_KEPT_BYTES: &str = "67108864";
+const DAMAGED: &str = "the file is damaged; nothing was changed. Put back a copy, or save what is readable with \
+                       `sqlite3 FILE .recover`";
 
-/// A database file.
-#[derive(Debug, Clone)]
-pub struct Place {
-    path: PathBuf,
-    busy_timeout: Duration,
+/// Opens the file at `place` as a whole key database of this version; makes it if it is not there, unless it must be.
+///
+/// A file that is there already is never replaced, and nothing is written to it before it has been checked.
+pub async fn open(place: Place, must_exist: bool) -> Result<OpenFile, StoreError> {
+    match prepare(&place, must_exist).await {
+        Ok(()) => {}
+        Err(Unfit::Found(advice)) => return Err(place.refusal(advice)),
+        Err(Unfit::Failed(cause)) => return Err(cannot_open(&place, cause)),
+    }
+    let failed = |error: io::Error| cannot_open(&place, error.into());
+    OpenFile::at(place.clone()).map_err(failed)
 }
 
-impl Place {
-    /// The file that `url` names: `sqlite://relative/path` or `sqlite:///absolute/path`, percent-encoded.
-    pub fn parse(url: &str, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let refuse = |advice: &str| StoreError::Open {
-            address: url.to_owned(),
-            advice: advice.to_owned(),
-            cause: None,
-        };
-        let rest = url.strip_prefix("sqlite:").unwrap_or(url);
-        let encoded = rest.strip_prefix("//").unwrap_or(rest);
-        if encoded.contains('?') {
-            return Err(refuse(
-                "the url takes no options after a `?`; write a `?` in a file name as `%3F`",
-            ));
-        }
-        let path = percent_decoded(encoded)
-            .filter(|path| !path.contains('\0'))
-            .ok_or_else(|| {
-                refuse("a `%` in the url begins two hexadecimal digits; the path is UTF-8")
-            })?;
-        if path.is_empty() || path.ends_with('/') || path == ":memory:" {
-            return Err(refuse(
-                "the url names no file; write `sqlite://keyward.db` or `sqlite:///var/lib/keyward/keyward.db`",
-            ));
-        }
-        Ok(Self {
-            path: PathBuf::from(path),
-            busy_timeout,
-        })
-    }
+/// Why a file is not opened.
+enum Unfit {
+    /// It was looked at, and is not what it should be: what to do about it.
+    Found(&'static str),
+    /// It could not be looked at, or not be made.
+    Failed(sqlx::Error),
+}
 
-    /// Options for a connection that writes.
-    pub fn writer(&self) -> SqliteConnectOptions {
-        SqliteConnectOptions::new()
-            .filename(&self.path)
-            .create_if_missing(false)
-            .busy_timeout(self.busy_timeout)
-            .foreign_keys(true)
-            // A commit that was answered survives a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            // A damaged page is an error of a statement; in a mapped file it would be the end of the process.
-            .pragma("mmap_size", "0")
-            .pragma("cell_size_check", "ON")
-            .pragma("journal_size_limit", WAL_KEPT_BYTES)
-            .thread_name(|n| format!("sqlite-{n}"))
-            .disable_statement_logging()
+impl From<sqlx::Error> for Unfit {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Failed(cause)
     }
+}
 
-    /// Options for a connection that only reads.
-    pub fn reader(&self) -> SqliteConnectOptions {
-        self.writer()
-            .pragma("query_only", "ON")
-            .row_buffer_size(256)
+impl From<io::Error> for Unfit {
+    fn from(cause: io::Error) -> Self {
+        Self::Failed(cause.into())
     }
+}
 
-    /// Makes the file if it is not there (unless `must_exist`), and makes sure that it is a whole key database of this version.
-    ///
-    /// A file that is there already is never replaced, and nothing is written to it before it has been checked.
-    pub async fn prepare(&self, must_exist: bool) -> Result<(), StoreError> {
-        match fs::metadata(&self.path).await {
-            Ok(metadata) => self.look_at(&metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
-                self.create().await?;
-            }
-            Err(error) => return Err(self.cannot_open(error.into())),
+async fn prepare(place: &Place, must_exist: bool) -> Result<(), Unfit> {
+    match fs::metadata(place.path()).await {
+        Ok(metadata) => {
+            look_at(place, &metadata)?;
+            check(place).await?;
         }
-        let opened = Connection::open(&self.writer()).await;
-        let mut connection = opened.map_err(|cause| self.cannot_open(cause))?;
-        let checked = self.check_and_migrate(&mut connection).await;
-        connection.close().await;
-        checked
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
+            create(place).await?;
+        }
+        Err(error) => return Err(error.into()),
     }
-
-    fn look_at(&self, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
-        if !metadata.is_file() {
-            return Err(self.refuse("it is no file; check `store.url`"));
-        }
-        if metadata.len() == 0 {
-            return Err(self.refuse(
-                "the file is empty, so a database that was there is gone. Put back a copy, or remove the file to \
-                 begin with no keys",
-            ));
-        }
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            tracing::warn!(
-                store.path = %self.path.display(),
-                store.mode = format!("{mode:04o}"),
-                "the key database can be read or written by other users; `chmod 600` it and the files beside it"
-            );
-        }
-        Ok(())
-    }
-
-    async fn check_and_migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let failed = |cause| self.cannot_open(cause);
-        let whole: String = sqlx::query_scalar(sql::QUICK_CHECK)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if whole != "ok" {
-            return Err(self.refuse(
-                "the file is damaged; nothing was changed. Put back a copy, or save what is readable with \
-                 `sqlite3 FILE .recover`",
-            ));
-        }
-        self.check_owner(connection).await?;
-        migrate(connection).await.map_err(failed)?;
-        let mode: String = sqlx::query_scalar(sql::JOURNAL_MODE)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if mode != "wal" {
-            set_wal(connection).await.map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Makes sure that the file is a key database, and no newer one than this program knows.
-    async fn check_owner(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let failed = |cause| self.cannot_open(cause);
-        let owner: i64 = sqlx::query_scalar(sql::APPLICATION_ID)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if owner != APPLICATION_ID {
-            return Err(self.refuse(
-                "the file is an SQLite database of another program; nothing was changed. Check `store.url`",
-            ));
-        }
-        let version: i64 = sqlx::query_scalar(sql::SCHEMA_VERSION)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        let known = MIGRATIONS.iter().map(|(version, ..)| *version).max();
-        if Some(version) > known {
-            return Err(self.refuse(
-                "the file was written by a newer keyward; nothing was changed. Run that version or a later one",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Makes an empty database, whole or not at all: it is made under another name and linked to its own when done.
-    /// So a file that is there is never one that a crash left half made.
-    async fn create(&self) -> Result<(), StoreError> {
-        let failed = |error: io::Error| self.cannot_open(error.into());
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .await
-            .map_err(failed)?;
-        let draft = Self {
-            path: directory.join(format!(".keyward-{}.new", Uuid::now_v7().simple())),
-            busy_timeout: self.busy_timeout,
-        };
-        let made = draft.fill_new().await;
-        let linked = match made {
-            Ok(()) => match fs::hard_link(&draft.path, &self.path).await {
-                // Another process was quicker: its database is as good.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                linked => linked.map_err(sqlx::Error::Io),
-            },
-            Err(error) => Err(error),
-        };
-        // Only the other name goes; what it named stays under its own.
-        let _ = fs::remove_file(&draft.path).await;
-        linked.map_err(|cause| self.cannot_open(cause))?;
-        let directory = fs::File::open(directory).await.map_err(failed)?;
-        directory.sync_all().await.map_err(failed)
-    }
-
-    async fn fill_new(&self) -> Result<(), sqlx::Error> {
-        // Before SQLite opens it, so that at no moment anybody else can; `-wal` and `-shm` get the mode of the file.
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.path)
-            .await?;
-        let mut connection = self.writer().connect().await?;
-        migrate(&mut connection).await?;
+    let mut connection = Connection::open(&place.writer()).await?;
+    migrate(&mut connection).await?;
+    let mode: String = sqlx::query_scalar(sql::JOURNAL_MODE)
+        .fetch_one(&mut *connection)
+        .await?;
+    // Needs the file to itself, so that it is asked for only where it is not so already.
+    if mode != "wal" {
         set_wal(&mut connection).await?;
-        connection.close().await
     }
+    connection.close().await;
+    Ok(())
+}
 
-    fn refuse(&self, advice: &str) -> StoreError {
-        StoreError::Open {
-            address: self.path.display().to_string(),
-            advice: advice.to_owned(),
-            cause: None,
-        }
+fn look_at(place: &Place, metadata: &std::fs::Metadata) -> Result<(), Unfit> {
+    if !metadata.is_file() {
+        return Err(Unfit::Found("it is no file; check `store.url`"));
     }
+    if metadata.len() == 0 {
+        return Err(Unfit::Found(
+            "the file is empty, so that a database which was there is gone. Put back a copy, or remove the file to \
+             begin with no keys",
+        ));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            store.path = %place.path().display(),
+            store.mode = format!("{mode:04o}"),
+            "other users can reach the key database; `chmod 600` it and the `-wal` and `-shm` files beside it"
+        );
+    }
+    Ok(())
+}
 
-    /// The error of a file that could not be opened.
-    pub fn cannot_open(&self, cause: sqlx::Error) -> StoreError {
-        StoreError::Open {
-            address: self.path.display().to_string(),
-            advice: advice(&cause).to_owned(),
-            cause: Some(cause),
-        }
+/// Makes sure that the file is whole, a key database, and not newer than this program. Reads only: a connection that
+/// could write would take the WAL into a damaged file when it closes.
+async fn check(place: &Place) -> Result<(), Unfit> {
+    let mut connection = Connection::open(&place.reader().read_only(true)).await?;
+    let whole: String = sqlx::query_scalar(sql::QUICK_CHECK)
+        .fetch_one(&mut *connection)
+        .await?;
+    if whole != "ok" {
+        return Err(Unfit::Found(DAMAGED));
+    }
+    let is_ours: bool = sqlx::query_scalar(sql::IS_KEY_DATABASE)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !is_ours {
+        return Err(Unfit::Found(
+            "the file is an SQLite database, but no key database; nothing was changed. Check `store.url`",
+        ));
+    }
+    let version: Option<i64> = sqlx::query_scalar(sql::SCHEMA_VERSION)
+        .fetch_one(&mut *connection)
+        .await?;
+    if version > MIGRATIONS.iter().map(|(version, ..)| *version).max() {
+        return Err(Unfit::Found(
+            "the file was written by a newer keyward; nothing was changed. Run that version or a later one",
+        ));
+    }
+    connection.close().await;
+    Ok(())
+}
+
+/// Makes an empty database, whole or not at all: it is made under another name and linked to its own when done. So a
+/// file that is there is never one that a crash left half made.
+async fn create(place: &Place) -> Result<(), Unfit> {
+    if fs::try_exists(place.wal()).await? {
+        return Err(Unfit::Found(
+            "the file is gone, but its `-wal` file is there and may hold keys. Put the file back, or remove the \
+             `-wal` and `-shm` files as well to begin with no keys",
+        ));
+    }
+    let mut directories = fs::DirBuilder::new();
+    directories.recursive(true).mode(0o700);
+    directories.create(place.directory()).await?;
+
+    let draft = place.beside(&format!(".keyward-{}.new", Uuid::now_v7().simple()));
+    let made = fill_draft(&draft).await;
+    let linked = match made {
+        Ok(()) => link(&draft, place).await.map_err(Unfit::from),
+        Err(cause) => Err(cause.into()),
+    };
+    for leftover in draft.files() {
+        // What it named stays under its own name; what is not there need not go.
+        let _ = fs::remove_file(leftover).await;
+    }
+    linked?;
+    fs::File::open(place.directory()).await?.sync_all().await?;
+    Ok(())
+}
+
+async fn fill_draft(draft: &Place) -> Result<(), sqlx::Error> {
+    // Before SQLite opens it, so that at no moment anybody else can; `-wal` and `-shm` get the mode of the file.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(draft.path()).await?;
+
+    let mut connection = draft.writer().connect().await?;
+    migrate(&mut connection).await?;
+    set_wal(&mut connection).await?;
+    connection.close().await
+}
+
+async fn link(draft: &Place, place: &Place) -> io::Result<()> {
+    match fs::hard_link(draft.path(), place.path()).await {
+        // Another process was quicker, and what it made is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
     }
 }
 
@@ -250,10 +185,11 @@ impl Place {
 /// that start at once, the second finds everything done.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
+        let kind = MigrationType::Simple;
         Migration::new(
             *version,
             Cow::Borrowed(*name),
-            MigrationType::Simple,
+            kind,
             text.into_sql_str(),
             false,
         )
@@ -278,27 +214,18 @@ async fn set_wal(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         .fetch_one(connection)
         .await?;
     if mode == "wal" {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Io(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "the file system does not carry SQLite's write-ahead log",
-        )))
+        return Ok(());
     }
+    Err(sqlx::Error::Io(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the file system does not carry SQLite's write-ahead log",
+    )))
 }
 
-/// `text` with each `%xx` replaced by its byte (RFC 3986, 2.1); nothing when that is not UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(bytes.next()?).to_digit(16);
-            let byte = digit()? * 16 + digit()?;
-            decoded.push(u8::try_from(byte).ok()?);
-        } else {
-            decoded.push(byte);
-        }
+fn cannot_open(place: &Place, cause: sqlx::Error) -> StoreError {
+    StoreError::Open {
+        address: place.path().display().to_string(),
+        advice: advice(&cause).to_owned(),
+        cause: Some(cause),
     }
-    String::from_utf8(decoded).ok()
 }

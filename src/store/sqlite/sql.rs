@@ -139,11 +139,9 @@ statements! {
     /// Moves when another connection, of whatever process, has committed.
     DATA_VERSION = "PRAGMA data_version";
 
-    /// Whose file it is: 0 where nobody has said.
-    APPLICATION_ID = "PRAGMA application_id";
-
-    /// How many tables and indexes there are.
-    SCHEMA_SIZE = "SELECT count(*) FROM sqlite_schema";
+    /// Whether the tables are there that make a key database, whoever put them back.
+    IS_KEY_DATABASE = "SELECT count(*) = 3 FROM sqlite_schema \
+                       WHERE type = 'table' AND name IN ('api_keys', 'key_changes', '_sqlx_migrations')";
 
     /// The newest migration that was applied.
     SCHEMA_VERSION = "SELECT max(version) FROM _sqlx_migrations";

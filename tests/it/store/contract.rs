@@ -1,126 +1,87 @@
 //! What any key database must do: one suite, every database.
 
-use std::sync::Arc;
+mod bell;
+mod by_hand;
+mod calls;
+mod keys;
+mod log;
+mod names;
+mod teams;
+mod unreadable;
 
-use keyward::key::{
-    ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, NewApiKey, Operation, UnixTime,
-};
-use keyward::store::{Cursor, KeyChange, StoreError};
-
-use crate::support::store::{Database, in_time, name, new_key};
+use crate::support::store::Database;
 
 /// The databases, a line each, and what holds for each of them.
 macro_rules! suite {
-    ($($test:ident),+ $(,)?) => {
-        suite! { on sqlite: $($test),+ }
+    ($($room:ident::$test:ident),+ $(,)?) => {
+        suite! { on sqlite: $($room::$test),+ }
     };
-    (on $database:ident: $($test:ident),+) => {
+    (on $database:ident: $($room:ident::$test:ident),+) => {
         mod $database {
             use super::Database;
 
             $(#[tokio::test]
             async fn $test() {
-                super::$test(&Database::$database().await).await;
+                super::$room::$test(&Database::$database().await).await;
             })+
         }
     };
 }
 
 suite! {
-    a_key_is_stored_as_it_was_given,
-    a_deleted_key_is_nowhere_and_cannot_be_deleted_again,
-    the_bell_rings_for_a_change_by_hand,
-}
-
-async fn a_key_is_stored_as_it_was_given(database: &Database) {
-    let store = &database.store;
-    let given = NewApiKey {
-        name: Some(name("prod · “zürich” '; DROP TABLE api_keys; --")),
-        category: KeyCategory::WorkspaceExportMetrics,
-        operation: Some(Operation::ReadRender),
-        scope: ModelScope::from_request(Some(&["llama-3", "meta/*"])).unwrap(),
-        owner: Some(name("ada")),
-        expires_at: Some(UnixTime::from_secs(4_000_000_000)),
-        ..new_key()
-    };
-    let (stored, cursor) = store.insert(&given).await.unwrap();
-    let default_team = store.teams().await.unwrap().remove(0);
-    let expected = ApiKey {
-        id: given.id,
-        prefix: given.prefix,
-        digest: given.digest,
-        old: None,
-        name: given.name,
-        category: given.category,
-        operation: given.operation,
-        scope: given.scope,
-        org: store.org().await.unwrap(),
-        team: Some(keyward::key::TeamRef {
-            id: default_team.id,
-            name: default_team.name,
-        }),
-        owner: given.owner,
-        created_at: stored.created_at,
-        expires_at: given.expires_at,
-        disabled_at: None,
-        last_used_at: None,
-    };
-    assert_eq!(stored, expected);
-    assert_eq!(cursor, database.end_of_log().await);
-    assert_eq!(
-        store.find(&stored.digest).await.unwrap(),
-        Some(expected.clone())
-    );
-    assert_eq!(
-        store.get(&KeySelector::Id(stored.id)).await.unwrap(),
-        Some(expected.clone())
-    );
-    let changes = database.changes(Cursor::default()).await;
-    assert_eq!(changes, [KeyChange::Put(Box::new(expected.clone()))]);
-    let only = [expected];
-    assert_eq!(store.list(&KeyFilter::default()).await.unwrap(), only);
-    assert_eq!(database.fill().await, only);
-}
-
-async fn a_deleted_key_is_nowhere_and_cannot_be_deleted_again(database: &Database) {
-    let store = &database.store;
-    let (key, before) = store.insert(&new_key()).await.unwrap();
-    let by_prefix = KeySelector::Prefix(key.prefix.clone());
-    let (deleted, cursor) = store.delete(&by_prefix).await.unwrap();
-    assert_eq!(deleted, key);
-    assert_eq!(cursor, database.end_of_log().await);
-    assert_eq!(
-        database.changes(before).await,
-        [KeyChange::Gone(key.digest)]
-    );
-    assert_eq!(store.find(&key.digest).await.unwrap(), None);
-    assert_eq!(store.get(&by_prefix).await.unwrap(), None);
-    assert!(store.list(&KeyFilter::default()).await.unwrap().is_empty());
-    assert!(database.fill().await.is_empty());
-    for again in [KeySelector::Id(key.id), by_prefix] {
-        assert!(matches!(
-            store.delete(&again).await,
-            Err(StoreError::NoSuchKey)
-        ));
-    }
-    assert_eq!(database.end_of_log().await, cursor);
-}
-
-async fn the_bell_rings_for_a_change_by_hand(database: &Database) {
-    let (key, cursor) = database.store.insert(&new_key()).await.unwrap();
-    in_time(database.store.changed()).await.unwrap();
-    let waiting = Arc::clone(&database.store);
-    let rung = async move { waiting.changed().await };
-    let ((), rung) = tokio::join!(
-        async {
-            let statement = format!("DELETE FROM api_keys WHERE id = '{}'", key.id);
-            database.by_hand(&statement).await;
-        },
-        in_time(rung),
-    );
-    rung.unwrap();
-    assert_eq!(
-        database.changes(cursor).await,
-        [KeyChange::Gone(key.digest)]
-    );
+    keys::a_key_is_stored_as_it_was_given,
+    keys::a_deleted_key_is_nowhere_and_cannot_be_deleted_again,
+    keys::what_an_update_does_not_name_stays,
+    keys::a_key_can_be_switched_off_and_on,
+    keys::an_update_of_no_live_key_is_refused,
+    keys::the_old_text_works_until_its_grace_is_over,
+    keys::a_rotation_without_grace_ends_the_old_text_at_once,
+    keys::a_second_rotation_ends_the_first_text,
+    keys::the_longest_grace_does_not_overflow,
+    keys::prefixes_and_texts_are_taken_for_ever,
+    keys::keys_are_listed_newest_first,
+    keys::a_list_shows_what_its_filter_lets_through,
+    keys::the_later_moment_of_use_is_kept,
+    keys::moments_of_unknown_keys_and_no_moments_are_no_error,
+    keys::a_fill_gives_every_live_key_once,
+    names::a_name_is_taken_once_in_its_team,
+    names::a_name_of_a_personal_key_is_taken_once_for_its_owner,
+    names::unnamed_keys_are_exempt,
+    names::a_deleted_key_gives_its_name_back,
+    names::a_refused_rename_changes_nothing,
+    log::a_look_at_the_end_finds_nothing,
+    log::several_changes_of_a_key_are_told_once,
+    log::a_long_log_is_told_in_batches,
+    log::changes_are_told_in_order,
+    log::a_trimmed_log_is_lost_and_a_fill_helps,
+    log::a_log_trimmed_to_nothing_is_lost_only_to_those_behind,
+    log::a_cursor_past_the_end_is_lost,
+    log::a_gap_in_the_log_is_lost,
+    log::old_entries_go_when_new_ones_are_written,
+    log::a_refused_change_is_not_logged,
+    log::the_time_is_the_database_s,
+    by_hand::every_statement_that_matters_is_logged,
+    by_hand::a_replaced_row_is_logged,
+    by_hand::a_moment_of_use_is_not_logged,
+    by_hand::a_renamed_team_is_told_with_its_keys,
+    by_hand::a_digest_is_never_that_of_two_keys,
+    unreadable::a_row_that_is_no_key_is_set_aside_and_the_others_work,
+    unreadable::an_unknown_category_is_kept_and_shown,
+    unreadable::a_key_that_becomes_unreadable_is_gone,
+    unreadable::an_empty_scope_is_read_as_it_is,
+    teams::one_organisation_and_one_default_team_are_there_from_the_start,
+    teams::a_key_goes_to_the_team_it_names,
+    teams::a_key_for_no_team_is_refused,
+    teams::a_team_name_is_taken_once,
+    teams::the_admin_token_that_was_kept_first_stays,
+    bell::the_bell_rings_once_to_begin_with,
+    bell::the_bell_rings_for_a_change_of_our_own,
+    bell::the_bell_rings_for_a_change_by_hand,
+    bell::a_ring_nobody_waited_for_is_not_lost,
+    bell::a_wait_that_was_given_up_loses_no_ring,
+    bell::closing_ends_the_wait,
+    calls::writers_at_the_same_time_all_succeed,
+    calls::readers_go_on_while_somebody_writes,
+    calls::a_dropped_call_is_done_or_not_and_the_next_one_works,
+    calls::calls_after_closing_fail,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward::key::{
-    ApiKey, ENTROPY_BYTES, KeyCategory, KeyId, ModelScope, Name, NewApiKey, NewSecret,
+    ApiKey, ENTROPY_BYTES, KeyCategory, KeyId, ModelScope, Name, NewApiKey, NewSecret, UnixTime,
 };
 use keyward::store::{ChangeBatch, Changes, Cursor, KeyChange, KeyStore, StoreConfig};
 use keyward::telemetry::metrics::Metrics;
@@ -22,6 +22,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Database {
     /// The store under test.
     pub store: Arc<dyn KeyStore>,
+    /// How it was opened.
+    pub config: StoreConfig,
     directory: TempDir,
 }
 
@@ -32,6 +34,7 @@ impl Database {
         let config = sqlite_config(&directory);
         Self {
             store: open(&config).await,
+            config,
             directory,
         }
     }
@@ -43,12 +46,51 @@ impl Database {
 
     /// Runs `sql` as somebody would who knows nothing of keyward: on a connection without any of our settings.
     pub async fn by_hand(&self, sql: &str) {
+        let done = self.try_by_hand(sql).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The same, where it may be refused.
+    pub async fn try_by_hand(&self, sql: &str) -> Result<(), sqlx::Error> {
         let mut connection = self.plain_connection().await;
+        connection.execute(AssertSqlSafe(sql)).await?;
+        connection.close().await
+    }
+
+    /// Begins a transaction that writes, runs `sql` in it, and leaves it open while the connection lives.
+    pub async fn begin_by_hand(&self, sql: &str) -> SqliteConnection {
+        let mut connection = self.plain_connection().await;
+        for statement in ["BEGIN IMMEDIATE", sql] {
+            connection.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
         connection
-            .execute(AssertSqlSafe(sql))
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The one number that `sql` answers.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let mut connection = self.plain_connection().await;
+        let number = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut connection)
+            .await;
         connection.close().await.unwrap();
+        number.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// What the database's clock says.
+    pub async fn now(&self) -> UnixTime {
+        UnixTime::from_stored(self.number("SELECT unixepoch()").await).unwrap()
+    }
+
+    /// Makes so many keys in one statement, as an import would.
+    pub async fn insert_many(&self, count: usize) {
+        let statement = format!(
+            "INSERT INTO api_keys (id, prefix, digest, category, org_id, team_id)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             SELECT printf('019f0000-0000-7000-8000-%012x', i), 'many_' || i, randomblob(32), 'WORKSPACE_INVOKE',
+                    teams.org_id, teams.id
+             FROM n, teams WHERE teams.is_default"
+        );
+        self.by_hand(&statement).await;
     }
 
     /// A connection with SQLite's own defaults.
@@ -135,6 +177,14 @@ pub fn new_key() -> NewApiKey {
         team: None,
         owner: None,
         expires_at: None,
+    }
+}
+
+/// The same, called `text`.
+pub fn new_key_named(text: &str) -> NewApiKey {
+    NewApiKey {
+        name: Some(name(text)),
+        ..new_key()
     }
 }
 

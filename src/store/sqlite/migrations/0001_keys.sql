@@ -1,8 +1,6 @@
 -- Every moment is whole seconds since 1970, UTC. Moments are made by strftime and not by unixepoch, so that the
 -- triggers also work in an operator's sqlite3 of 2021.
 
-PRAGMA application_id = 0x6b777264; -- "kwrd"
-
 CREATE TABLE orgs (
   id         TEXT    NOT NULL PRIMARY KEY,          -- UUID v7
   created_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
