@@ -1,0 +1,262 @@
+//! The rules themselves: what a room may know, what has one place, where secrets leave their wrapping.
+
+/// A room: which rooms and crates its code may name.
+pub struct Room {
+    pub name: &'static str,
+    /// The rooms it may use. `config` may take what stands in a room's `config.rs` from every room.
+    pub may_use: &'static [&'static str],
+    /// The crates (or modules of `std`) it must not name.
+    pub never: &'static [&'static str],
+    pub why: &'static str,
+}
+
+/// Who may know whom. It holds for unit tests too: what crosses a room is tested in `tests/it`.
+pub const ROOMS: &[Room] = &[
+    Room {
+        name: "key",
+        may_use: &[],
+        never: &[
+            "tokio", "http", "hyper", "axum", "sqlx", "tracing", "metrics",
+        ],
+        why: "a fact: no I/O, no clock, no async; everybody builds on it",
+    },
+    Room {
+        name: "route",
+        may_use: &["key"],
+        never: &["tokio", "hyper", "axum", "sqlx", "tracing", "metrics"],
+        why: "a fact: it knows requests, and nothing that knows a socket",
+    },
+    Room {
+        name: "credential",
+        may_use: &["key"],
+        never: &["tokio", "hyper", "axum", "sqlx", "tracing", "metrics"],
+        why: "a fact: it says where a secret is; files and the environment are read in config",
+    },
+    Room {
+        name: "telemetry",
+        may_use: &[],
+        never: &["sqlx", "axum"],
+        why: "the cellar: every room may stand on it, so it stands on none",
+    },
+    Room {
+        name: "clock",
+        may_use: &["key"],
+        never: &["tokio", "http", "hyper", "axum", "sqlx"],
+        why: "the cellar: it tells UnixTime, and the facts stay without a clock",
+    },
+    Room {
+        name: "store",
+        may_use: &["key", "telemetry"],
+        never: &["http", "hyper", "axum"],
+        why: "a database; it knows neither HTTP nor what is remembered of it",
+    },
+    Room {
+        name: "cache",
+        may_use: &["key", "store", "telemetry", "clock"],
+        never: &["http", "hyper", "axum", "sqlx"],
+        why: "it asks the store; SQL stays there",
+    },
+    Room {
+        name: "usage",
+        may_use: &["key", "store", "telemetry", "clock"],
+        never: &["http", "hyper", "axum", "sqlx"],
+        why: "the mark hangs on the grant; it needs no cache",
+    },
+    Room {
+        name: "registry",
+        may_use: &["key", "store", "telemetry", "clock"],
+        never: &["http", "hyper", "axum", "sqlx"],
+        why: "not the cache: our own deletions take the road of everybody's",
+    },
+    Room {
+        name: "upstream",
+        may_use: &["key", "route", "credential", "telemetry", "clock"],
+        never: &["axum", "sqlx"],
+        why: "it never sees the caller's key",
+    },
+    Room {
+        name: "proxy",
+        may_use: &[
+            "key",
+            "route",
+            "credential",
+            "cache",
+            "usage",
+            "upstream",
+            "telemetry",
+            "clock",
+        ],
+        never: &["axum", "sqlx"],
+        why: "not the store: no request can wait for a database except through a miss",
+    },
+    Room {
+        name: "admin",
+        may_use: &[
+            "key",
+            "credential",
+            "registry",
+            "upstream",
+            "telemetry",
+            "clock",
+        ],
+        never: &["sqlx"],
+        why: "not the cache, no SQL: a dialect translates; credential is for its settings",
+    },
+    Room {
+        name: "config",
+        may_use: &["key", "route", "credential", "clock", "telemetry"],
+        never: &["tokio", "hyper", "axum", "sqlx"],
+        why: "settings of every room, behaviour of none but the facts",
+    },
+    Room {
+        name: "server",
+        may_use: &[
+            "key",
+            "route",
+            "credential",
+            "telemetry",
+            "clock",
+            "store",
+            "cache",
+            "usage",
+            "registry",
+            "upstream",
+            "proxy",
+            "admin",
+            "config",
+        ],
+        never: &["sqlx"],
+        why: "it wires every room but the command line, and decides nothing",
+    },
+    Room {
+        name: "cli",
+        may_use: &[
+            "key",
+            "credential",
+            "registry",
+            "store",
+            "config",
+            "server",
+            "telemetry",
+            "clock",
+        ],
+        never: &["axum", "sqlx"],
+        why: "one more translator, and the door to the server",
+    },
+    Room {
+        name: "main",
+        may_use: &["cli"],
+        never: &["tokio", "http", "hyper", "axum", "sqlx"],
+        why: "parse, hand over, turn the result into an exit code",
+    },
+];
+
+/// Words that stand in some files only.
+pub struct Place {
+    pub words: &'static [&'static str],
+    /// Files, or folders when they end in `/`.
+    pub only_in: &'static [&'static str],
+    pub why: &'static str,
+}
+
+/// What stands where. Unit tests are free of these.
+pub const PLACES: &[Place] = &[
+    Place {
+        words: &["counter!", "gauge!", "histogram!"],
+        only_in: &["telemetry/metrics.rs"],
+        why: "rooms use the handles of telemetry::metrics",
+    },
+    Place {
+        words: &[
+            "tokio::spawn",
+            "task::spawn",
+            "spawn_local",
+            "thread::spawn",
+            "thread::Builder",
+            "JoinSet",
+            "TaskTracker",
+        ],
+        only_in: &["server/"],
+        why: "rooms return futures; server spawns, so that shutdown can wait for all of them",
+    },
+    Place {
+        words: &["anyhow"],
+        only_in: &["main.rs", "cli/"],
+        why: "a room's errors are types of its own",
+    },
+    Place {
+        words: &[
+            "println!",
+            "eprintln!",
+            "print!",
+            "eprint!",
+            "dbg!",
+            "stdout()",
+        ],
+        only_in: &["cli/print.rs"],
+        why: "one file writes to the terminal",
+    },
+    Place {
+        words: &["io::stderr", "stderr()"],
+        only_in: &["cli/print.rs", "telemetry/logging.rs"],
+        why: "one file writes to the terminal; the log goes to stderr",
+    },
+    Place {
+        words: &["SystemTime::now"],
+        only_in: &["clock.rs"],
+        why: "time comes in as a Clock",
+    },
+    Place {
+        words: &["AssertSqlSafe"],
+        only_in: &["store/"],
+        why: "statements are constants",
+    },
+    Place {
+        words: &["client::legacy", "client::conn"],
+        only_in: &["upstream/connect.rs", "cli/"],
+        why: "one file names the HTTP client of the proxy; the command line calls the admin listener",
+    },
+];
+
+/// How often live code may call `reveal()`, at most: the places where a secret leaves its wrapping.
+pub const REVEALS: &[(&str, usize, &str)] = &[
+    (
+        "admin/dialect/baseten.rs",
+        1,
+        "the one answer that holds a new key",
+    ),
+    (
+        "admin/token.rs",
+        1,
+        "a configured admin token becomes its digest",
+    ),
+    ("cli/api_key.rs", 1, "the one answer that holds a new key"),
+    (
+        "cli/direct.rs",
+        1,
+        "a new key, on its way to that answer: it looks like one that came over HTTP",
+    ),
+    ("cli/profiles.rs", 1, "the file of profiles"),
+    ("cli/remote.rs", 1, "the header of every request"),
+    ("cli/demo.rs", 1, "the demo calls with the key it made"),
+    (
+        "cli/serve.rs",
+        1,
+        "the admin token, once, at the first start",
+    ),
+    (
+        "credential/location.rs",
+        3,
+        "one for each place where our own credential can stand",
+    ),
+    (
+        "config/secret.rs",
+        1,
+        "a secret is checked before it is used",
+    ),
+    (
+        "upstream/credential.rs",
+        1,
+        "what we present instead of the caller's key",
+    ),
+];
