@@ -1,6 +1,7 @@
 //! Why a command failed, as far as its exit code tells (CONTRACTS 9).
 
 use super::print::PrintError;
+use crate::config::ConfigError;
 
 /// Everything else than what the other codes name; errors of flags and of groups of flags.
 pub const OTHER: u8 = 1;
@@ -59,6 +60,9 @@ impl Failure {
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if is_quiet(error) {
         return 0;
+    }
+    if error.is::<ConfigError>() {
+        return USAGE;
     }
     error
         .downcast_ref::<Failure>()

@@ -6,6 +6,7 @@
 
 mod answer;
 mod api_key;
+mod demo;
 mod direct;
 mod echo;
 mod failure;
@@ -18,6 +19,7 @@ mod profile;
 mod profiles;
 mod remote;
 mod run;
+mod serve;
 mod session;
 mod shell;
 mod table;
@@ -76,6 +78,10 @@ pub struct Common {
 /// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Stand in front of a model server, verify keys, and forward what they may call
+    Serve(serve::ServeArgs),
+    /// See a key made, a call forwarded, another model refused, and the key deleted; nothing is kept
+    Demo(demo::DemoArgs),
     /// Manage the organisation: its keys and teams
     #[command(subcommand)]
     Org(OrgCommand),

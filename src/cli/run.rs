@@ -10,7 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::{Answer, Form};
 use super::failure::{self, Failure};
-use super::{Cli, Command, Common, OrgCommand, api_key, health, print, profile, shell, team};
+use super::{
+    Cli, Command, Common, OrgCommand, api_key, demo, health, print, profile, serve, shell, team,
+};
 
 /// Commands that serve: their mistakes in arguments end with 2, as those in settings do (ARCHITECTURE 8).
 const SERVING: [&str; 3] = ["serve", "demo", "config"];
@@ -38,6 +40,8 @@ fn carry_out(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         _ if cli.version => form.write(&version()?),
         None => Ok(print::data(&Cli::command().render_long_help().to_string())?),
+        Some(Command::Serve(args)) => serve::run(&args, &common),
+        Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Completions(args)) => shell::completions(&args),
         Some(Command::Man(args)) => shell::man(&args),
         Some(command) => ask(command, &common, form),
@@ -73,7 +77,9 @@ async fn answer(command: Command, common: &Common) -> anyhow::Result<Answer> {
         Command::Org(OrgCommand::Team(command)) => team::run(command, common).await,
         Command::Profile(command) => profile::run(command, common).await,
         Command::Health(args) => health::run(args, common).await,
-        Command::Completions(_) | Command::Man(_) => Answer::new(&()),
+        Command::Serve(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+            Answer::new(&())
+        }
     }
 }
 

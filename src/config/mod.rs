@@ -11,7 +11,6 @@ mod mistake;
 mod path;
 mod read;
 mod secret;
-mod settings;
 mod tree;
 mod values;
 
@@ -21,7 +20,6 @@ use std::sync::Arc;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use mistake::ConfigError;
-pub use settings::Settings;
 
 use crate::admin::{AdminConfig, ProbesConfig};
 use crate::cache::CacheConfig;
@@ -112,13 +110,39 @@ pub struct Config {
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// The same as they were written: what to show, and what to compare when they are read again.
-    pub settings: Settings,
     /// The file they were read from, if there was one.
     pub file: Option<PathBuf>,
 }
 
 impl Config {
+    /// The settings that differ from `before` and count only from the next start on.
+    #[must_use]
+    pub fn needs_restart(&self, before: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("proxy.listen", self.proxy.listen != before.proxy.listen),
+            ("proxy.workers", self.proxy.workers != before.proxy.workers),
+            (
+                "proxy.limits.connections",
+                self.proxy.limits.connections != before.proxy.limits.connections,
+            ),
+            (
+                "proxy.limits.requests",
+                self.proxy.limits.requests != before.proxy.limits.requests,
+            ),
+            ("store", self.store != before.store),
+            ("cache", self.cache != before.cache),
+            ("usage", self.usage != before.usage),
+            ("probes", self.probes != before.probes),
+            (
+                "admin",
+                self.admin != before.admin || self.admin_token != before.admin_token,
+            ),
+            ("shutdown", self.shutdown != before.shutdown),
+        ];
+        let named = differs.into_iter().filter(|(_, differs)| *differs);
+        named.map(|(setting, _)| setting).collect()
+    }
+
     /// Reads the settings from everywhere and checks them. Reads files (the settings' own, secrets), opens nothing else.
     ///
     /// # Errors
@@ -138,11 +162,7 @@ impl Config {
         let written: ConfigFile = read::read(&mut tree, &mut mistakes);
         let config = check::check(written, &tree, environment, &mut mistakes);
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Loaded {
-                config,
-                settings: Settings::of(&tree),
-                file,
-            }),
+            Some(config) if mistakes.is_empty() => Ok(Loaded { config, file }),
             _ => Err(mistakes.into()),
         }
     }

@@ -1,5 +1,379 @@
 //! The process: build, wire, serve, close.
+//!
+//! [`Server::start`] builds every room and wires them; nothing here decides anything about a request or a key. The
+//! data listener has threads of its own (`worker`); everything else runs beside them, on the runtime that `start` is
+//! called on, so that no background work ever delays a call.
 
+mod aside;
 mod config;
+mod io;
+mod limits;
+mod listen;
+mod plan;
+mod shutdown;
+mod worker;
+
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use config::ShutdownConfig;
+pub use listen::ListenError;
+
+use crate::admin::probe::{self, ProbeState, Readiness};
+use crate::admin::{self, AdminConfigError, AdminState, TokenError};
+use crate::cache::{CacheState, Freshness, KeyCache};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::key::NewSecret;
+use crate::registry::KeyRegistry;
+use crate::store::{self, KeyStore, StoreError};
+use crate::telemetry::Telemetry;
+use crate::usage::UsageRecorder;
+use plan::ServingPlan;
+use shutdown::{Signals, Wish};
+use worker::{Shared, Worker};
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The key database.
+    #[error("the key database cannot be used")]
+    Store(#[from] StoreError),
+    /// The admin listener's settings.
+    #[error("the admin listener cannot be set up")]
+    Admin(#[from] AdminConfigError),
+    /// The admin token.
+    #[error("there is no admin token")]
+    Token(#[from] TokenError),
+    /// A thread, a signal handler, or randomness.
+    #[error("the system refuses what a server needs")]
+    System(#[from] std::io::Error),
+}
+
+/// Where the listeners are, with the ports that the system chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The data listener.
+    pub proxy: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// Probes and metrics.
+    pub probes: SocketAddr,
+}
+
+/// A running keyward.
+pub struct Server {
+    addresses: Addresses,
+    first_token: Option<NewSecret>,
+    workers: Arc<[Worker]>,
+    readiness: Readiness,
+    store: Arc<dyn KeyStore>,
+    closing: Closing,
+    shutdown: ShutdownConfig,
+}
+
+/// A group of tasks that is stopped, and waited for, together.
+#[derive(Default)]
+struct Group {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Group {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Stops the tasks and waits until they have ended, but not past `deadline`.
+    async fn end(&self, deadline: Instant) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = timeout_at(deadline, self.tasks.wait()).await;
+    }
+}
+
+/// What is closed, in this order.
+#[derive(Default)]
+struct Closing {
+    /// Answers on the data listener say that the connection will close.
+    draining: CancellationToken,
+    /// New callers.
+    acceptor: Group,
+    /// What keeps memory in step.
+    followers: Group,
+    /// The recorder of last uses, which writes once more.
+    flusher: Group,
+    /// Admin and probes.
+    aside: Group,
+}
+
+impl Server {
+    /// Opens the ports and the key database, begins to fill memory, and begins to serve. `/readyz` says when memory is
+    /// filled; until then keys are not known and callers are told to try again.
+    ///
+    /// # Errors
+    ///
+    /// When the database or a port cannot be opened. Nothing goes on then but what ends with the process.
+    pub async fn start(
+        config: &Config,
+        telemetry: &Telemetry,
+        clock: Clock,
+    ) -> Result<Self, ServeError> {
+        limits::leave_no_dumps();
+        let metrics = &telemetry.metrics;
+        let ports = Ports::open(config)?;
+        let addresses = ports.addresses()?;
+        let store = store::open(&config.store, metrics.store.clone()).await?;
+        let closing = Closing::default();
+
+        // Memory, and what keeps it in step.
+        let (keys, tasks) = KeyCache::new(
+            Arc::clone(&store),
+            &config.cache,
+            clock.clone(),
+            metrics.cache.clone(),
+        );
+        let stop = closing.followers.stop.clone();
+        closing.followers.spawn(tasks.follower.run(stop.clone()));
+        closing.followers.spawn(tasks.loader.run(stop));
+
+        // When keys were used.
+        let (usage, flusher) =
+            UsageRecorder::new(Arc::clone(&store), &config.usage, metrics.usage.clone());
+        closing
+            .flusher
+            .spawn(flusher.run(closing.flusher.stop.clone()));
+
+        // Who administers, and who asks how we are.
+        let registry = KeyRegistry::new(Arc::clone(&store), clock.clone(), Some(keys.applied()));
+        let token = admin::ensure_token(&registry, config.admin_token.clone()).await?;
+        let readiness = Readiness::default();
+        closing.followers.spawn(watch_memory(
+            keys.clone(),
+            readiness.clone(),
+            closing.followers.stop.clone(),
+        ));
+        let state = AdminState::new(
+            &config.admin,
+            registry,
+            token.token,
+            clock.clone(),
+            metrics.clone(),
+        )?;
+        let probes = ProbeState {
+            readiness: readiness.clone(),
+            metrics: Arc::new(String::new),
+        };
+        closing.aside.spawn(aside::serve(
+            TcpListener::from_std(ports.admin)?,
+            admin::router(&state),
+            config.admin.connections,
+            closing.aside.stop.clone(),
+        ));
+        closing.aside.spawn(aside::serve(
+            TcpListener::from_std(ports.probes)?,
+            probe::router(probes),
+            PROBE_CONNECTIONS,
+            closing.aside.stop.clone(),
+        ));
+
+        // Who calls.
+        let shared = Shared {
+            keys,
+            usage,
+            metrics: metrics.clone(),
+            clock,
+            draining: closing.draining.clone(),
+        };
+        let workers = start_workers(config, &shared)?;
+        let places = Arc::new(Semaphore::new(limits::connections(
+            config.proxy.limits.connections,
+        )));
+        closing.acceptor.spawn(listen::accept(
+            TcpListener::from_std(ports.proxy)?,
+            Arc::clone(&workers),
+            places,
+            closing.acceptor.stop.clone(),
+        ));
+
+        Ok(Self {
+            addresses,
+            first_token: token.shown,
+            workers,
+            readiness,
+            store,
+            closing,
+            shutdown: config.shutdown.clone(),
+        })
+    }
+
+    /// Where the listeners are.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The admin token's text, if this start made one: to be shown once.
+    pub fn take_first_token(&mut self) -> Option<NewSecret> {
+        self.first_token.take()
+    }
+
+    /// Takes over what may change while serving: routes, credentials, upstreams and the limits of callers. Requests in
+    /// flight end under the old settings.
+    pub fn adopt(&self, config: &Config) {
+        let plan = ServingPlan::of(config);
+        for worker in self.workers.iter() {
+            worker.adopt(plan.clone());
+        }
+    }
+
+    /// Closes, in order: not ready; a pause in which answers say that connections will close; no new callers; requests
+    /// finish; memory is no longer followed; last uses are written; admin closes; the database closes. All within the
+    /// deadline of the settings; what still runs then is cut.
+    pub async fn close(self) {
+        let deadline = Instant::now() + self.shutdown.deadline;
+        // The last steps need a moment even when a caller takes all the time there is.
+        let callers_until = deadline
+            .checked_sub(LAST_STEPS)
+            .map_or(deadline, |until| until.max(Instant::now()));
+        tracing::info!("closing: requests in flight may finish");
+        self.readiness.drain();
+        self.closing.draining.cancel();
+        sleep(self.shutdown.delay.min(self.shutdown.deadline)).await;
+        self.closing.acceptor.end(callers_until).await;
+        for worker in self.workers.iter() {
+            worker.drain();
+        }
+        let finished = async {
+            for worker in self.workers.iter() {
+                worker.ended().await;
+            }
+        };
+        if timeout_at(callers_until, finished).await.is_err() {
+            tracing::warn!("closing: requests that did not finish in time are cut");
+        }
+        self.closing.followers.end(deadline).await;
+        self.closing.flusher.end(deadline).await;
+        self.closing.aside.end(deadline).await;
+        let _ = timeout_at(deadline, self.store.close()).await;
+        tracing::info!("closed");
+    }
+}
+
+/// Connections at once on the listener of probes.
+const PROBE_CONNECTIONS: usize = 64;
+/// How often readiness looks how memory is.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What the steps after the last request may take.
+const LAST_STEPS: Duration = Duration::from_secs(2);
+
+/// Serves until a signal says to close, and closes. `reload` is given the settings in force and reads them again, or
+/// says that the old ones stay.
+///
+/// A second signal to close cuts what still runs.
+///
+/// # Errors
+///
+/// When no signal can be listened to.
+pub async fn until_told(
+    server: Server,
+    config: &Config,
+    mut reload: impl FnMut(&Config) -> Option<Config>,
+) -> Result<(), ServeError> {
+    let mut signals = Signals::listen()?;
+    let mut adopted: Option<Config> = None;
+    loop {
+        match signals.next().await {
+            Wish::Close => break,
+            Wish::Reload => {
+                if let Some(config) = reload(adopted.as_ref().unwrap_or(config)) {
+                    server.adopt(&config);
+                    adopted = Some(config);
+                }
+            }
+        }
+    }
+    tokio::select! {
+        biased;
+        () = server.close() => {}
+        () = signals.close() => tracing::warn!("closing: told again, so requests in flight are cut"),
+    }
+    Ok(())
+}
+
+fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, ServeError> {
+    let count = match config.proxy.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    };
+    let plan = ServingPlan::of(config);
+    let workers = (0..count).map(|place| {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+        let seed = u64::from_le_bytes(seed);
+        Worker::start(place, count, plan.clone(), shared.clone(), seed)
+    });
+    Ok(workers.collect::<Result<_, _>>()?)
+}
+
+/// Tells readiness how memory is: filled once, and since then in trouble or not.
+async fn watch_memory(keys: KeyCache, readiness: Readiness, stop: CancellationToken) {
+    let watch = async {
+        keys.filled().await;
+        readiness.started();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            readiness.trouble("keys", trouble_of(keys.state()).as_deref());
+        }
+    };
+    // Stopped wherever it is: it holds nothing.
+    let _ = stop.run_until_cancelled(watch).await;
+}
+
+fn trouble_of(state: CacheState) -> Option<String> {
+    let age = state.age.unwrap_or_default().as_secs();
+    match state.freshness {
+        Freshness::Fresh | Freshness::Empty => None,
+        Freshness::Degraded => Some(format!(
+            "the database has not answered for {age} s; known keys are served on"
+        )),
+        Freshness::Stale => Some(format!(
+            "the database has not answered for {age} s; no key is served any more"
+        )),
+    }
+}
+
+struct Ports {
+    proxy: StdTcpListener,
+    admin: StdTcpListener,
+    probes: StdTcpListener,
+}
+
+impl Ports {
+    fn open(config: &Config) -> Result<Self, ListenError> {
+        Ok(Self {
+            proxy: listen::open("calls", config.proxy.listen)?,
+            admin: listen::open("administration", config.admin.listen)?,
+            probes: listen::open("probes", config.probes.listen)?,
+        })
+    }
+
+    fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses {
+            proxy: self.proxy.local_addr()?,
+            admin: self.admin.local_addr()?,
+            probes: self.probes.local_addr()?,
+        })
+    }
+}

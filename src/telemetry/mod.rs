@@ -22,3 +22,25 @@ pub fn causes<'e>(
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
+
+/// What a process tells about itself: its metrics and its log.
+pub struct Telemetry {
+    /// The handles of every room.
+    pub metrics: metrics::Metrics,
+}
+
+impl Telemetry {
+    /// Metrics alone, with no log: for a process that is looked at while it runs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            metrics: metrics::Metrics::unrecorded(),
+        }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}

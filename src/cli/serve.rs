@@ -1,0 +1,103 @@
+//! `keyward serve`: the sidecar itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Common, print};
+use crate::clock::Clock;
+use crate::config::{Config, Environment, Loaded, Overrides, Sources};
+use crate::server::{self, Server};
+use crate::telemetry::{Telemetry, chain};
+
+/// `keyward serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The settings file [default: `KEYWARD_CONFIG`, then ./keyward.toml, then /etc/keyward/keyward.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where calls go: a model server such as <http://127.0.0.1:8000>
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where callers connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where administrators connect [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// What is logged, such as `info` or `info,keyward::cache=debug`
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+/// Serves until told to close.
+///
+/// # Errors
+///
+/// [`ConfigError`](crate::config::ConfigError) when the settings are wrong; nothing was opened then. Anything else
+/// when a port or the database cannot be opened.
+pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<()> {
+    let sources = args.sources(common);
+    let Loaded { config, file } = Config::load(&sources)?;
+    let telemetry = Telemetry::new();
+    let file = file.map_or("none".into(), |file| file.display().to_string());
+    tracing::info!(file, "settings read");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("keyward-aside")
+        .enable_all()
+        .build()
+        .context("starting")?;
+    let served = runtime.block_on(serve(&config, &telemetry, &sources));
+    // What still runs was told to end and did not in time.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(config: &Config, telemetry: &Telemetry, sources: &Sources) -> anyhow::Result<()> {
+    let mut server = Server::start(config, telemetry, Clock::system()).await?;
+    if let Some(token) = server.take_first_token() {
+        print::words(&format!(
+            "Admin token: {}\nSave this token now. It will not be shown again.",
+            token.reveal()
+        ));
+    }
+    let reload = |before: &Config| reload(before, sources);
+    Ok(server::until_told(server, config, reload).await?)
+}
+
+/// Reads the settings again. Wrong ones are refused, and the old ones stay in force.
+fn reload(before: &Config, sources: &Sources) -> Option<Config> {
+    match Config::load(sources) {
+        Ok(Loaded { config, .. }) => {
+            for setting in config.needs_restart(before) {
+                tracing::warn!(setting, "changed, and counts from the next start on");
+            }
+            tracing::info!("settings read again");
+            Some(config)
+        }
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "settings are wrong; the old ones stay in force");
+            None
+        }
+    }
+}
+
+impl ServeArgs {
+    fn sources(&self, common: &Common) -> Sources {
+        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let flags = Overrides::default()
+            .with("--upstream", "upstreams.default.url", self.upstream.clone())
+            .with("--listen", "proxy.listen", text(self.listen))
+            .with("--admin-listen", "admin.listen", text(self.admin_listen))
+            .with("--database", "store.url", common.database.clone())
+            .with("--log", "log.level", self.log.clone());
+        Sources {
+            flags,
+            file: self.config.clone(),
+            environment: Environment::of_process(),
+        }
+    }
+}

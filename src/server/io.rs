@@ -1,0 +1,231 @@
+//! A caller's connection, with a limit on every silence.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::proxy::{ConnectionLoad, LimitsConfig};
+
+/// How long each kind of silence may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silences {
+    head: Duration,
+    idle: Duration,
+    stream: Duration,
+    linger: Duration,
+    linger_bytes: usize,
+}
+
+impl From<&LimitsConfig> for Silences {
+    fn from(limits: &LimitsConfig) -> Self {
+        Self {
+            head: limits.head_timeout,
+            idle: limits.idle_timeout,
+            stream: limits.stream_idle_timeout,
+            linger: limits.drain_timeout,
+            linger_bytes: limits.drain_bytes,
+        }
+    }
+}
+
+/// A caller's connection.
+///
+/// Three silences are told apart: before the first byte of a request, inside its head, and while requests are in
+/// flight. hyper's own head timer counts the first as the second, so it is not used. There is one timer for each
+/// connection, moved only when it fires or a nearer limit comes, so that a request costs no timer.
+///
+/// When the connection ends, what the caller still sends is read away for a moment first: closing over unread bytes
+/// makes the system reset the connection, and the caller may lose the answer that told it why (RFC 9112, 9.6).
+pub(super) struct CallerIo {
+    stream: TcpStream,
+    load: ConnectionLoad,
+    silences: Silences,
+    timer: Pin<Box<Sleep>>,
+    phase: Phase,
+    last_byte: Instant,
+    is_http2: Option<bool>,
+    linger: Option<Linger>,
+}
+
+/// What the caller is doing, as far as it can be told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of a next request has come since then.
+    Idle(Instant),
+    /// A head has begun to come then.
+    Head(Instant),
+    /// Requests are in flight.
+    Busy,
+}
+
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl CallerIo {
+    /// Wraps a new connection; its first head is being waited for.
+    pub(super) fn new(stream: TcpStream, load: ConnectionLoad, silences: Silences) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            load,
+            silences,
+            timer: Box::pin(sleep_until(now + silences.head)),
+            phase: Phase::Head(now),
+            last_byte: now,
+            is_http2: None,
+            linger: None,
+        }
+    }
+
+    fn observe(&mut self) {
+        let is_idle = self.load.is_idle();
+        match self.phase {
+            Phase::Busy if is_idle => self.phase = Phase::Idle(Instant::now()),
+            Phase::Idle(_) | Phase::Head(_) if !is_idle => self.phase = Phase::Busy,
+            _ => {}
+        }
+    }
+
+    fn note_read(&mut self, bytes: &[u8]) {
+        let now = Instant::now();
+        self.last_byte = now;
+        let is_http2 = *self
+            .is_http2
+            .get_or_insert_with(|| bytes.starts_with(b"PRI"));
+        if is_http2 && self.phase != Phase::Busy {
+            // Frames come between requests, too; only a request ends the silence.
+            if let Phase::Head(since) = self.phase {
+                self.phase = Phase::Idle(since);
+            }
+        } else if let Phase::Idle(_) = self.phase {
+            self.phase = Phase::Head(now);
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self.phase {
+            Phase::Idle(since) => since + self.silences.idle,
+            Phase::Head(since) => since + self.silences.head,
+            Phase::Busy => self.last_byte + self.silences.stream,
+        }
+    }
+
+    /// Fails once the silence has lasted too long; otherwise makes sure to be woken when it will have.
+    fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let deadline = self.deadline();
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let deadline = self.deadline();
+            if deadline <= Instant::now() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for CallerIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.observe();
+        let before = buf.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                self.note_read(&buf.filled()[before..]);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => match self.check_silence(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+}
+
+impl CallerIo {
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(written) => {
+                self.last_byte = Instant::now();
+                Poll::Ready(written)
+            }
+            Poll::Pending => match self.check_silence(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for CallerIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.after_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.after_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let until = Instant::now() + self.silences.linger;
+            self.linger = Some(Linger {
+                until: Box::pin(sleep_until(until)),
+                bytes: self.silences.linger_bytes,
+            });
+        }
+        let this = &mut *self;
+        let Some(linger) = &mut this.linger else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut scratch = [0; 4096];
+        while linger.bytes > 0 && linger.until.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    linger.bytes = linger.bytes.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

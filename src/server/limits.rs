@@ -1,0 +1,45 @@
+//! What the system lets this process have, and what it must not leave behind.
+
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
+
+/// The most connections when the settings leave it open: a third of the open files this process may have, since a call
+/// needs two and the database, the log and the listeners a few (SECURITY 4).
+pub(super) fn connections(configured: usize) -> usize {
+    const MOST: usize = 10_000;
+
+    if configured > 0 {
+        return configured;
+    }
+    let files = getrlimit(Resource::Nofile).current;
+    let third = files.map_or(MOST, |files| usize::try_from(files / 3).unwrap_or(MOST));
+    third.clamp(1, MOST)
+}
+
+/// Lets no core be dumped and no other process of the same user read this one's memory: keys pass through it
+/// (SECURITY X7). What the system refuses is no reason not to serve.
+pub(super) fn leave_no_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let refused = setrlimit(Resource::Core, none).err();
+    let refused = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .err()
+        .or(refused);
+    if let Some(error) = refused {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_number_is_taken_as_it_is() {
+        assert_eq!(connections(7), 7);
+        assert!((1..=10_000).contains(&connections(0)));
+    }
+}

@@ -1,0 +1,177 @@
+//! Accepting callers: one listener, and each connection to the worker that has the fewest.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::worker::{NewConnection, Worker};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// What a caller is told that comes when there is no place left.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+    connection: close\r\ncontent-length: 34\r\n\r\n{\"error\":\"too many connections\"}\r\n";
+
+/// A port could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for {listener}")]
+pub struct ListenError {
+    /// Where.
+    pub address: SocketAddr,
+    /// For which listener.
+    pub listener: &'static str,
+    /// The cause.
+    #[source]
+    pub cause: io::Error,
+}
+
+/// Opens a port.
+///
+/// # Errors
+///
+/// When the system will not: the port is taken, or needs a privilege.
+pub(super) fn open(
+    listener: &'static str,
+    address: SocketAddr,
+) -> Result<StdTcpListener, ListenError> {
+    let open = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A restart must not wait for connections of the last run to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(StdTcpListener::from(socket))
+    };
+    open().map_err(|cause| ListenError {
+        address,
+        listener,
+        cause,
+    })
+}
+
+/// Accepts callers until stopped, and gives each to the worker with the fewest connections.
+///
+/// When every place is taken a caller is told so at once and closed. When the system has no descriptors left the loop
+/// waits instead of spinning, and says so once.
+pub(super) async fn accept(
+    listener: TcpListener,
+    workers: Arc<[Worker]>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
+    let mut trouble = Trouble::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                trouble.wait(&error).await;
+                continue;
+            }
+        };
+        trouble.ends();
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            refuse(&stream);
+            continue;
+        };
+        // Answers go out at once; a peer that vanished is found within two minutes.
+        let socket = socket2::SockRef::from(&stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_mins(1))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4);
+        if socket.set_tcp_nodelay(true).is_err() || socket.set_tcp_keepalive(&keepalive).is_err() {
+            continue;
+        }
+        if let Some(worker) = workers.iter().min_by_key(|worker| worker.burden()) {
+            worker.serve(NewConnection {
+                stream,
+                peer,
+                place,
+            });
+        }
+    }
+}
+
+/// Says that there is no place, without waiting for anything: the answer fits any socket's buffer.
+fn refuse(stream: &std::net::TcpStream) {
+    use std::io::Write;
+
+    let mut stream = stream;
+    let _ = stream.write(FULL);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+}
+
+/// Accepting fails: for one connection, or for all because the system has nothing left.
+#[derive(Default)]
+struct Trouble {
+    pause: Option<Duration>,
+}
+
+impl Trouble {
+    const SHORTEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(500);
+
+    async fn wait(&mut self, error: &io::Error) {
+        // The peer's own doing; the next one may be better.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        let pause = match self.pause {
+            None => {
+                tracing::error!(%error, "no more connections can be accepted; those that are open go on");
+                Self::SHORTEST
+            }
+            Some(pause) => (pause * 2).min(Self::LONGEST),
+        };
+        self.pause = Some(pause);
+        sleep(pause).await;
+    }
+
+    fn ends(&mut self) {
+        if self.pause.take().is_some() {
+            tracing::info!("connections are accepted again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_one_too_many_says_its_own_length() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len()))
+                || head.ends_with(&format!("content-length: {}", body.len()))
+        );
+    }
+}

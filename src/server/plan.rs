@@ -1,0 +1,29 @@
+//! What the settings say about serving calls: replaced as a whole when they are read again.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::proxy::ProxyPlan;
+use crate::upstream::UpstreamPlan;
+
+/// Everything that may change while serving. Cheap to copy.
+#[derive(Clone)]
+pub(super) struct ServingPlan {
+    pub(super) proxy: Arc<ProxyPlan>,
+    pub(super) upstreams: Arc<[UpstreamPlan]>,
+}
+
+impl ServingPlan {
+    /// What `config` says.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            proxy: Arc::new(ProxyPlan {
+                routes: Arc::clone(&config.routes),
+                locations: config.credentials.clone(),
+                forwarded: config.proxy.forwarded,
+                limits: config.proxy.limits.clone(),
+            }),
+            upstreams: config.upstreams.clone().into(),
+        }
+    }
+}
