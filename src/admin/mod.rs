@@ -1,6 +1,6 @@
 //! The control listener: where keys are listed, made and deleted over HTTP.
 //!
-//! A request comes through the [door](door), which decides who may come in, and reaches a handler of a [`Dialect`],
+//! A request comes through the [door], which decides who may come in, and reaches a handler of a [`Dialect`],
 //! which is a translator: it makes a [`Command`], has the registry carry it out, and puts the [`Outcome`] into its own
 //! words. Probes and metrics are served by [`probe`], on a listener of their own. `server` owns the sockets; it must
 //! put the caller's address into every request as [`ConnectInfo<SocketAddr>`].

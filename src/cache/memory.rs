@@ -16,7 +16,7 @@ use crate::store::KeyChange;
 
 /// The two memories: grants by digest, and digests that no key has.
 ///
-/// One task, the follower, changes what is known ([`Memory::apply`], [`Memory::fill`]); look-ups add to it
+/// One task, the follower, changes what is known ([`Memory::apply`], [`Memory::begin_fill`]); look-ups add to it
 /// ([`Memory::remember_loaded`]) as far as the fence lets them. Nothing here waits for anything but a lock of
 /// nanoseconds.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The data listener: the life of a request, from top to bottom.
 //!
 //! [`Proxy::handle`] answers every request. No path leads to an upstream but through [`Grant::permit`], which alone
-//! makes the [`Permit`](crate::key::Permit) that [`Upstreams::send`] takes. What is decided on is what is forwarded:
+//! makes the [`Permit`] that [`Upstreams::send`] takes. What is decided on is what is forwarded:
 //! the path and the host are compared raw, and a head that can be read in two ways is refused.
 //!
 //! [`Grant::permit`]: crate::key::Grant::permit
