@@ -1,4 +1,5 @@
 //! The key database, for itself.
 
 mod contract;
+mod sqlite;
 mod statements;

@@ -7,6 +7,7 @@
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way.
 
 pub mod admin;
+pub mod child;
 pub mod http2;
 pub mod raw;
 pub mod raw_upstream;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyward::key::{
@@ -24,7 +24,8 @@ pub struct Database {
     pub store: Arc<dyn KeyStore>,
     /// How it was opened.
     pub config: StoreConfig,
-    directory: TempDir,
+    /// Where its files are.
+    pub directory: TempDir,
 }
 
 impl Database {
@@ -147,6 +148,36 @@ pub async fn open(config: &StoreConfig) -> Arc<dyn KeyStore> {
     keyward::store::open(config, Metrics::unrecorded().store)
         .await
         .unwrap()
+}
+
+/// What is logged, by this thread, while somebody listens.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Listens until the guard is dropped.
+    pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || log.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    /// What was heard.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Ends with `work`, or fails the test after [`DEADLINE`].
