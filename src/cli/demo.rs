@@ -1,6 +1,5 @@
 //! `keyward demo`: the whole product in a minute, on loopback, nothing kept.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -47,7 +46,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let stays = !args.once && std::io::stdout().is_terminal();
+    let stays = !args.once && print::has_reader_at_terminal();
     runtime.block_on(async {
         let model = EchoModel::open().await?;
         let address = model.address.clone();

@@ -94,6 +94,12 @@ impl Stream {
     }
 }
 
+/// Whether somebody looks at standard output.
+#[must_use]
+pub fn has_reader_at_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Writes words for a person to standard error, and a line end. Control characters other than line ends and
 /// tabulators are shown in a visible form. That it cannot be written is nobody's concern.
 pub fn words(text: &str) {
