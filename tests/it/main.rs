@@ -11,9 +11,11 @@
 )]
 
 mod admin;
+mod cache;
 mod cli;
 mod config;
 mod house;
 mod registry;
 mod store;
 mod support;
+mod usage;
