@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::keys::{ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, Teams};
+use super::keys::{ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyRequest, Owner, Team, Teams};
 use crate::clock::Clock;
 use crate::credential::SecretText;
 use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, UnixTime};
@@ -151,16 +151,20 @@ fn item(key: &ApiKey) -> ApiKeyItem {
         let ids = patterns.iter().map(|pattern| pattern.as_str().to_owned());
         ids.collect::<Vec<_>>()
     });
-    let owner = key
-        .owner
-        .as_ref()
-        .filter(|_| key.category == KeyCategory::Personal);
+    let owner = (key.category == KeyCategory::Personal).then(|| {
+        let owner = Caller::Key(Box::new(key.clone())).owner().to_string();
+        Owner {
+            email: None,
+            name: Some(owner.clone()),
+            user_id: Some(owner),
+        }
+    });
     ApiKeyItem {
         created_at: Some(key.created_at.to_rfc3339()),
         last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
         model_ids: models,
         name: key.name.as_ref().map(ToString::to_string),
-        owner: owner.map(ToString::to_string),
+        owner,
         prefix: key.prefix.to_string(),
         team_name: key.team.as_ref().map(|team| team.name.to_string()),
         category: key.category.as_str().to_owned(),

@@ -72,9 +72,9 @@ pub struct ApiKeyItem {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Who made it.
+    /// Whose it is; only personal keys are somebody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     /// Its public name.
     pub prefix: String,
     /// The name of its team.
@@ -83,6 +83,20 @@ pub struct ApiKeyItem {
     /// What it may do.
     #[serde(rename = "type")]
     pub category: String,
+}
+
+/// Whose a key is. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// An address, where the server knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// What people call the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// A key to be made.

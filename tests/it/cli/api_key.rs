@@ -6,7 +6,7 @@ use super::shell::{Ran, Server, Shell, response};
 
 const KEYS: &str = r#"{"keys":[
     {"prefix":"kw_8fJ2mQ4x","name":"ci-key","type":"PERSONAL","model_ids":null,"team_name":"default",
-     "created_at":"2026-11-21T03:00:00Z","last_used_at":null,"owner":"ada"},
+     "created_at":"2026-11-21T03:00:00Z","last_used_at":null,"owner":{"user_id":"u1","email":null,"name":"ada"}},
     {"prefix":"kw_9aQmT7bL","name":null,"type":"WORKSPACE_INVOKE","model_ids":["m1","m2"],"team_name":null,
      "created_at":"2026-11-20T03:00:00Z","last_used_at":"2026-11-21T02:59:00Z","owner":null}]}"#;
 
@@ -32,7 +32,10 @@ fn a_list_as_json_has_sorted_members_and_no_nulls() {
     {
       "created_at": "2026-11-21T03:00:00Z",
       "name": "ci-key",
-      "owner": "ada",
+      "owner": {
+        "name": "ada",
+        "user_id": "u1"
+      },
       "prefix": "kw_8fJ2mQ4x",
       "team_name": "default",
       "type": "PERSONAL"
@@ -56,7 +59,7 @@ fn a_list_as_json_has_sorted_members_and_no_nulls() {
 #[test]
 fn a_list_as_jsonl_is_one_line() {
     let line = concat!(
-        r#"{"keys":[{"created_at":"2026-11-21T03:00:00Z","name":"ci-key","owner":"ada","#,
+        r#"{"keys":[{"created_at":"2026-11-21T03:00:00Z","name":"ci-key","owner":{"name":"ada","user_id":"u1"},"#,
         r#""prefix":"kw_8fJ2mQ4x","team_name":"default","type":"PERSONAL"},"#,
         r#"{"created_at":"2026-11-20T03:00:00Z","last_used_at":"2026-11-21T02:59:00Z","#,
         r#""model_ids":["m1","m2"],"prefix":"kw_9aQmT7bL","type":"WORKSPACE_INVOKE"}]}"#,

@@ -70,6 +70,20 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// How `child` ends, soon; it is killed if it does not.
+fn end_of(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        std::thread::yield_now();
+    }
+}
+
 fn list_on_terminal(shell: &Shell, flags: &[&str]) -> String {
     let terminal = Terminal::new();
     let mut command = shell.command(["org", "api-key", "list"].iter().chain(flags));
@@ -167,9 +181,10 @@ fn interrupt(child: &Child, signal: Signal) {
 fn an_interruption_while_a_server_thinks_ends_with_130(#[case] signal: Signal) {
     let server = Server::new(|_| Vec::new());
     let shell = Shell::at(&server);
-    let child = shell.command(["org", "api-key", "list"]).spawn().unwrap();
+    let mut child = shell.command(["org", "api-key", "list"]).spawn().unwrap();
     wait_until("the request", || !server.lines().is_empty());
     interrupt(&child, signal);
+    end_of(&mut child);
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran, Ran::new(130, "", "Canceled.\n"));
 }
@@ -185,7 +200,7 @@ fn an_expression_without_end_can_be_interrupted() {
     out.read_exact(&mut first).unwrap();
     interrupt(&child, Signal::INT);
     // A full pipe must not keep it.
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(end_of(&mut child), Some(130));
     assert_eq!(&first, b"1\n");
 }
 
@@ -200,7 +215,7 @@ fn a_key_is_typed_unseen() {
     drop(command);
     wait_until("no echo", || !terminal.echoes());
     terminal.ours.write_all(b"kw_typed\n").unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(end_of(&mut child), Some(0));
     assert!(terminal.echoes());
     let url = &server.url;
     let shown = terminal.shown();
@@ -216,9 +231,10 @@ fn an_interrupted_prompt_gives_the_echo_back() {
     let terminal = Terminal::new();
     let mut command = shell.command(["profile", "login", "--url", "http://127.0.0.1:1"]);
     command.stdin(terminal.end());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     wait_until("no echo", || !terminal.echoes());
     interrupt(&child, Signal::INT);
+    end_of(&mut child);
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130));
     assert!(ran.err.ends_with("Canceled.\n"), "{ran}");
