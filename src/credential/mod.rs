@@ -14,7 +14,7 @@ mod tests;
 
 use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 
 use crate::key::PresentedKey;
 
@@ -36,6 +36,10 @@ static ALWAYS_REMOVED: [HeaderName; 7] = [
 #[derive(Debug, Clone)]
 pub struct CredentialLocations {
     locations: Box<[CredentialLocation]>,
+    /// The names of all headers that are emptied.
+    names: Box<[HeaderName]>,
+    /// The lengths of these names, one bit for each: most headers are told apart by theirs.
+    lengths: u64,
 }
 
 /// What looking for a key found. Absent and malformed are different answers.
@@ -68,10 +72,20 @@ impl CredentialLocations {
             }
         }
         if mistakes.is_empty() {
-            let locations = locations.into();
-            Ok(Self { locations })
+            Ok(Self::of(locations.into()))
         } else {
             Err(mistakes)
+        }
+    }
+
+    fn of(locations: Box<[CredentialLocation]>) -> Self {
+        let configured = locations.iter().filter_map(CredentialLocation::header_name);
+        let names: Box<[HeaderName]> = ALWAYS_REMOVED.iter().chain(configured).cloned().collect();
+        let lengths = names.iter().map(length_bit).fold(0, |bits, bit| bits | bit);
+        Self {
+            locations,
+            names,
+            lengths,
         }
     }
 
@@ -90,13 +104,13 @@ impl CredentialLocations {
     /// Takes every secret of the caller's off a request: out of the configured places, out of the headers where one
     /// commonly sits, and, with its whole header, wherever else among the headers the presented key stands.
     ///
-    /// The path and unconfigured query parameters stay as they are.
+    /// The path and unconfigured query parameters stay as they are. Allocates only for what is unusual.
     pub fn remove(&self, parts: &mut Parts) {
-        // First, because the key is known only as long as it is in its place. Mostly there are none: no allocation.
-        for name in self.unusual_holders(parts) {
+        // First, because the key is known only as long as it is in its place.
+        for name in self.other_holders(parts) {
             parts.headers.remove(name);
         }
-        for name in &ALWAYS_REMOVED {
+        while let Some(name) = self.next_credential(&parts.headers) {
             parts.headers.remove(name);
         }
         for location in &self.locations {
@@ -104,34 +118,28 @@ impl CredentialLocations {
         }
     }
 
-    /// The headers with the presented key in them, or with a name that some server reads as a credential's.
-    fn unusual_holders(&self, parts: &Parts) -> Vec<HeaderName> {
-        let reading = self.read(&parts.headers, &parts.uri);
-        let holds_key = |value: &HeaderValue| match reading {
-            Reading::Found(key) => key.is_within(value.as_bytes()),
-            Reading::Absent | Reading::Malformed => false,
+    /// The headers that hold the presented key and are no place for one. Mostly there are none.
+    fn other_holders(&self, parts: &Parts) -> Vec<HeaderName> {
+        let Reading::Found(key) = self.read(&parts.headers, &parts.uri) else {
+            return Vec::new();
         };
-        let unusual = parts.headers.iter().filter(|(name, value)| {
-            let is_usual = self.credential_names().any(|known| known == name);
-            !is_usual && (self.is_credential_name(name) || holds_key(value))
+        let holders = parts.headers.iter().filter(|(name, value)| {
+            key.is_within(value.as_bytes()) && !self.is_credential_name(name)
         });
-        unusual.map(|(name, _)| name.clone()).collect()
+        holders.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn next_credential(&self, headers: &HeaderMap) -> Option<HeaderName> {
+        let mut names = headers.keys();
+        names.find(|name| self.is_credential_name(name)).cloned()
     }
 
     /// Whether a header of this name holds a secret of the caller's, or is read as such a one by a server that takes
     /// `_` and `.` for `-` (SECURITY C7). For trailers and for what `Connection` names, too.
     #[must_use]
     pub fn is_credential_name(&self, name: &HeaderName) -> bool {
-        self.credential_names()
-            .any(|known| reads_as(name.as_str(), known.as_str()))
-    }
-
-    fn credential_names(&self) -> impl Iterator<Item = &HeaderName> {
-        let configured = self
-            .locations
-            .iter()
-            .filter_map(CredentialLocation::header_name);
-        ALWAYS_REMOVED.iter().chain(configured)
+        let is_known = |known: &HeaderName| reads_as(name.as_str(), known.as_str());
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(is_known)
     }
 }
 
@@ -145,6 +153,11 @@ impl Reading<'_> {
             _ => Self::Malformed,
         }
     }
+}
+
+/// The bit of a name's length; all long names share one.
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << name.as_str().len().min(63)
 }
 
 /// Whether two names, both in lower case, are one to a server that takes `_` and `.` for `-`.

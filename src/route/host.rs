@@ -1,5 +1,7 @@
 use std::net::Ipv6Addr;
 
+use super::path::cut;
+
 /// The longest host name, in bytes (RFC 1035 2.3.4).
 const MAX_HOST_BYTES: usize = 253;
 
@@ -25,7 +27,8 @@ impl<'r> RequestHost<'r> {
             address.parse::<Ipv6Addr>().ok()?;
             (text.strip_suffix(after)?, after)
         } else {
-            let (name, after) = text.split_at_checked(text.find(':').unwrap_or(text.len()))?;
+            let end = text.bytes().position(|byte| byte == b':');
+            let (name, after) = text.split_at_checked(end.unwrap_or(text.len()))?;
             (check_name(name)?, after)
         };
         let port = match after.strip_prefix(':') {
@@ -57,10 +60,16 @@ impl<'r> RequestHost<'r> {
 
 fn check_name(name: &str) -> Option<&str> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| is_name_byte(byte) || byte == b'-')
-    };
-    (name.len() <= MAX_HOST_BYTES && name.split('.').all(is_label)).then_some(name)
+    let mut is_label_open = false;
+    for byte in name.bytes() {
+        match byte {
+            b'.' if is_label_open => is_label_open = false,
+            b'-' => is_label_open = true,
+            byte if is_name_byte(byte) => is_label_open = true,
+            _ => return None,
+        }
+    }
+    (is_label_open && name.len() <= MAX_HOST_BYTES).then_some(name)
 }
 
 /// Whether a byte stands in a host name, beside `-` and `.`.
@@ -88,6 +97,8 @@ pub(super) struct HostPattern {
     labels: Box<[Box<[Part]>]>,
     star: Star,
     rank: HostRank,
+    /// The text with which every host begins that fits. Most hosts are told apart by it.
+    beginning: Box<str>,
 }
 
 /// How narrow a pattern is: its kind, then how much text of ours it holds. Greater is narrower.
@@ -152,22 +163,36 @@ impl HostPattern {
             Part::Model | Part::Env => 0,
         };
         let rank = (kind, labels.iter().flatten().map(text_bytes).sum());
-        Self { labels, star, rank }
+        let beginning = match (star, labels.first().and_then(|label| label.first())) {
+            (Star::Nowhere | Star::Last, Some(Part::Text(text))) => text.clone(),
+            _ => "".into(),
+        };
+        Self {
+            labels,
+            star,
+            rank,
+            beginning,
+        }
     }
 
     /// What the pattern finds in `host`, or `None` when it does not fit.
     pub fn find<'r>(&self, host: RequestHost<'r>) -> Option<HostCaptures<'r>> {
+        let beginning = host.name.as_bytes().get(..self.beginning.len())?;
+        if !beginning.eq_ignore_ascii_case(self.beginning.as_bytes()) {
+            return None;
+        }
         let mut captures = HostCaptures::default();
         let fixed = match self.star {
             Star::Nowhere | Star::Last => host.name,
             Star::First => last_labels(host.name, self.labels.len())?,
         };
-        let mut labels = fixed.split('.');
+        let mut left = Some(fixed);
         for pattern in &self.labels {
-            find_label(pattern, labels.next()?, &mut captures)?;
+            let (label, after) = cut(left?, b'.');
+            find_label(pattern, label, &mut captures)?;
+            left = after;
         }
-        let more = labels.next().is_some();
-        (more == (self.star == Star::Last)).then_some(captures)
+        (left.is_some() == (self.star == Star::Last)).then_some(captures)
     }
 
     /// Whether `{model}` stands in it.
@@ -259,11 +284,9 @@ fn parse_part(part: &str) -> Result<Part, String> {
 fn find_label<'r>(pattern: &[Part], label: &'r str, captures: &mut HostCaptures<'r>) -> Option<()> {
     let mut left = Some(label);
     for part in pattern {
-        let (text, after) = match (left?, part) {
-            (open, Part::Env) => (open, None),
-            (left, _) => left
-                .split_once('-')
-                .map_or((left, None), |(text, after)| (text, Some(after))),
+        let (text, after) = match part {
+            Part::Env => (left?, None),
+            Part::Text(_) | Part::Model => cut(left?, b'-'),
         };
         match part {
             Part::Text(expected) if expected.eq_ignore_ascii_case(text) => {}

@@ -69,6 +69,15 @@ fn check_segments(mut segments: &[u8]) -> Result<HoldsEncodedSlash, NoRoute> {
     }
 }
 
+/// The text before the first `at`, and that after it, if it is there.
+pub(super) fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    let place = text.bytes().position(|byte| byte == at);
+    match place.and_then(|place| text.split_at_checked(place)) {
+        Some((before, after)) => (before, after.get(1..)),
+        None => (text, None),
+    }
+}
+
 /// Whether a byte stands for itself in a segment: `pchar` of RFC 3986 3.3 without `%` and `;`.
 pub(super) const fn is_plain(byte: u8) -> bool {
     PLAIN[byte as usize]

@@ -135,11 +135,13 @@ impl Segment {
             return None;
         };
         let found = segment.strip_prefix(&**before)?.strip_suffix(&**after)?;
-        // What is found must be a name by itself, also where text of ours has been taken off it; and if it held what
-        // ends it, two servers could end it at different places.
-        let ends_once = after.chars().next().is_none_or(|end| !found.contains(end));
-        if !ends_once || check_canonical_name(found).is_err() {
-            return None;
+        if found.len() < segment.len() {
+            // What is left must be a name by itself; and if it held what ends it, two servers could end it at different
+            // places.
+            check_canonical_name(found).ok()?;
+            if after.chars().next().is_some_and(|end| found.contains(end)) {
+                return None;
+            }
         }
         let slot = match what {
             Placeholder::Model => &mut captures.model,

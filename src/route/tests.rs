@@ -344,6 +344,7 @@ fn host_and_path_name_one_model(#[case] host: &str, #[case] path: &str, #[case] 
 #[case::alone("other", "/run", "fixed as it came")]
 #[case::host_agrees("model-fixed.x", "/run", "fixed as it came")]
 #[case::host_differs("model-m1.x", "/run", "403")]
+#[case::host_narrower_than_the_placeholder("model-own.x", "/run", "fixed as it came")]
 #[case::rest_agrees("own.x", "/models/fixed/predict", "fixed as it came")]
 #[case::rest_differs("own.x", "/models/m1/predict", "403")]
 #[case::rest_names_none("own.x", "/files/a", "fixed as it came")]
@@ -359,6 +360,7 @@ fn a_fixed_model_agrees_with_what_host_and_path_name(
     let table = compile(&[
         fixed(None, "/run"),
         fixed(Some("own.x"), "/{rest}"),
+        fixed(Some("model-own.x"), "/run"),
         route(None, "/models/{model}/predict"),
         route(Some("model-{model}.*"), "/predict"),
     ]);

@@ -1,10 +1,11 @@
+use super::path::cut;
 use super::pattern::{PathCaptures, PathPattern, Segment};
 
 /// The path patterns of a table, as a tree of their segments: looking up a path touches only patterns that begin as it
 /// does. Each node is visited at most once, so that no path costs more than the table is large.
 #[derive(Debug, Default)]
 pub(super) struct PathTree<T> {
-    /// Sorted by their text.
+    /// Sorted by length, then by text: comparing lengths is cheap.
     texts: Vec<(Box<str>, PathTree<T>)>,
     opens: Vec<(Segment, PathTree<T>)>,
     here: Vec<T>,
@@ -33,7 +34,7 @@ impl<T> PathTree<T> {
             [] => self.here.push(value),
             [Segment::Rest, ..] => self.rest.push(value),
             [Segment::Text(text), more @ ..] => {
-                let place = self.texts.binary_search_by(|(known, _)| known.cmp(text));
+                let place = self.find_text(text);
                 let place = place.unwrap_or_else(|place| {
                     self.texts.insert(place, (text.clone(), Self::new()));
                     place
@@ -49,6 +50,11 @@ impl<T> PathTree<T> {
                 self.opens[place].1.insert_below(more, value);
             }
         }
+    }
+
+    fn find_text(&self, text: &str) -> Result<usize, usize> {
+        let place_of = |known: &str| known.len().cmp(&text.len()).then_with(|| known.cmp(text));
+        self.texts.binary_search_by(|(known, _)| place_of(known))
     }
 
     /// Shows `visit` every value whose pattern fits a canonical path, with what its placeholders found.
@@ -67,14 +73,8 @@ impl<T> PathTree<T> {
             self.here.iter().for_each(|value| visit(value, &captures));
             return;
         };
-        let (segment, more) = match segments.split_once('/') {
-            Some((segment, more)) => (segment, Some(more)),
-            None => (segments, None),
-        };
-        if let Ok(place) = self
-            .texts
-            .binary_search_by(|(text, _)| (**text).cmp(segment))
-        {
+        let (segment, more) = cut(segments, b'/');
+        if let Ok(place) = self.find_text(segment) {
             self.texts[place].1.visit_below(more, captures, visit);
         }
         for (open, below) in &self.opens {
