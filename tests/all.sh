@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that shows that keyward works: the package's tests, then real clients against the real program.
+# Everything that shows that keyward works: the package's tests, then real clients and an attack on the real program.
 # What is missing it installs (as root or with sudo), and says so; promtool it only unpacks below target/.
 set -eu
 cd "$(dirname "$0")/.."
@@ -39,4 +39,5 @@ install_missing
 has_promtool >/dev/null || unpack_promtool
 
 cargo test --locked
-exec sh tests/clients.sh
+sh tests/clients.sh
+exec sh tests/schemathesis.sh

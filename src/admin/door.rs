@@ -7,9 +7,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, EXPECT, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{AdminState, Dialect, Refusal};
@@ -56,10 +57,16 @@ impl Door {
         }
     }
 
-    /// Answers one request, within the time a request may take.
+    /// Answers one request, within the time a request may take. What is logged meanwhile names the request and where it
+    /// came from.
     pub async fn pass(&self, request: Request, next: Next) -> Response {
         let id = request_id(request.headers());
-        let mut response = match self.answer(request, next).await {
+        let span = tracing::info_span!(
+            "admin",
+            request.id = id.to_str().unwrap_or_default(),
+            caller.address = %address_of(request.extensions()),
+        );
+        let mut response = match self.answer(request, next).instrument(span).await {
             Ok(response) => response,
             Err(refusal) => (self.dialect.refuse)(&refusal),
         };
@@ -119,7 +126,7 @@ impl Door {
     async fn identify(&self, parts: &Parts) -> Result<Caller, Refusal> {
         let shared = &*self.state.0;
         let text = credential(&parts.headers)?;
-        let from = address_of(parts);
+        let from = address_of(&parts.extensions);
         let digest = KeyDigest::of(text);
         if let Some(wait) = shared.failures.wait(from, &digest) {
             return Err(Refusal {
@@ -196,8 +203,8 @@ fn unauthorized(message: &'static str) -> Refusal {
 }
 
 /// Where the request came from. Were the server to forget to say, all would share one slow-down.
-fn address_of(parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+fn address_of(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
 }
 

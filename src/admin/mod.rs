@@ -22,7 +22,7 @@ mod token;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -157,6 +157,8 @@ fn behind(
     };
     routes
         .method_not_allowed_fallback(async || (dialect.refuse)(&Refusal::method_not_allowed()))
+        // The door has read the body, and knows what the settings allow.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(pass))
 }
 

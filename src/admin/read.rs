@@ -114,6 +114,7 @@ pub fn query<const N: usize>(uri: &Uri, names: [&str; N]) -> Result<[Option<Stri
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
     use serde::Deserialize;
 
@@ -183,6 +184,30 @@ mod tests {
         assert_eq!(is_accepted(&headers(named), Accepts::Json), is_json);
         assert_eq!(is_accepted(&headers(named), Accepts::JsonOrForm), is_form);
         assert!(!is_accepted(&HeaderMap::new(), Accepts::JsonOrForm));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(body: Vec<u8>, query_text in "[ -~]{0,30}") {
+            let _ = json::<Body>(&headers("application/json"), &body, Accepts::Json);
+            if let Ok(uri) = format!("/k?{query_text}").parse() {
+                let _ = query(&uri, ["type"]);
+            }
+        }
+
+        #[test]
+        fn what_is_said_holds_no_value(secret in "[a-zA-Z0-9]{12,40}") {
+            for body in [
+                format!(r#"{{"kind":["{secret}"]}}"#),
+                format!(r#"{{"kind":"a","ids":"{secret}"}}"#),
+                format!(r#"{{"kind":"a","ids":[{{"{secret}":1}}]}}"#),
+                format!(r#"{{"kind":"{secret}"#),
+                format!(r#""{secret}""#),
+            ] {
+                let read = json::<Body>(&headers("application/json"), body.as_bytes(), Accepts::Json);
+                prop_assert!(!read.unwrap_err().message.contains(&secret));
+            }
+        }
     }
 
     #[test]

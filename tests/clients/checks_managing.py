@@ -17,6 +17,7 @@ def run(tally, keyward, model):
         tally.check("baseten: models for a personal key are refused", checks.models_for_personal)
         tally.check("baseten: a key is deleted once", checks.delete)
         tally.check("baseten: the default team is listed", checks.teams)
+        tally.check("baseten: the caller is told who it is", checks.who_am_i)
         tally.check("baseten: a key that manages keys may manage, one that invokes may not", checks.who_may)
         tally.check("baseten: a wrong credential is refused", checks.wrong_credential)
 
@@ -76,6 +77,10 @@ class Managing:
 
     def teams(self):
         assert [team.default for team in self.api.get_teams().teams] == [True]
+
+    def who_am_i(self):
+        mine = self.api.get_api_keys(params=GetApiKeysParams(type="PERSONAL", created_by_me=True)).keys
+        assert [key.owner.user_id for key in mine] == [self.api.get_users_me().user_id], mine
 
     def who_may(self):
         assert self.call_as(self.texts["WORKSPACE_MANAGE_ALL"], "get_api_keys").keys

@@ -4,6 +4,7 @@
 //! caller's own as `user_id`, `created_by_me` lists the keys made in it, and a personal key shows it as its `owner`:
 //! three times the same text.
 
+mod schema;
 mod words;
 
 use axum::Json;
@@ -16,6 +17,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::words::{
+    ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, Team, Teams,
+    UserInfo,
+};
 use super::{Dialect, counted};
 use crate::admin::read::{self, Accepts};
 use crate::admin::{AdminState, Refusal};
@@ -25,11 +30,6 @@ use crate::key::{
 };
 use crate::registry::{Caller, Command, CreateKey, Outcome};
 use crate::telemetry::metrics::AdminCommand;
-
-use words::{
-    ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, Refusals,
-    Team, Teams, UserInfo,
-};
 
 /// `/v1/api_keys`, `/v1/teams`, `/v1/users/me`.
 pub const DIALECT: Dialect = Dialect {
@@ -97,12 +97,12 @@ async fn execute(
     get,
     path = "/v1/api_keys",
     params(
-        ("type" = inline(Option<words::ApiKeyCategory>), Query, description = "Only keys of this type"),
+        ("type" = inline(Option<schema::Category>), Query, description = "Only keys of this type"),
         ("created_by_me" = Option<bool>, Query, description = "Only keys made in the caller's name"),
     ),
     responses(
         (status = 200, description = "The keys", body = ApiKeys),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn list_keys(
@@ -128,13 +128,13 @@ async fn list_keys(
 #[utoipa::path(
     post,
     path = "/v1/api_keys",
-    request_body = CreateApiKey,
+    request_body = schema::CreateKey,
     responses(
         (status = 200, description = "The key", body = ApiKey),
         (status = 404, description = "There is no such thing", body = ErrorBody),
         (status = 409, description = "The name is taken", body = ErrorBody),
         (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn create_key(
@@ -152,13 +152,13 @@ async fn create_key(
     post,
     path = "/v1/teams/{team_id}/api_keys",
     params(("team_id" = uuid::Uuid, Path, description = "The team")),
-    request_body = CreateApiKey,
+    request_body = schema::CreateTeamKey,
     responses(
         (status = 200, description = "The key", body = ApiKey),
         (status = 404, description = "There is no such thing", body = ErrorBody),
         (status = 409, description = "The name is taken", body = ErrorBody),
         (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn create_team_key(
@@ -206,11 +206,11 @@ async fn create(
 #[utoipa::path(
     delete,
     path = "/v1/api_keys/{api_key_prefix}",
-    params(("api_key_prefix" = inline(words::Prefix), Path, description = "The key's prefix")),
+    params(("api_key_prefix" = inline(schema::Prefix), Path, description = "The key's prefix")),
     responses(
         (status = 200, description = "What was deleted", body = ApiKeyTombstone),
         (status = 404, description = "There is no such thing", body = ErrorBody),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn delete_key(
@@ -236,7 +236,7 @@ async fn delete_key(
     params(("name" = Option<String>, Query, description = "Only the team with exactly this name")),
     responses(
         (status = 200, description = "The teams", body = Teams),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn list_teams(
@@ -258,7 +258,7 @@ async fn list_teams(
     responses(
         (status = 200, description = "The team", body = Team),
         (status = 404, description = "There is no such thing", body = ErrorBody),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn find_team(
@@ -282,12 +282,12 @@ async fn teams(state: &AdminState, caller: &Caller) -> Result<impl Iterator<Item
 #[utoipa::path(
     post,
     path = "/v1/teams",
-    request_body = CreateTeam,
+    request_body = schema::CreateTeam,
     responses(
         (status = 200, description = "The team", body = Team),
         (status = 409, description = "The name is taken", body = ErrorBody),
         (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn create_team(
@@ -310,7 +310,7 @@ async fn create_team(
     path = "/v1/users/me",
     responses(
         (status = 200, description = "The caller", body = UserInfo),
-        Refusals,
+        schema::Refusals,
     ),
 )]
 async fn who_am_i(

@@ -1,7 +1,10 @@
 mod baseten;
 mod failures;
 mod input;
+mod metrics;
 mod openapi;
 mod probe;
+mod settings;
 mod sweep;
+mod timeouts;
 mod token;

@@ -11,12 +11,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use keyward::admin::{self, AdminConfig, AdminState, AdminToken};
+use keyward::admin::{self, AdminConfig, AdminState, AdminToken, DIALECTS};
 use keyward::clock::Clock;
 use keyward::key::{KeyCategory, KeyDigest, ModelScope};
 use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome};
 use keyward::store::{Changes, KeyStore};
 use keyward::telemetry::metrics::Metrics;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -32,12 +33,13 @@ pub struct TestAdmin {
     pub database: Database,
     pub clock: Clock,
     pub address: SocketAddr,
+    pub metrics: PrometheusHandle,
     registry: KeyRegistry,
     _tasks: JoinSet<()>,
 }
 
 impl TestAdmin {
-    /// With the default settings.
+    /// With the default settings, and every dialect there is.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -46,7 +48,13 @@ impl TestAdmin {
     pub async fn with(change: impl FnOnce(&mut AdminConfig)) -> Self {
         let database = Database::sqlite().await;
         let clock = Clock::system();
-        let mut config = AdminConfig::default();
+        let mut config = AdminConfig {
+            dialects: DIALECTS
+                .iter()
+                .map(|dialect| dialect.name.to_owned())
+                .collect(),
+            ..AdminConfig::default()
+        };
         change(&mut config);
         let mut tasks = JoinSet::new();
         let (follower, applied) = watch::channel(database.end_of_log().await);
@@ -56,7 +64,9 @@ impl TestAdmin {
             KeyRegistry::new(Arc::clone(&database.store), clock.clone(), applied)
         };
         let token = AdminToken::new(KeyDigest::of(TOKEN.as_bytes()));
-        let metrics = Metrics::unrecorded();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let rendered = recorder.handle();
+        let metrics = Metrics::register(Arc::new(recorder));
         let state = AdminState::new(&config, registry(), token, clock.clone(), metrics);
         let address = serve(&mut tasks, admin::router(&state.unwrap())).await;
         Self {
@@ -64,6 +74,7 @@ impl TestAdmin {
             database,
             clock,
             address,
+            metrics: rendered,
             _tasks: tasks,
         }
     }

@@ -1,17 +1,11 @@
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+//! The members of what is asked and answered.
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
-use utoipa::{IntoResponses, PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use crate::admin::Refusal;
-use crate::key::{
-    self, KeyCategory, MAX_MODEL_BYTES, MAX_NAME_CHARS, MAX_PATTERNS, ModelScope, Name, OrgId,
-    UnixTime,
-};
+use crate::key::{self, KeyCategory, ModelScope, Name, OrgId, UnixTime};
 use crate::registry::owner_of;
 
 /// A list of what is known about API keys.
@@ -227,36 +221,7 @@ impl ErrorBody {
     }
 }
 
-/// What any call may be answered with instead of what was asked.
-pub struct Refusals;
-
-impl IntoResponses for Refusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let refusals = [
-            ("400", "The request is not one of this API's"),
-            ("401", "No credential, or one that is not valid"),
-            ("403", "The caller may not do this, or is a web page"),
-            ("408", "The body did not come in time"),
-            ("413", "The body is too large"),
-            ("421", "The listener is not called by this host name"),
-            ("429", "Too many failed attempts from this address"),
-            ("500", "keyward could not do this"),
-            ("503", "The key database did not do this; try again"),
-        ];
-        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name())));
-        let body = body.build();
-        refusals
-            .map(|(status, description)| {
-                let response = ResponseBuilder::new().description(description);
-                let response = response.content("application/json", body.clone()).build();
-                (status.to_owned(), response.into())
-            })
-            .into()
-    }
-}
-
-/// What is asked for in a new API key. Its schema is written out below: which members may stand together depends on
-/// the type.
+/// What is asked for in a new API key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CreateApiKey {
@@ -273,100 +238,3 @@ pub struct CreateApiKey {
 pub struct CreateTeam {
     pub name: String,
 }
-
-/// No control characters and nothing that rearranges a line: what [`Name`] takes.
-const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$";
-/// No control characters, and a star only at the end: what a model pattern takes.
-const MODEL: &str = r"^[^\u0000-\u001f\u007f-\u009f*]*[^\u0000-\u001f\u007f-\u009f]$";
-const PREFIX: &str = "^[A-Za-z0-9_-]{1,64}$";
-
-/// Schemas as they stand in the document: a fixed text.
-macro_rules! schema {
-    ($(#[$doc:meta])* $type:ident as $name:literal, $schema:expr) => {
-        impl PartialSchema for $type {
-            fn schema() -> RefOr<Schema> {
-                serde_json::from_value($schema).expect("a fixed text that is a schema")
-            }
-        }
-
-        impl ToSchema for $type {
-            fn name() -> Cow<'static, str> {
-                $name.into()
-            }
-        }
-    };
-}
-
-/// The types of key that can be asked for.
-pub struct ApiKeyCategory;
-
-/// A key's prefix.
-pub struct Prefix;
-
-schema!(ApiKeyCategory as "APIKeyCategory", json!({
-    "type": "string",
-    "description": "What a key may do.",
-    "enum": KeyCategory::ALL.map(|category| category.as_str().to_owned()),
-}));
-
-schema!(Prefix as "APIKeyPrefix", json!({
-    "type": "string",
-    "pattern": PREFIX,
-    "example": "kw_8fJ2mQ4x",
-}));
-
-schema!(CreateTeam as "CreateTeamRequestV1", json!({
-    "type": "object",
-    "description": "What is asked for in a new team.",
-    "required": ["name"],
-    "properties": { "name": {
-        "type": "string",
-        "description": "Its name, unique in the organisation",
-        "minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME,
-    } },
-    "additionalProperties": false,
-}));
-
-schema!(CreateApiKey as "CreateAPIKeyRequestV1", {
-    let with = |types: [KeyCategory; 2], model_ids: serde_json::Value| json!({
-        "type": "object",
-        "required": ["type"],
-        "properties": {
-            "type": {
-                "type": "string",
-                "description": "What the key may do",
-                "enum": types.map(|category| category.as_str().to_owned()),
-            },
-            "name": {
-                "type": ["string", "null"],
-                "description": "What people call it; unique among the keys of its team, or of its owner when personal",
-                "minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME,
-            },
-            "team_id": {
-                "type": ["string", "null"],
-                "format": "uuid",
-                "description": "Its team; the default team unless given",
-            },
-            "model_ids": model_ids,
-        },
-        "additionalProperties": false,
-    });
-    json!({ "oneOf": [
-        with(
-            [KeyCategory::Personal, KeyCategory::WorkspaceManageAll],
-            json!({ "type": "null", "description": "A key of this type is for every model" }),
-        ),
-        with(
-            [KeyCategory::WorkspaceExportMetrics, KeyCategory::WorkspaceInvoke],
-            json!({
-                "type": ["array", "null"],
-                "description": "The models it is for: exact ids, or beginnings that end in `*`; every model unless given",
-                "minItems": 1, "maxItems": MAX_PATTERNS,
-                "items": {
-                    "type": "string",
-                    "minLength": 1, "maxLength": MAX_MODEL_BYTES, "pattern": MODEL,
-                },
-            }),
-        ),
-    ] })
-});

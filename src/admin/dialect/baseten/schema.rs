@@ -1,0 +1,162 @@
+//! What the OpenAPI document says that a type of ours cannot: which members of a request may stand together, what a
+//! text may hold, and what any call may be refused with.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+use super::words::ErrorBody;
+use crate::key::{KeyCategory, MAX_MODEL_BYTES, MAX_NAME_CHARS, MAX_PATTERNS};
+
+/// What a [`Name`](crate::key::Name) takes: no control characters, and nothing that rearranges a line.
+const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$";
+/// What a [`ModelPattern`](crate::key::ModelPattern) takes: no control characters, and a star only at the end.
+const MODEL: &str = r"^[^\u0000-\u001f\u007f-\u009f*]*[^\u0000-\u001f\u007f-\u009f]$";
+/// What a [`KeyPrefix`](crate::key::KeyPrefix) takes.
+const PREFIX: &str = "^[A-Za-z0-9_-]{1,64}$";
+
+/// What any call may be answered with instead of what was asked.
+pub struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let refusals = [
+            ("400", "The request is not one of this API's"),
+            ("401", "No credential, or one that is not valid"),
+            ("403", "The caller may not do this, or is a web page"),
+            ("408", "The body did not come in time"),
+            ("413", "The body is too large"),
+            ("421", "The listener is not called by this host name"),
+            ("429", "Too many failed attempts from this address"),
+            ("500", "keyward could not do this"),
+            ("503", "The key database did not do this; try again"),
+        ];
+        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name())));
+        let body = body.build();
+        refusals
+            .map(|(status, description)| {
+                let response = ResponseBuilder::new().description(description);
+                let response = response.content("application/json", body.clone()).build();
+                (status.to_owned(), response.into())
+            })
+            .into()
+    }
+}
+
+/// A type that only the document knows.
+macro_rules! documented {
+    ($(#[$doc:meta])+ $type:ident as $name:literal: $schema:expr) => {
+        $(#[$doc])+
+        pub struct $type;
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                serde_json::from_value($schema).expect("a fixed text that is a schema")
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+documented! {
+    /// The types of key that can be asked for.
+    Category as "APIKeyCategory": words(&KeyCategory::ALL)
+}
+documented! {
+    /// A key's prefix.
+    Prefix as "APIKeyPrefix": json!({ "type": "string", "pattern": PREFIX })
+}
+documented! {
+    /// The body that makes a key.
+    CreateKey as "CreateAPIKeyRequestV1": create_key(&[("team_id", team_id())])
+}
+documented! {
+    /// The body that makes a key in the team of the path. It may name that team once more, which nobody needs to know.
+    CreateTeamKey as "CreateTeamAPIKeyRequestV1": create_key(&[])
+}
+documented! {
+    /// The body that makes a team.
+    CreateTeam as "CreateTeamRequestV1": json!({
+        "type": "object",
+        "description": "What is asked for in a new team.",
+        "required": ["name"],
+        "properties": { "name": name(&json!("string"), "Its name, unique in the organisation") },
+        "additionalProperties": false,
+    })
+}
+
+/// Two forms: only two of the types can be limited to models.
+fn create_key(further: &[(&str, Value)]) -> Value {
+    let form = |types: &[KeyCategory], model_ids: Value| {
+        let mut properties = json!({
+            "type": words(types),
+            "name": name(
+                &json!(["string", "null"]),
+                "What people call it; unique among the keys of its team, or of its owner when personal",
+            ),
+            "model_ids": model_ids,
+        });
+        for (member, schema) in further {
+            properties[member] = schema.clone();
+        }
+        json!({
+            "type": "object",
+            "required": ["type"],
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    };
+    let no_models = json!({
+        "type": "null",
+        "description": "A key of this type is for every model",
+    });
+    let models = json!({
+        "type": ["array", "null"],
+        "description": format!(
+            "The models it is for, at most {MAX_PATTERNS}: exact ids, or beginnings that end in `*`; every model \
+             unless given"
+        ),
+        "minItems": 1,
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_MODEL_BYTES,
+            "pattern": MODEL,
+        },
+    });
+    let (scoped, unscoped): (Vec<_>, Vec<_>) = KeyCategory::ALL
+        .into_iter()
+        .partition(KeyCategory::may_have_scope);
+    json!({ "oneOf": [form(&unscoped, no_models), form(&scoped, models)] })
+}
+
+fn words(types: &[KeyCategory]) -> Value {
+    let words: Vec<&str> = types.iter().map(KeyCategory::as_str).collect();
+    json!({ "type": "string", "description": "What the key may do", "enum": words })
+}
+
+fn name(types: &Value, description: &str) -> Value {
+    json!({
+        "type": types,
+        "description": description,
+        "minLength": 1,
+        "maxLength": MAX_NAME_CHARS,
+        "pattern": NAME,
+    })
+}
+
+fn team_id() -> Value {
+    json!({
+        "type": ["string", "null"],
+        "format": "uuid",
+        "description": "Its team; the default team unless given",
+    })
+}
