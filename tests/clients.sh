@@ -20,6 +20,7 @@ echo "installing baseten, openai and anthropic from PyPI into $directory" >&2
 "$python" -m venv "$directory/venv"
 "$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'baseten>=0.12' openai anthropic
 
-cargo build --locked
+# As the tests build it, so that nothing is built twice.
+cargo test --locked --no-run --test it
 program=${CARGO_TARGET_DIR:-target}/debug/keyward
 PYTHONDONTWRITEBYTECODE=1 "$directory/venv/bin/python" tests/clients/run.py "$program" "$directory"
