@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -52,6 +52,8 @@ pub(super) fn relay(
     idle: Duration,
 ) -> Response<ProxyBody> {
     remove_hop_by_hop(response.headers_mut());
+    // The version is each connection's own (RFC 9110, 2.5): an upstream's 1.0 is no reason to speak so to the caller.
+    *response.version_mut() = Version::HTTP_11;
     response.map(|incoming| ProxyBody {
         source: Source::Upstream {
             incoming,

@@ -1,0 +1,316 @@
+//! What a call costs through keyward, and without it: real sockets, everything switched on.
+//!
+//! Three ways, in turn, many short rounds: straight to the model server, through keyward, and refused by keyward. Run
+//! with `cargo bench --bench proxy`; what counts are the ratios within one run. The CPU time is that of keyward's call
+//! threads alone.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use keyward::clock::Clock;
+use keyward::config::{Config, Environment, Overrides, Sources};
+use keyward::key::KeyCategory;
+use keyward::key::ModelScope;
+use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome};
+use keyward::server::Server;
+use keyward::store::{self, StoreConfig};
+use keyward::telemetry::Telemetry;
+use keyward::telemetry::metrics::Metrics;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const ROUNDS: usize = 9;
+const ROUND: Duration = Duration::from_millis(700);
+const ANSWER: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200\r\n\r\n";
+
+fn main() {
+    let model = start_model();
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = format!("sqlite://{}", directory.path().join("keyward.db").display());
+    let aside = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let key = aside.block_on(make_key(&database));
+    let server = aside.block_on(start_keyward(&database, model));
+    let keyward = server.addresses().proxy;
+    aside.block_on(until_ready(keyward, &key));
+
+    let ways = [
+        Way::new("direct", model, &key),
+        Way::new("through", keyward, &key),
+        Way::new(
+            "refused",
+            keyward,
+            "kw_AAAAAAAA.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBCCCCCC",
+        ),
+    ];
+    for connections in [1, 64] {
+        compare(&ways, connections);
+    }
+    aside.block_on(server.close());
+}
+
+/// One way to send a call.
+struct Way {
+    name: &'static str,
+    to: SocketAddr,
+    request: String,
+}
+
+/// What one round gave.
+#[derive(Clone, Copy)]
+struct Round {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+    cpu_per_call: Duration,
+}
+
+impl Way {
+    fn new(name: &'static str, to: SocketAddr, key: &str) -> Self {
+        let request = format!(
+            "POST /models/llama/predict HTTP/1.1\r\nhost: {to}\r\nuser-agent: bench/1.0\r\naccept: */*\r\n\
+             authorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{{\"q\":1}}"
+        );
+        Self { name, to, request }
+    }
+
+    fn round(&self, connections: usize) -> Round {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let cpu_before = call_threads_cpu();
+        let begun = Instant::now();
+        let mut times = runtime.block_on(async {
+            let mut callers = JoinSet::new();
+            for _ in 0..connections {
+                callers.spawn(call_again_and_again(self.to, self.request.clone()));
+            }
+            callers.join_all().await.concat()
+        });
+        let took = begun.elapsed();
+        let cpu = call_threads_cpu().saturating_sub(cpu_before);
+        times.sort_unstable();
+        let calls = u32::try_from(times.len()).expect("a round is short");
+        Round {
+            per_second: f64::from(calls) / took.as_secs_f64(),
+            p50: times[times.len() / 2],
+            p99: times[times.len() * 99 / 100],
+            cpu_per_call: cpu / calls,
+        }
+    }
+}
+
+fn compare(ways: &[Way; 3], connections: usize) {
+    let mut rounds: Vec<[Round; 3]> = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push([0, 1, 2].map(|way: usize| ways[way].round(connections)));
+    }
+    tell(&format!(
+        "{connections} connections, medians of {ROUNDS} rounds"
+    ));
+    for (place, way) in ways.iter().enumerate() {
+        let of = |what: fn(&Round) -> f64| median(rounds.iter().map(|round| what(&round[place])));
+        tell(&format!(
+            "  {:<8} {:>9.0} calls/s   p50 {:>7.1} µs   p99 {:>8.1} µs   keyward's CPU {:>6.1} µs/call",
+            way.name,
+            of(|round| round.per_second),
+            of(|round| round.p50.as_secs_f64() * 1e6),
+            of(|round| round.p99.as_secs_f64() * 1e6),
+            of(|round| round.cpu_per_call.as_secs_f64() * 1e6),
+        ));
+    }
+    let ratio = |what: fn(&[Round; 3]) -> f64| median(rounds.iter().map(what));
+    tell(&format!(
+        "  through ÷ direct: {:.2} of the calls/s, p50 + {:.1} µs;   refused ÷ through: {:.2} of the CPU",
+        ratio(|[direct, through, _]| through.per_second / direct.per_second),
+        ratio(|[direct, through, _]| (through.p50.as_secs_f64() - direct.p50.as_secs_f64()) * 1e6),
+        ratio(|[_, through, refused]| {
+            refused.cpu_per_call.as_secs_f64() / through.cpu_per_call.as_secs_f64()
+        }),
+    ));
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+async fn call_again_and_again(to: SocketAddr, request: String) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(to).await.expect("somebody listens");
+    stream.set_nodelay(true).expect("a socket");
+    let mut times = Vec::with_capacity(100_000);
+    let mut buffer = vec![0; 8192];
+    let end = Instant::now() + ROUND;
+    while Instant::now() < end {
+        let begun = Instant::now();
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("an open connection");
+        read_answer(&mut stream, &mut buffer).await;
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+/// Reads one answer whole: its head, and as many bytes as the head says.
+async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut filled = 0;
+    loop {
+        let read = stream
+            .read(&mut buffer[filled..])
+            .await
+            .expect("an open connection");
+        assert!(read > 0, "the connection was closed");
+        filled += read;
+        let text = &buffer[..filled];
+        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = std::str::from_utf8(&text[..end]).expect("a head in ASCII");
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse::<usize>().ok())?
+        });
+        if filled >= end + 4 + length.expect("an answer with a length") {
+            return;
+        }
+    }
+}
+
+/// A model server that answers 200 bytes, on a thread of its own.
+fn start_model() -> SocketAddr {
+    let (tell_address, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            tell_address
+                .send(listener.local_addr().expect("an address"))
+                .expect("a listener");
+            let mut callers = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                callers.spawn(answer_always(stream));
+            }
+        });
+    });
+    address.recv().expect("the model server starts")
+}
+
+async fn answer_always(mut stream: TcpStream) {
+    let answer = format!("{ANSWER}{}", "x".repeat(200));
+    let _ = stream.set_nodelay(true);
+    let mut buffer = vec![0; 8192];
+    let mut filled = 0;
+    while let Ok(read @ 1..) = stream.read(&mut buffer[filled..]).await {
+        filled += read;
+        // The body of every request is the seven bytes after its head.
+        let whole = buffer[..filled]
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n");
+        if whole.is_some_and(|end| filled >= end + 4 + 7) {
+            filled = 0;
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn make_key(database: &str) -> String {
+    let config = StoreConfig {
+        url: database.to_owned(),
+        ..StoreConfig::default()
+    };
+    let store = store::open(&config, Metrics::unrecorded().store)
+        .await
+        .expect("a database");
+    let registry = KeyRegistry::new(store.clone(), Clock::system(), None);
+    let wish = CreateKey {
+        name: None,
+        category: KeyCategory::WorkspaceInvoke,
+        operation: None,
+        scope: ModelScope::from_request(Some(&["llama"])).expect("a model"),
+        team: None,
+        expires_at: None,
+    };
+    let outcome = registry
+        .execute(&Caller::Operator, Command::Create(wish))
+        .await;
+    let Ok(Outcome::Created { secret, .. }) = outcome else {
+        unreachable!("a new database takes a key");
+    };
+    store.close().await;
+    secret.reveal().to_owned()
+}
+
+async fn start_keyward(database: &str, model: SocketAddr) -> Server {
+    let set =
+        |flags: Overrides, path, value: &str| flags.with("bench", path, Some(value.to_owned()));
+    let mut flags = Overrides::default();
+    for listener in ["proxy.listen", "admin.listen", "probes.listen"] {
+        flags = set(flags, listener, "127.0.0.1:0");
+    }
+    flags = set(flags, "proxy.workers", "1");
+    flags = set(flags, "store.url", database);
+    flags = set(flags, "upstreams.default.url", &format!("http://{model}"));
+    flags = set(flags, "shutdown.delay", "1ms");
+    let sources = Sources {
+        flags,
+        file: None,
+        environment: Environment::default(),
+    };
+    let config = Config::load(&sources).expect("good settings").config;
+    let started = Server::start(&config, &Telemetry::new(), Clock::system()).await;
+    started.expect("a server")
+}
+
+async fn until_ready(keyward: SocketAddr, key: &str) {
+    let probe = Way::new("probe", keyward, key).request;
+    loop {
+        let mut stream = TcpStream::connect(keyward).await.expect("keyward listens");
+        stream
+            .write_all(probe.as_bytes())
+            .await
+            .expect("an open connection");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        if status.ends_with(b"200") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The CPU time of keyward's call threads so far, from the scheduler's own account.
+fn call_threads_cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let spent = tasks.filter_map(|task| {
+        let task = task.ok()?.path();
+        let name = std::fs::read_to_string(task.join("comm")).ok()?;
+        name.starts_with("keyward-call").then(|| nanos_of(&task))?
+    });
+    Duration::from_nanos(spent.sum())
+}
+
+fn nanos_of(task: &Path) -> Option<u64> {
+    let account = std::fs::read_to_string(task.join("schedstat")).ok()?;
+    account.split(' ').next()?.parse().ok()
+}
+
+#[expect(clippy::print_stdout, reason = "a bench tells its figures")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}
