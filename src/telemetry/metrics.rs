@@ -1,4 +1,4 @@
-//! Every metric, once: its name, kind, unit, labels and help, and a struct of ready handles for each room.
+//! The handles of every metric: a struct of ready ones for each room. What each means stands in `describe.rs`.
 //!
 //! Rooms call methods named after events; no hot code formats a name or looks up a label. Labels come from closed
 //! sets and never hold a key, a prefix, a model, a path or an address (SECURITY X5). Every series exists from the
@@ -661,6 +661,12 @@ impl Metrics {
             usage: UsageMetrics::register(&*recorder),
             recorder,
         }
+    }
+
+    /// Says what is running: the one series of `keyward_build_info`.
+    pub(super) fn build(&self, version: &str, revision: &str) {
+        let labels = [("version", version), ("revision", revision)];
+        register_gauge(&*self.recorder, "keyward_build_info", &labels).set(1.0);
     }
 
     /// Handles that count nothing: for the command line, and for tests that look elsewhere.

@@ -1,12 +1,18 @@
 //! The cellar: metric names and logging. Knows no other room.
 
+mod describe;
+mod histogram;
 pub mod logging;
 pub mod metrics;
+mod process;
+mod recorder;
 
 use std::error::Error;
 use std::fmt;
 
+pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogFormat};
+pub use recorder::{REVISION, Renderer, VERSION, install};
 
 /// An error and all its causes, for the one line that reports it.
 pub fn chain(error: &(dyn Error + 'static)) -> impl fmt::Display {

@@ -15,6 +15,7 @@ mod cache;
 mod cli;
 mod config;
 mod house;
+mod metrics;
 mod registry;
 mod store;
 mod support;
