@@ -170,9 +170,7 @@ impl Placeholder {
 
 /// What goes on in place of a path: `/v1/{rest}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ForwardTemplate {
-    segments: Box<[Segment]>,
-}
+pub(super) struct ForwardTemplate(PathPattern);
 
 impl ForwardTemplate {
     /// Reads a template.
@@ -181,25 +179,20 @@ impl ForwardTemplate {
     ///
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let PathPattern { segments } = PathPattern::parse(text)?;
-        Ok(Self { segments })
+        PathPattern::parse(text).map(Self)
     }
 
     /// The placeholders in it.
     pub fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
-        self.segments.iter().filter_map(|segment| match segment {
-            Segment::Text(_) => None,
-            Segment::Open { what, .. } => Some(*what),
-            Segment::Rest => Some(Placeholder::Rest),
-        })
+        self.0.placeholders()
     }
 
     /// Writes the path; `text_of` gives the text of each placeholder.
     pub fn write(&self, path: &mut String, text_of: impl Fn(Placeholder, &mut String)) {
-        if self.segments.is_empty() {
+        if self.0.segments.is_empty() {
             path.push('/');
         }
-        for segment in &self.segments {
+        for segment in &self.0.segments {
             path.push('/');
             match segment {
                 Segment::Text(text) => path.push_str(text),
