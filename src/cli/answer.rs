@@ -1,11 +1,13 @@
 //! What a command has to say, and in which form it says it.
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::jq::{Jq, Style};
 use super::print::{self, Stream};
+use crate::credential::SecretText;
 
 /// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,13 +22,12 @@ pub enum Format {
     None,
 }
 
-/// An answer in all its forms.
-#[derive(Debug)]
+/// An answer in all its forms. No `Debug`: one of them may hold a new key.
 pub struct Answer {
     json: serde_json::Value,
     text: String,
     words: Option<String>,
-    unseen: Option<String>,
+    shows: Option<SecretText>,
 }
 
 impl Answer {
@@ -40,7 +41,7 @@ impl Answer {
             json: serde_json::to_value(payload)?,
             text: String::new(),
             words: None,
-            unseen: None,
+            shows: None,
         })
     }
 
@@ -59,11 +60,11 @@ impl Answer {
         }
     }
 
-    /// A sentence for standard error when the answer could not be written, or not whole.
+    /// Says that the answer is the only one that shows `key`: it is told when that could not be done.
     #[must_use]
-    pub fn unseen(self, unseen: String) -> Self {
+    pub fn showing(self, key: SecretText) -> Self {
         Self {
-            unseen: Some(unseen),
+            shows: Some(key),
             ..self
         }
     }
@@ -105,10 +106,10 @@ impl Form {
     /// When it cannot be written, or the expression fails over it.
     pub fn write(&self, answer: &Answer) -> anyhow::Result<()> {
         let result = self.write_data(answer);
-        if let (Err(_), Some(unseen)) = (&result, &answer.unseen) {
-            print::words(unseen);
+        match (result, &answer.shows) {
+            (Err(error), Some(key)) => Err(not_shown(error, key.reveal())),
+            (result, _) => result,
         }
-        result
     }
 
     fn write_data(&self, answer: &Answer) -> anyhow::Result<()> {
@@ -130,6 +131,21 @@ impl Form {
                 Ok(())
             }
         }
+    }
+}
+
+/// Tells of a key that was made and could not be shown, or not wholly, because of `error`. An expression's complaint
+/// may quote what it was given: the key is taken out.
+fn not_shown(error: anyhow::Error, key: &str) -> anyhow::Error {
+    let prefix = key.split('.').next().unwrap_or_default();
+    print::words(&format!(
+        "The key {prefix} was made all the same. Delete it unless its text stands above."
+    ));
+    let told = failure::told(&error);
+    if told.contains(key) {
+        anyhow!(told.replace(key, "***"))
+    } else {
+        error
     }
 }
 

@@ -29,13 +29,13 @@ pub struct CreateArgs {
     #[arg(long = "type", value_name = "TYPE")]
     category: KeyType,
     /// What people shall call the key
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     name: Option<String>,
     /// Restrict the key to a model; may be repeated. Only with --type workspace-export-metrics or workspace-invoke
-    #[arg(long = "model-id", value_name = "MODEL")]
+    #[arg(long = "model-id", value_name = "MODEL", allow_hyphen_values = true)]
     model_ids: Vec<String>,
     /// The name or the id of the team; the default team unless given
-    #[arg(long, value_name = "TEAM")]
+    #[arg(long, value_name = "TEAM", allow_hyphen_values = true)]
     team: Option<String>,
 }
 
@@ -44,10 +44,10 @@ pub struct CreateArgs {
 #[command(group(ArgGroup::new("identifier").required(true).args(["name", "prefix"])))]
 pub struct DeleteArgs {
     /// The name of the key
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     name: Option<String>,
     /// The prefix of the key, as `list` shows it
-    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     prefix: Option<String>,
 }
 
@@ -98,18 +98,12 @@ async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
         category: args.category.word(),
     };
     let created = keys.create(&request, team.as_deref()).await;
-    let created = created.context("creating API key")?;
-    let text = created.api_key.reveal();
+    let key = created.context("creating API key")?.api_key;
+    let text = key.reveal();
     Ok(Answer::new(&json!({ "api_key": text }))?
         .words("Save this key now. It will not be shown again.")
         .text(format!("{}\n", print::cell(text)))
-        .unseen(unseen(text)))
-}
-
-/// What to say when a key was made and could not be shown.
-fn unseen(text: &str) -> String {
-    let prefix = text.split('.').next().unwrap_or_default();
-    format!("The key {prefix} was made all the same. Delete it unless its text stands above.")
+        .showing(key))
 }
 
 async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {

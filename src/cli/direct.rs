@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::keys::{ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyRequest, Owner, Team, Teams};
 use crate::clock::Clock;
 use crate::credential::SecretText;
@@ -113,7 +113,7 @@ impl Direct {
         let outcome = self.registry.execute(&Caller::Operator, command).await;
         outcome.map_err(|error| {
             let status = status_of(&error);
-            refused(status, format!("{:#}", anyhow::Error::new(error)))
+            refused(status, failure::told(&error.into()))
         })
     }
 }

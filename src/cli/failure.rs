@@ -69,6 +69,22 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         .map_or(OTHER, Failure::exit_code)
 }
 
+/// `error` and its causes, in one sentence. A cause that the sentence ends with already is not told again: some
+/// libraries put it into their own message, too.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if told.is_empty() {
+            told = cause;
+        } else if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
 /// Whether `error` is no failure at all: nobody reads the output any more.
 #[must_use]
 pub fn is_quiet(error: &anyhow::Error) -> bool {
@@ -107,6 +123,14 @@ mod tests {
         let result: Result<(), Failure> = Err(failure);
         let error = result.context("listing API keys").expect_err("an error");
         assert_eq!(exit_code(&error), code);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("Connection refused")
+            .context("migrating: Connection refused")
+            .context("opening");
+        assert_eq!(told(&error), "opening: migrating: Connection refused");
     }
 
     #[test]

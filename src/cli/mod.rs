@@ -56,7 +56,13 @@ pub struct Common {
     #[arg(short, long, global = true, value_name = "FORMAT")]
     output: Option<Format>,
     /// Filter JSON output with a jq expression; implies --output json
-    #[arg(short = 'q', long, global = true, value_name = "EXPRESSION")]
+    #[arg(
+        short = 'q',
+        long,
+        global = true,
+        value_name = "EXPRESSION",
+        allow_hyphen_values = true
+    )]
     jq: Option<String>,
     /// With --jq, print strings without quotes
     #[arg(short, long, global = true)]

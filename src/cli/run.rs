@@ -124,12 +124,12 @@ fn report(error: &anyhow::Error, path: &[String]) -> u8 {
         _ if failure::is_quiet(error) => {}
         Some(Failure::Halted(_)) => {}
         Some(Failure::Usage(_)) => {
-            print::words(&format!("{error:#}"));
+            print::words(&failure::told(error));
             let usage = shell::find(path).map(|mut command| command.render_usage());
             // That nobody reads it changes nothing.
             let _ = print::data(&format!("{}\n", usage.unwrap_or_default()));
         }
-        _ => print::words(&format!("{error:#}")),
+        _ => print::words(&failure::told(error)),
     }
     code
 }

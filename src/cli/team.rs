@@ -22,7 +22,7 @@ pub enum TeamCommand {
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// What people shall call the team
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     name: String,
 }
 

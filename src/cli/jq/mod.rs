@@ -18,6 +18,9 @@ use super::print::Stream;
 type Data = data::JustLut<Val>;
 type Filter = jaq_core::Filter<Data>;
 
+/// As much of a complaint as is told.
+const MAX_THROWN_CHARS: usize = 1000;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -104,11 +107,16 @@ impl Jq {
     }
 }
 
-/// What was thrown, in words: a string as it is, anything else as JSON.
+/// What was thrown, in words: a string as it is, anything else as JSON; cut when long, since it may quote everything
+/// that was listed.
 fn thrown(value: Val) -> String {
-    match value {
+    let told = match value {
         Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
         value => write::json(&value, true).unwrap_or_else(|error| error.to_string()),
+    };
+    match told.char_indices().nth(MAX_THROWN_CHARS) {
+        Some((end, _)) => told.split_at(end).0.to_owned() + "…",
+        None => told,
     }
 }
 

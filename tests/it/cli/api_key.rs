@@ -177,6 +177,16 @@ fn what_a_key_shall_be_is_sent_in_the_dialect(#[case] flags: &str, #[case] body:
 }
 
 #[test]
+fn a_name_may_begin_with_a_dash() {
+    let server = Server::ok(r#"{"api_key":"kw_new.secret"}"#);
+    let args = [
+        "org", "api-key", "create", "--type", "personal", "--name", "-v",
+    ];
+    assert_eq!(Shell::at(&server).run(args).code, Some(0));
+    assert_eq!(server.asked()[0].body, r#"{"name":"-v","type":"PERSONAL"}"#);
+}
+
+#[test]
 fn an_empty_name_or_team_is_none() {
     let server = Server::ok(r#"{"api_key":"kw_new.secret"}"#);
     let args = [

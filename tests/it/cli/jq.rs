@@ -95,6 +95,44 @@ fn a_key_that_was_made_and_not_shown_is_told_of() {
 }
 
 #[test]
+fn a_complaint_does_not_quote_a_new_key() {
+    let server = Server::ok(r#"{"api_key":"kw_8fJ2mQ4x.canary"}"#);
+    let args = [
+        "org",
+        "api-key",
+        "create",
+        "--type",
+        "personal",
+        "-q",
+        ".api_key.x",
+    ];
+    let ran = Shell::at(&server).run(args);
+    let error = "The key kw_8fJ2mQ4x was made all the same. Delete it unless its text stands above.\n\
+                 jq error: cannot index \"***\" with \"x\"\n";
+    assert_eq!(ran, Ran::new(1, "", error));
+}
+
+#[test]
+fn a_complaint_about_everything_is_cut() {
+    let name = "n".repeat(5000);
+    let body = format!(r#"{{"keys":[{{"prefix":"kw_1","type":"PERSONAL","name":"{name}"}}]}}"#);
+    let server = Server::ok(&body);
+    let ran = Shell::at(&server).line("org api-key list -q error");
+    assert_eq!(
+        (ran.code, ran.err.chars().count()),
+        (Some(1), 1012),
+        "{ran}"
+    );
+}
+
+#[test]
+fn an_expression_may_begin_with_a_sign() {
+    assert_eq!(filtered(&["-q", "-1"]), Ran::new(0, "-1\n", ""));
+    let ran = filtered(&["--jq", "-(.keys | length)"]);
+    assert_eq!(ran, Ran::new(0, "-2\n", ""));
+}
+
+#[test]
 fn words_of_an_expression_go_to_standard_error() {
     let ran = filtered(&[
         "-o",

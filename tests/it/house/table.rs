@@ -232,6 +232,11 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     ("cli/api_key.rs", 1, "the one answer that holds a new key"),
     (
+        "cli/answer.rs",
+        1,
+        "to take a new key out of a complaint that quotes it",
+    ),
+    (
         "cli/direct.rs",
         1,
         "a new key, on its way to that answer: it looks like one that came over HTTP",
