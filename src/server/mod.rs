@@ -172,7 +172,10 @@ impl Server {
         )?;
         let probes = ProbeState {
             readiness: readiness.clone(),
-            metrics: Arc::new(String::new),
+            metrics: {
+                let renderer = telemetry.renderer.clone();
+                Arc::new(move || renderer.render())
+            },
         };
         closing.aside.spawn(aside::serve(
             TcpListener::from_std(ports.admin)?,

@@ -29,19 +29,21 @@ pub fn causes<'e>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What a process tells about itself: its metrics and its log.
+/// What a process tells about itself while it runs.
+#[derive(Clone)]
 pub struct Telemetry {
     /// The handles of every room.
     pub metrics: metrics::Metrics,
+    /// What `/metrics` answers.
+    pub renderer: Renderer,
 }
 
 impl Telemetry {
-    /// Metrics alone, with no log: for a process that is looked at while it runs.
+    /// Every series, at zero.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            metrics: metrics::Metrics::unrecorded(),
-        }
+        let (metrics, renderer) = install();
+        Self { metrics, renderer }
     }
 }
 
