@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fmt;
 
 pub use describe::{Description, Kind, METRICS};
-pub use logging::{LogConfig, LogFormat};
+pub use logging::{LogConfig, LogControl, LogFormat};
 pub use recorder::{REVISION, Renderer, VERSION, install};
 
 /// An error and all its causes, for the one line that reports it.
