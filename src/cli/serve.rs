@@ -40,7 +40,7 @@ pub struct ServeArgs {
 /// when a port or the database cannot be opened.
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<()> {
     let sources = args.sources(common);
-    let Loaded { config, file } = Config::load(&sources)?;
+    let Loaded { config, file, .. } = Config::load(&sources)?;
     let telemetry = Telemetry::new();
     let file = file.map_or("none".into(), |file| file.display().to_string());
     tracing::info!(file, "settings read");

@@ -11,6 +11,7 @@ mod mistake;
 mod path;
 mod read;
 mod secret;
+mod settings;
 mod tree;
 mod values;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use mistake::ConfigError;
+pub use settings::Settings;
 
 use crate::admin::{AdminConfig, ProbesConfig};
 use crate::cache::CacheConfig;
@@ -110,6 +112,8 @@ pub struct Config {
 pub struct Loaded {
     /// The settings.
     pub config: Config,
+    /// The same as they were written: what to show, and what to compare when they are read again.
+    pub settings: Settings,
     /// The file they were read from, if there was one.
     pub file: Option<PathBuf>,
 }
@@ -162,7 +166,11 @@ impl Config {
         let written: ConfigFile = read::read(&mut tree, &mut mistakes);
         let config = check::check(written, &tree, environment, &mut mistakes);
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Loaded { config, file }),
+            Some(config) if mistakes.is_empty() => Ok(Loaded {
+                config,
+                settings: Settings::of(&tree),
+                file,
+            }),
             _ => Err(mistakes.into()),
         }
     }

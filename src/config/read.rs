@@ -179,6 +179,7 @@ fn note(tree: &Node, error: &ReadError, mistakes: &mut Mistakes) {
             "is no setting; did you mean `{}`?",
             meant_name(origin, &path, meant)
         ),
+        None if known.is_empty() => "is no setting here".to_owned(),
         None => format!("is no setting; here are `{}`", known.join("`, `")),
     };
     mistakes.add(place_of(tree, &path), path, message);

@@ -190,8 +190,7 @@ impl<'c> Checks<'c> {
 
     fn store(&mut self, store: &StoreConfig) {
         let at = |key| Path::dotted("store").key(key);
-        if !store.url.contains(':') {
-            let message = "must be the url of a database, such as `sqlite://keyward.db`";
+        if let Err(message) = store.check_url() {
             self.wrong(&at("url"), message);
         }
         self.time(&at("statement_timeout"), store.statement_timeout, TIMES);

@@ -95,10 +95,28 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn close(&self);
 }
 
+impl StoreConfig {
+    /// Looks at the url, and opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// When no database has such a url: what would be right, in words.
+    pub fn check_url(&self) -> Result<(), String> {
+        let checked = match self.url.split_once(':') {
+            Some(("sqlite", _)) => SqliteStore::check_url(self),
+            scheme => Err(unknown_scheme(scheme.map(|(scheme, _)| scheme))),
+        };
+        checked.map_err(|error| match error {
+            StoreError::Open { advice, .. } => advice,
+            other => other.to_string(),
+        })
+    }
+}
+
 /// Opens the key database that `config.url` names, making it when it is a file that is not there yet, unless
 /// `config.must_exist`.
 ///
-/// This is the one list of databases: a scheme a line.
+/// This, with [`StoreConfig::check_url`], is the one list of databases: a scheme a line.
 ///
 /// # Errors
 ///
@@ -109,15 +127,17 @@ pub async fn open(
 ) -> Result<Arc<dyn KeyStore>, StoreError> {
     match config.url.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(SqliteStore::open(config, metrics).await?)),
-        scheme => Err(StoreError::Open {
-            // Not the url: another database's may hold a password.
-            address: scheme
-                .map_or("the configured url", |(scheme, _)| scheme)
+        scheme => Err(unknown_scheme(scheme.map(|(scheme, _)| scheme))),
+    }
+}
+
+/// Not the url: another database's may hold a password.
+fn unknown_scheme(scheme: Option<&str>) -> StoreError {
+    StoreError::Open {
+        address: scheme.unwrap_or("the configured url").to_owned(),
+        advice:
+            "a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`"
                 .to_owned(),
-            advice:
-                "a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`"
-                    .to_owned(),
-            cause: None,
-        }),
+        cause: None,
     }
 }

@@ -35,12 +35,12 @@ pub enum HostHeader {
 }
 
 /// What we present to an upstream in place of the caller's key, as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CredentialConfig {
     /// Nothing.
-    #[default]
-    None,
+    // With braces, or serde lets a secret pass that stands beside it and is never presented.
+    None {},
     /// A secret of ours.
     Fixed {
         /// Where it is to be found.
@@ -67,6 +67,12 @@ pub struct UpstreamLimits {
     pub pool_idle_connections: usize,
     /// The largest response head, in bytes.
     pub response_head_bytes: usize,
+}
+
+impl Default for CredentialConfig {
+    fn default() -> Self {
+        Self::None {}
+    }
 }
 
 impl Default for UpstreamLimits {

@@ -8,6 +8,8 @@ use keyward::config::{Config, ConfigError, Loaded, Sources};
 use rstest::rstest;
 use snapbox::{assert_data_eq, str};
 
+use crate::support::source;
+
 /// A directory with one settings file, and what stands beside it.
 struct Settings {
     directory: tempfile::TempDir,
@@ -183,7 +185,7 @@ keyward.toml:7: proxy.limits.requests: must be from 1 to 10000000 requests
 keyward.toml:4: proxy.workers: must be from 0 to 1024 threads
 keyward.toml:29: shutdown.deadline: must be longer than `shutdown.delay`, which is a part of it
 keyward.toml:17: store.readers: must be from 1 to 64 connections
-keyward.toml:16: store.url: must be the url of a database, such as `sqlite://keyward.db`
+keyward.toml:16: store.url: a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`
 keyward.toml:13: upstreams.vllm.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`
 keyward.toml:13: upstreams.vllm.limits.response_head_bytes: must be from 8192 to 1048576 bytes
 keyward.toml:23: usage.first_within: must not be longer than `usage.flush_every`, which writes every use
@@ -246,6 +248,21 @@ fn a_short_name_is_the_long_one(#[case] name: &str, #[case] value: &str, #[case]
     let [short, long] = [text(short), text(long)];
     assert!(short == long);
     assert!(short != text(Settings::none().flag("--x", "upstreams.default.url", "http://x")));
+}
+
+#[test]
+fn a_secret_beside_a_credential_of_no_kind_is_a_mistake() {
+    let settings = Settings::of(
+        r#"
+[upstreams.vllm]
+url = "http://127.0.0.1:8000"
+credential = { kind = "none", secret = { inline = "canary" } }
+"#,
+    );
+    assert_data_eq!(
+        settings.mistakes(),
+        str!["keyward.toml:4: upstreams.vllm.credential.secret: is no setting here"]
+    );
 }
 
 #[test]
@@ -459,4 +476,107 @@ fn a_named_file_must_be_there() {
         settings.mistakes(),
         str!["KEYWARD_CONFIG: cannot read `/nowhere.toml`: No such file or directory (os error 2)"]
     );
+}
+
+/// A file of `config/`.
+fn example(name: &str) -> String {
+    let path = source::package().join("config").join(name);
+    fs::read_to_string(path).expect("a file in config/")
+}
+
+/// Everything that settings come to.
+fn whole(settings: &Settings) -> String {
+    format!("{:#?}", settings.config())
+}
+
+#[test]
+fn every_example_loads() {
+    let folder = source::package().join("config");
+    let names = fs::read_dir(folder)
+        .expect("config/")
+        .map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<_> = names
+        .map(|name| name.into_string().expect("text"))
+        .collect();
+    assert!(names.contains(&"keyward.toml".to_owned()), "{names:?}");
+    for name in names {
+        let loaded = Settings::of(&example(&name)).load();
+        assert!(loaded.is_ok(), "{name}: {}", loaded.expect_err("an error"));
+    }
+}
+
+#[test]
+fn the_annotated_example_is_what_serve_does_without_a_file() {
+    let bare = Settings::none().flag(
+        "--upstream",
+        "upstreams.default.url",
+        "http://127.0.0.1:8000",
+    );
+    assert_data_eq!(whole(&Settings::of(&example("keyward.toml"))), whole(&bare));
+}
+
+/// The annotated example with the settings that have no default.
+fn uncommented() -> String {
+    let example = example("keyward.toml");
+    let lines = example.lines().map(|line| {
+        let setting = line.strip_prefix("# ").unwrap_or_default();
+        let is_setting = setting.starts_with("[[")
+            || setting.split_once(" = ").is_some_and(|(key, _)| {
+                key.chars()
+                    .all(|letter| letter.is_ascii_lowercase() || letter == '_')
+            });
+        if is_setting { setting } else { line }
+    });
+    // The second of two credentials.
+    let lines = lines.map(|line| {
+        if line.starts_with("credential = ") {
+            ""
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_annotated_example_has_every_setting() {
+    let text = uncommented();
+    // The kinds of credentials have settings of their own; the example shows them in a comment.
+    let is_header = |line: &&str| line.starts_with('[') && !line.ends_with(".credential]");
+    let headers = text.lines().filter(is_header);
+    let mut places: Vec<String> = headers.map(str::to_owned).collect();
+    places.push(String::new());
+    assert!(places.len() > 12, "{places:?}");
+    for header in places {
+        // What a table may hold is told when it holds something else.
+        let (before, table) = match header.as_str() {
+            "" => ("", text.as_str()),
+            header => {
+                let (before, after) = text.split_once(&format!("{header}\n")).expect("a header");
+                (before, after)
+            }
+        };
+        let strange = format!("{before}{header}\nzzzzzzzzzzzz = 1\n{table}");
+        let mistakes = Settings::of(&strange).mistakes();
+        let told = mistakes
+            .lines()
+            .find_map(|line| line.split_once("zzzzzzzzzzzz: is no setting; here are "))
+            .unwrap_or_else(|| panic!("{header}: {mistakes}"));
+        let table = table.split("\n[").next().unwrap_or_default();
+        let name = header.trim_matches(['[', ']']);
+        for setting in told.1.split(", ").map(|setting| setting.trim_matches('`')) {
+            let has_line = table
+                .lines()
+                .any(|line| line.starts_with(&format!("{setting} = ")));
+            let path = format!("{name}.{setting}");
+            let path = path.trim_start_matches('.');
+            let tables = [
+                format!("[{path}]"),
+                format!("[[{path}]]"),
+                format!("[{path}."),
+            ];
+            let has_table = tables.iter().any(|table| text.contains(table.as_str()));
+            assert!(has_line || has_table, "{path} is missing");
+        }
+    }
 }

@@ -175,6 +175,24 @@ fn every_database_stands_in_the_suite_and_in_the_test_of_its_statements() {
 }
 
 #[test]
+fn every_dialect_in_the_list_has_tests_of_its_own() {
+    let sources = Source::all();
+    let list = sources
+        .iter()
+        .find(|source| source.path == "admin/dialect/mod.rs");
+    let list = list.expect("the list of dialects is there");
+    let dialects = Source::owners_of(&list.live, "DIALECT");
+    assert!(!dialects.is_empty(), "`DIALECTS` names none");
+    let tests = dialects
+        .iter()
+        .map(|dialect| format!("tests/it/admin/{dialect}.rs"));
+    let missing: Vec<_> = tests
+        .filter(|file| !package().join(file).exists())
+        .collect();
+    none(&missing);
+}
+
+#[test]
 fn only_the_house_is_visible_at_the_top_level() {
     let visible = [
         "Cargo.toml",

@@ -48,6 +48,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Whether `config.url` can name a file; nothing is opened.
+    pub(super) fn check_url(config: &StoreConfig) -> Result<(), StoreError> {
+        Place::parse(&config.url, config.statement_timeout).map(drop)
+    }
+
     /// Opens the file that `config.url` names, or makes it unless `config.must_exist`.
     ///
     /// A file that is there is checked first, all of it (`PRAGMA quick_check`): for a million keys, 640 MB, that is

@@ -110,6 +110,15 @@ impl Source {
             .collect()
     }
 
+    /// The `owner`s of every `owner::name` in `code`.
+    pub fn owners_of<'c>(code: &'c str, name: &str) -> BTreeSet<&'c str> {
+        let tokens = tokens(code);
+        (2..tokens.len())
+            .filter(|&at| tokens[at].text == name && tokens[at - 1].text == "::")
+            .map(|at| tokens[at - 2].text)
+            .collect()
+    }
+
     /// The names that `code` declares for others: `pub struct Name`, `pub enum Name` and so on.
     pub fn declared(code: &str) -> BTreeSet<&str> {
         let tokens = tokens(code);
