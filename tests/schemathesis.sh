@@ -28,7 +28,8 @@ echo "installing schemathesis from PyPI into $directory" >&2
 "$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'schemathesis>=4.32,<5'
 
 if [ -z "${KEYWARD_URL:-}" ]; then
-    cargo build --locked
+    # As the tests build it, so that nothing is built twice.
+    cargo test --locked --no-run --test it
 fi
 program=${CARGO_TARGET_DIR:-target}/debug/keyward
 PYTHONDONTWRITEBYTECODE=1 "$directory/venv/bin/python" tests/clients/attack.py "$program" "$directory" \

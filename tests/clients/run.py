@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import traceback
+import urllib.request
 
 # What the clients would take from whoever runs this. Before they are imported: some read it then.
 for name in list(os.environ):
@@ -34,6 +35,7 @@ def main(program, directory):
         checks_managing.run(tally, keyward, model)
         checks_calling.run(tally, keyward, model)
         tally.check("the model server never sees a caller's key", lambda: nothing(model.leaks))
+        tally.check("the metrics count the calls and name no key", lambda: metrics_are_silent(keyward, model))
         tally.check("SIGTERM ends keyward with 0", lambda: equal(keyward.stop(), 0))
         tally.check("no key's text is in the log or the database", lambda: secrets_stay_out(keyward, model))
     except Exception:
@@ -71,6 +73,15 @@ def equal(left, right):
 
 def nothing(found):
     assert not found, found
+
+
+def metrics_are_silent(keyward, model):
+    with urllib.request.urlopen(f"{keyward.probes}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    forwarded = re.search(r'^keyward_requests_total\{outcome="forwarded"\} (\d+)$', metrics, re.MULTILINE)
+    assert forwarded and int(forwarded[1]) == len(model.requests), (forwarded, len(model.requests))
+    prefixes = [secret.split(".")[0] for secret in model.secrets]
+    nothing([prefix for prefix in prefixes if prefix in metrics])
 
 
 def secrets_stay_out(keyward, model):
