@@ -74,7 +74,7 @@ async fn show(model: String, stays: bool) -> Result<()> {
     let all_as_said = walk.walk().await?;
     if stays {
         walk.stay().await?;
-        server::until_told(server, &config, |_| None).await?;
+        server::until_told(server, || None).await?;
     } else {
         server.close().await;
     }

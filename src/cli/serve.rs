@@ -1,16 +1,17 @@
 //! `keyward serve`: the sidecar itself.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{Common, print};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Loaded, Overrides, Sources};
+use crate::config::{Config, Environment, Loaded, Overrides, Settings, Sources};
 use crate::server::{self, Server};
-use crate::telemetry::{Telemetry, chain};
+use crate::telemetry::logging::{self, LogControl};
+use crate::telemetry::{Telemetry, VERSION, chain};
 
 /// `keyward serve`
 #[derive(Debug, Args)]
@@ -40,47 +41,71 @@ pub struct ServeArgs {
 /// when a port or the database cannot be opened.
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<()> {
     let sources = args.sources(common);
-    let Loaded { config, file, .. } = Config::load(&sources)?;
-    let telemetry = Telemetry::new();
-    let file = file.map_or("none".into(), |file| file.display().to_string());
-    tracing::info!(file, "settings read");
+    let loaded = Config::load(&sources)?;
+    let log = logging::start(&loaded.config.log)?;
+    let file = loaded.file.as_deref().unwrap_or(Path::new("none"));
+    tracing::info!(version = VERSION, file = %file.display(), "starting");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("keyward-aside")
         .enable_all()
         .build()
         .context("starting")?;
-    let served = runtime.block_on(serve(&config, &telemetry, &sources));
+    let served = runtime.block_on(serve(loaded.config, loaded.settings, sources, log));
     // What still runs was told to end and did not in time.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: &Config, telemetry: &Telemetry, sources: &Sources) -> anyhow::Result<()> {
-    let mut server = Server::start(config, telemetry, Clock::system()).await?;
+async fn serve(
+    config: Config,
+    settings: Settings,
+    sources: Sources,
+    log: LogControl,
+) -> anyhow::Result<()> {
+    let mut server = Server::start(&config, &Telemetry::new(), Clock::system()).await?;
     if let Some(token) = server.take_first_token() {
         print::words(&format!(
             "Admin token: {}\nSave this token now. It will not be shown again.",
             token.reveal()
         ));
     }
-    let reload = |before: &Config| reload(before, sources);
-    Ok(server::until_told(server, config, reload).await?)
+    let mut reloading = Reloading {
+        sources,
+        settings,
+        log,
+    };
+    Ok(server::until_told(server, || reloading.reload()).await?)
 }
 
-/// Reads the settings again. Wrong ones are refused, and the old ones stay in force.
-fn reload(before: &Config, sources: &Sources) -> Option<Config> {
-    match Config::load(sources) {
-        Ok(Loaded { config, .. }) => {
-            for setting in config.needs_restart(before) {
-                tracing::warn!(setting, "changed, and counts from the next start on");
+/// What a reload starts from.
+struct Reloading {
+    sources: Sources,
+    settings: Settings,
+    log: LogControl,
+}
+
+impl Reloading {
+    /// Reads the settings again. Wrong ones are refused, and the old ones stay in force.
+    fn reload(&mut self) -> Option<Config> {
+        match Config::load(&self.sources) {
+            Ok(Loaded {
+                config, settings, ..
+            }) => {
+                for setting in self.settings.needs_restart(&settings) {
+                    tracing::warn!(setting, "changed, and counts from the next start on");
+                }
+                if let Err(error) = self.log.set(&config.log) {
+                    tracing::warn!(error, "the log goes on as before");
+                }
+                self.settings = settings;
+                tracing::info!("settings read again");
+                Some(config)
             }
-            tracing::info!("settings read again");
-            Some(config)
-        }
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "settings are wrong; the old ones stay in force");
-            None
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "settings are wrong; the old ones stay in force");
+                None
+            }
         }
     }
 }

@@ -119,34 +119,6 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// The settings that differ from `before` and count only from the next start on.
-    #[must_use]
-    pub fn needs_restart(&self, before: &Self) -> Vec<&'static str> {
-        let differs = [
-            ("proxy.listen", self.proxy.listen != before.proxy.listen),
-            ("proxy.workers", self.proxy.workers != before.proxy.workers),
-            (
-                "proxy.limits.connections",
-                self.proxy.limits.connections != before.proxy.limits.connections,
-            ),
-            (
-                "proxy.limits.requests",
-                self.proxy.limits.requests != before.proxy.limits.requests,
-            ),
-            ("store", self.store != before.store),
-            ("cache", self.cache != before.cache),
-            ("usage", self.usage != before.usage),
-            ("probes", self.probes != before.probes),
-            (
-                "admin",
-                self.admin != before.admin || self.admin_token != before.admin_token,
-            ),
-            ("shutdown", self.shutdown != before.shutdown),
-        ];
-        let named = differs.into_iter().filter(|(_, differs)| *differs);
-        named.map(|(setting, _)| setting).collect()
-    }
-
     /// Reads the settings from everywhere and checks them. Reads files (the settings' own, secrets), opens nothing else.
     ///
     /// # Errors

@@ -16,11 +16,23 @@ const EVERY_SETTING: &str = include_str!("../../config/keyward.toml");
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 6] = [
+const RELOADABLE: [&str; 18] = [
     "proxy.routes",
     "proxy.credentials",
     "proxy.errors",
     "proxy.forwarded",
+    "proxy.limits.head_bytes",
+    "proxy.limits.head_fields",
+    "proxy.limits.target_bytes",
+    "proxy.limits.head_timeout",
+    "proxy.limits.idle_timeout",
+    "proxy.limits.stream_idle_timeout",
+    "proxy.limits.body_stall_timeout",
+    "proxy.limits.drain_bytes",
+    "proxy.limits.drain_timeout",
+    "proxy.limits.http2_streams",
+    "proxy.limits.http2_stream_window_bytes",
+    "proxy.limits.http2_connection_window_bytes",
     "upstreams",
     "log.level",
 ];

@@ -209,6 +209,14 @@ impl Server {
             closing.acceptor.stop.clone(),
         ));
 
+        for (listener, address) in [
+            ("calls", addresses.proxy),
+            ("administration", addresses.admin),
+            ("probes", addresses.probes),
+        ] {
+            tracing::info!(listener, %address, "listening");
+        }
+
         Ok(Self {
             addresses,
             first_token: token.shown,
@@ -280,8 +288,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What the steps after the last request may take.
 const LAST_STEPS: Duration = Duration::from_secs(2);
 
-/// Serves until a signal says to close, and closes. `reload` is given the settings in force and reads them again, or
-/// says that the old ones stay.
+/// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay.
 ///
 /// A second signal to close cuts what still runs.
 ///
@@ -290,18 +297,15 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 /// When no signal can be listened to.
 pub async fn until_told(
     server: Server,
-    config: &Config,
-    mut reload: impl FnMut(&Config) -> Option<Config>,
+    mut reload: impl FnMut() -> Option<Config>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
-    let mut adopted: Option<Config> = None;
     loop {
         match signals.next().await {
             Wish::Close => break,
             Wish::Reload => {
-                if let Some(config) = reload(adopted.as_ref().unwrap_or(config)) {
+                if let Some(config) = reload() {
                     server.adopt(&config);
-                    adopted = Some(config);
                 }
             }
         }
