@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod house;
 mod metrics;
+mod proxy;
 mod registry;
 mod store;
 mod support;

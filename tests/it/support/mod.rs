@@ -4,15 +4,18 @@
 //! * [`raw::RawConnection`] writes and reads bytes as a caller, and as the script of a
 //!   [`raw_upstream::RawUpstream`];
 //! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
+//! * [`keyward::TestKeyward`] is the whole program between the two;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way;
 //! * [`gated_store::GatedStore`] is a key database that stops where a test says so.
 
 pub mod admin;
 pub mod child;
+pub mod counted;
 pub mod gate;
 pub mod gated_store;
 pub mod http2;
 pub mod keys;
+pub mod keyward;
 pub mod raw;
 pub mod raw_upstream;
 pub mod source;

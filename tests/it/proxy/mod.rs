@@ -1,0 +1,6 @@
+//! What the data listener does, through real sockets: the whole program, a fake model server behind it.
+
+mod admission;
+mod deletion;
+mod last_used;
+mod refusal_forms;

@@ -1,0 +1,190 @@
+//! A whole keyward between callers and a model server, all on loopback: in this process, or the real binary.
+//!
+//! Both forms read the same settings: what a test writes is TOML, laid under what every test needs (free ports, a key
+//! database of its own, one worker, the fake upstream), and goes through the settings' own reader.
+
+mod doors;
+mod process;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use keyward::clock::Clock;
+use keyward::config::{Config, Environment, Sources};
+use keyward::server::{Addresses, Server};
+use keyward::telemetry::Telemetry;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use tempfile::TempDir;
+
+pub use doors::{Doors, TestKey, post};
+pub use process::KeywardProcess;
+
+use super::PATIENCE;
+use super::admin::TOKEN;
+use super::counted::Counted;
+use super::upstream::FakeUpstream;
+
+/// A keyward in this process. Ends when it is dropped; callers are reached through [`Doors`].
+pub struct TestKeyward {
+    /// The model server that the settings lead to, unless a test's settings lead elsewhere.
+    pub upstream: FakeUpstream,
+    /// What was counted so far.
+    pub counted: Counted,
+    server: Server,
+    doors: Doors,
+    settings: Settings,
+}
+
+impl TestKeyward {
+    /// With the built-in routes and default settings.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With these settings; `{upstream}` in them stands for the fake upstream's url.
+    pub async fn with(settings: &str) -> Self {
+        let upstream = FakeUpstream::start();
+        let settings = Settings::write(settings, &upstream, FREE_PORTS);
+        let telemetry = Telemetry::new();
+        let counted = Counted(telemetry.renderer.clone());
+        let config = settings.load();
+        let server = Box::pin(Server::start(&config, &telemetry, Clock::system()));
+        let server = server.await.expect("free ports and a new file are there");
+        let doors = Doors::at(server.addresses());
+        doors.ready().await;
+        Self {
+            upstream,
+            counted,
+            server,
+            doors,
+            settings,
+        }
+    }
+
+    /// Takes over other settings, as after a SIGHUP. What this answers is in force for requests that begin later, once
+    /// the worker has read its mail.
+    pub fn adopt(&self, settings: &str) {
+        self.settings.rewrite(settings, &self.upstream, FREE_PORTS);
+        self.server.adopt(&self.settings.load());
+    }
+
+    /// Runs `sql` on the key database, as somebody would who knows nothing of keyward.
+    pub async fn by_hand(&self, sql: &str) {
+        self.settings.by_hand(sql).await;
+    }
+
+    /// Closes as after a SIGTERM.
+    pub async fn close(self) {
+        self.server.close().await;
+    }
+}
+
+impl Deref for TestKeyward {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
+}
+
+/// The system chooses.
+const FREE_PORTS: Addresses = {
+    let any = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    Addresses {
+        proxy: any,
+        admin: any,
+        probes: any,
+    }
+};
+
+/// A settings file in a directory of its own, with the key database beside it.
+struct Settings {
+    directory: TempDir,
+}
+
+impl Settings {
+    fn write(text: &str, upstream: &FakeUpstream, addresses: Addresses) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let settings = Self { directory };
+        settings.rewrite(text, upstream, addresses);
+        settings
+    }
+
+    fn rewrite(&self, text: &str, upstream: &FakeUpstream, addresses: Addresses) {
+        let Addresses {
+            proxy,
+            admin,
+            probes,
+        } = addresses;
+        let database = self.database();
+        let database = database.display();
+        let mut whole = format!(
+            "proxy.listen = \"{proxy}\"\nadmin.listen = \"{admin}\"\nprobes.listen = \"{probes}\"\n\
+             admin.token = {{ inline = \"{TOKEN}\" }}\n\
+             store.url = \"sqlite://{database}\"\nstore.bell_every = \"5ms\"\n"
+        );
+        if !text.contains("proxy.workers") {
+            whole.push_str("proxy.workers = 1\n");
+        }
+        if !text.contains("url = ") {
+            whole.push_str("upstreams.default.url = \"{upstream}\"\n");
+        }
+        whole.push_str(text);
+        let whole = whole.replace("{upstream}", &upstream.url());
+        self.rewrite_whole(&whole);
+    }
+
+    fn rewrite_whole(&self, text: &str) {
+        std::fs::write(self.file(), text).expect("the directory is ours");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("keyward.toml")
+    }
+
+    fn database(&self) -> PathBuf {
+        self.directory.path().join("keyward.db")
+    }
+
+    fn load(&self) -> Config {
+        let loaded = Config::load(&Sources {
+            file: Some(self.file()),
+            environment: Environment::default(),
+            ..Sources::default()
+        });
+        loaded
+            .unwrap_or_else(|error| panic!("the settings of a test: {error}"))
+            .config
+    }
+
+    /// Where the real binary's standard error goes.
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("keyward.log")
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).expect("it was made before the binary ran")
+    }
+
+    async fn by_hand(&self, sql: &str) {
+        let mut connection = self.connection().await;
+        let done = connection.execute(AssertSqlSafe(sql)).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let mut connection = self.connection().await;
+        let number = sqlx::query_scalar(AssertSqlSafe(sql));
+        let number = number.fetch_one(&mut connection).await;
+        number.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    async fn connection(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new()
+            .filename(self.database())
+            .busy_timeout(PATIENCE);
+        options.connect().await.expect("the database is there")
+    }
+}

@@ -1,0 +1,144 @@
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Deref;
+use std::process::{Child, Command, Stdio};
+
+use keyward::server::Addresses;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+
+use super::{Doors, Settings};
+use crate::support::eventually;
+use crate::support::upstream::FakeUpstream;
+
+/// The real binary, for what only a process has: signals and an exit code. Killed when it is dropped.
+pub struct KeywardProcess {
+    /// The model server that the settings lead to.
+    pub upstream: FakeUpstream,
+    child: Child,
+    doors: Doors,
+    settings: Settings,
+}
+
+impl KeywardProcess {
+    /// Starts it with these settings, as [`TestKeyward::with`](super::TestKeyward::with) does, and waits until it is
+    /// ready.
+    pub async fn start(settings: &str) -> Self {
+        let upstream = FakeUpstream::start();
+        // A free port may be taken by somebody else before the process has it.
+        for _ in 0..5 {
+            let addresses = free_addresses();
+            let settings = Settings::write(settings, &upstream, addresses);
+            let mut child = spawn(&settings);
+            if listens(&mut child, addresses).await {
+                let doors = Doors::at(addresses);
+                doors.ready().await;
+                return Self {
+                    upstream,
+                    child,
+                    doors,
+                    settings,
+                };
+            }
+            let said = settings.said();
+            assert!(said.contains("cannot listen"), "{said}");
+        }
+        panic!("five times somebody else took a free port")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid fits");
+        let pid = Pid::from_raw(pid).expect("no pid is zero");
+        kill_process(pid, signal).expect("it is our own child, and was not waited for");
+    }
+
+    /// Waits for its end: the exit code, `None` when a signal ended it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let child = &mut self.child;
+        let ended = eventually("the process ends", || child.try_wait().expect("a child"));
+        ended.await.code()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Writes other settings into its file; it reads them when it is told to.
+    pub fn write_settings(&self, settings: &str) {
+        let addresses = self.doors.addresses;
+        self.settings.rewrite(settings, &self.upstream, addresses);
+    }
+
+    /// Writes any text into its settings file.
+    pub fn write_settings_file(&self, text: &str) {
+        self.settings.rewrite_whole(text);
+    }
+
+    /// Everything it said on standard error.
+    pub fn said(&self) -> String {
+        self.settings.said()
+    }
+
+    /// The one number that `sql` answers, read from the database file.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.settings.number(sql).await
+    }
+}
+
+impl Deref for KeywardProcess {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
+}
+
+impl Drop for KeywardProcess {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn spawn(settings: &Settings) -> Child {
+    let log = File::create(settings.log()).expect("the directory is ours");
+    Command::new(env!("CARGO_BIN_EXE_keyward"))
+        .args(["serve", "--config"])
+        .arg(settings.file())
+        .env_clear()
+        .current_dir(settings.directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// Waits until the process listens; `false` when it ended instead.
+async fn listens(child: &mut Child, addresses: Addresses) -> bool {
+    loop {
+        if child.try_wait().expect("a child").is_some() {
+            return false;
+        }
+        if TcpStream::connect(addresses.probes).await.is_ok() {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+fn free_addresses() -> Addresses {
+    let listeners = [(); 3]
+        .map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port"));
+    let [proxy, admin, probes] = listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().expect("a listener has an address"));
+    Addresses {
+        proxy,
+        admin,
+        probes,
+    }
+}
