@@ -94,11 +94,11 @@ impl Group {
         self.tasks.spawn(task);
     }
 
-    /// Stops the tasks and waits until they have ended, but not past `deadline`.
-    async fn end(&self, deadline: Instant) {
+    /// Stops the tasks and waits until they have ended.
+    async fn end(&self) {
         self.stop.cancel();
         self.tasks.close();
-        let _ = timeout_at(deadline, self.tasks.wait()).await;
+        self.tasks.wait().await;
     }
 }
 
@@ -252,32 +252,57 @@ impl Server {
     /// finish; memory is no longer followed; last uses are written; admin closes; the database closes. All within the
     /// deadline of the settings; what still runs then is cut.
     pub async fn close(self) {
+        self.close_before(std::future::pending()).await;
+    }
+
+    /// The same, but what still runs when `hurry` ends is cut, and only the last steps are taken.
+    async fn close_before(self, hurry: impl Future<Output = ()>) {
         let deadline = Instant::now() + self.shutdown.deadline;
         // The last steps need a moment even when a caller takes all the time there is.
         let callers_until = deadline
             .checked_sub(LAST_STEPS)
             .map_or(deadline, |until| until.max(Instant::now()));
         tracing::info!("closing: requests in flight may finish");
+        let deadline = tokio::select! {
+            biased;
+            left = timeout_at(callers_until, self.let_callers_leave()) => {
+                if left.is_err() {
+                    tracing::warn!("closing: requests that did not finish in time are cut");
+                }
+                deadline
+            }
+            () = hurry => {
+                tracing::warn!("closing: told again, so requests in flight are cut");
+                deadline.min(Instant::now() + LAST_STEPS)
+            }
+        };
+        let Closing {
+            acceptor,
+            followers,
+            flusher,
+            aside,
+            ..
+        } = &self.closing;
+        for group in [acceptor, followers, flusher, aside] {
+            // What is late is told to stop, and not waited for.
+            let _ = timeout_at(deadline, group.end()).await;
+        }
+        let _ = timeout_at(deadline, self.store.close()).await;
+        tracing::info!("closed");
+    }
+
+    /// Sends callers away: first by words, then by a closed door, and waits until the last has gone.
+    async fn let_callers_leave(&self) {
         self.readiness.drain();
         self.closing.draining.cancel();
-        sleep(self.shutdown.delay.min(self.shutdown.deadline)).await;
-        self.closing.acceptor.end(callers_until).await;
+        sleep(self.shutdown.delay).await;
+        self.closing.acceptor.end().await;
         for worker in self.workers.iter() {
             worker.drain();
         }
-        let finished = async {
-            for worker in self.workers.iter() {
-                worker.ended().await;
-            }
-        };
-        if timeout_at(callers_until, finished).await.is_err() {
-            tracing::warn!("closing: requests that did not finish in time are cut");
+        for worker in self.workers.iter() {
+            worker.ended().await;
         }
-        self.closing.followers.end(deadline).await;
-        self.closing.flusher.end(deadline).await;
-        self.closing.aside.end(deadline).await;
-        let _ = timeout_at(deadline, self.store.close()).await;
-        tracing::info!("closed");
     }
 }
 
@@ -290,7 +315,7 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay.
 ///
-/// A second signal to close cuts what still runs.
+/// A second signal to close cuts what still runs; last uses are written even then.
 ///
 /// # Errors
 ///
@@ -310,11 +335,7 @@ pub async fn until_told(
             }
         }
     }
-    tokio::select! {
-        biased;
-        () = server.close() => {}
-        () = signals.close() => tracing::warn!("closing: told again, so requests in flight are cut"),
-    }
+    server.close_before(signals.close()).await;
     Ok(())
 }
 
