@@ -268,11 +268,8 @@ async fn keys(keyward: &TestKeyward) -> Vec<(&'static str, String)> {
             c.to_ascii_uppercase()
         }
     };
-    let digest: String = KeyDigest::of(every.text.as_bytes())
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = KeyDigest::of(every.text.as_bytes());
+    let digest = digest.as_bytes().map(|byte| format!("{byte:02x}")).concat();
     vec![
         ("{truncated}", every.text[..every.text.len() - 1].to_owned()),
         (

@@ -5,3 +5,4 @@ mod closing;
 mod deletion;
 mod last_used;
 mod refusal_forms;
+mod reload;

@@ -99,7 +99,7 @@ async fn six_ways_of_being_no_good_look_the_same() {
         while keyward.call(key, "m").await.status() == 200 {}
     }
     let nobody = new_secret().reveal().to_owned();
-    let malformed = format!("{}x", nobody);
+    let malformed = format!("{nobody}x");
     let keys = [
         &nobody,
         &malformed,

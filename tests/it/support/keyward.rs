@@ -32,7 +32,7 @@ pub struct TestKeyward {
     pub upstream: FakeUpstream,
     /// What was counted so far.
     pub counted: Counted,
-    server: Server,
+    _server: Server,
     doors: Doors,
     settings: Settings,
 }
@@ -57,27 +57,15 @@ impl TestKeyward {
         Self {
             upstream,
             counted,
-            server,
+            _server: server,
             doors,
             settings,
         }
     }
 
-    /// Takes over other settings, as after a SIGHUP. What this answers is in force for requests that begin later, once
-    /// the worker has read its mail.
-    pub fn adopt(&self, settings: &str) {
-        self.settings.rewrite(settings, &self.upstream, FREE_PORTS);
-        self.server.adopt(&self.settings.load());
-    }
-
     /// Runs `sql` on the key database, as somebody would who knows nothing of keyward.
     pub async fn by_hand(&self, sql: &str) {
         self.settings.by_hand(sql).await;
-    }
-
-    /// Closes as after a SIGTERM.
-    pub async fn close(self) {
-        self.server.close().await;
     }
 }
 

@@ -71,16 +71,6 @@ impl KeywardProcess {
         self.settings.rewrite(settings, &self.upstream, addresses);
     }
 
-    /// Writes any text into its settings file.
-    pub fn write_settings_file(&self, text: &str) {
-        self.settings.rewrite_whole(text);
-    }
-
-    /// Everything it said on standard error.
-    pub fn said(&self) -> String {
-        self.settings.said()
-    }
-
     /// The one number that `sql` answers, read from the database file.
     pub async fn number(&self, sql: &str) -> i64 {
         self.settings.number(sql).await
