@@ -314,3 +314,6 @@ pub(super) fn keyed_hasher() -> RandomState {
     let [a, b, c, d] = [1, 2, 3, 4].map(|place: u64| random.hash_one(place));
     RandomState::with_seeds(a, b, c, d)
 }
+
+#[cfg(test)]
+mod tests;
