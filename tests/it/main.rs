@@ -14,6 +14,7 @@ mod admin;
 mod cache;
 mod cli;
 mod config;
+mod durability;
 mod house;
 mod metrics;
 mod proxy;

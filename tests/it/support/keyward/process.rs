@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use keyward::server::Addresses;
@@ -46,11 +47,41 @@ impl KeywardProcess {
         panic!("five times somebody else took a free port")
     }
 
+    /// Starts it once more, with the same files and addresses, when it has ended. It does not serve yet when this
+    /// returns.
+    pub fn spawn_again(&mut self) {
+        assert!(!self.runs(), "it still runs");
+        self.child = spawn(&self.settings);
+    }
+
+    /// Waits until it is ready, after [`KeywardProcess::spawn_again`].
+    pub async fn ready_again(&mut self) {
+        let listens = listens(&mut self.child, self.doors.addresses).await;
+        assert!(listens, "{}", self.settings.said());
+        self.doors.ready().await;
+    }
+
+    /// Ends it with SIGKILL: there is no process any more when this returns.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is our own child");
+        let ended = self.child.wait().expect("it is our own child");
+        assert_eq!(ended.code(), None, "it had ended: {}", self.settings.said());
+    }
+
+    /// The file `name` in its directory, where the database and the settings are.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.settings.directory.path().join(name)
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it is our own child, and was not waited for");
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> Pid {
         let pid = i32::try_from(self.child.id()).expect("a pid fits");
-        let pid = Pid::from_raw(pid).expect("no pid is zero");
-        kill_process(pid, signal).expect("it is our own child, and was not waited for");
+        Pid::from_raw(pid).expect("no pid is zero")
     }
 
     /// Waits for its end: the exit code, `None` when a signal ended it.
