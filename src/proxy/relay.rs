@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +10,10 @@ use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::InFlight;
 use super::prepare::remove_hop_by_hop;
+use crate::upstream::Patience;
 
 /// The body of every answer: a refusal's few bytes, or the upstream's frames as they come, trailers included.
 ///
@@ -27,8 +27,7 @@ enum Source {
     Refusal(Full<Bytes>),
     Upstream {
         incoming: Incoming,
-        idle: Duration,
-        timer: Option<Pin<Box<Sleep>>>,
+        patience: Patience,
     },
 }
 
@@ -57,8 +56,7 @@ pub(super) fn relay(
     response.map(|incoming| ProxyBody {
         source: Source::Upstream {
             incoming,
-            idle,
-            timer: None,
+            patience: Patience::of(idle),
         },
         _in_flight: in_flight,
     })
@@ -76,22 +74,13 @@ impl Body for ProxyBody {
             Source::Refusal(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
-            Source::Upstream {
-                incoming,
-                idle,
-                timer,
-            } => {
+            Source::Upstream { incoming, patience } => {
                 if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
-                    if let Some(timer) = timer {
-                        timer.as_mut().reset(Instant::now() + *idle);
-                    }
+                    patience.renew();
                     return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
                 }
-                let timer = timer.get_or_insert_with(|| Box::pin(sleep(*idle)));
-                match timer.as_mut().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(Stalled)))),
-                    Poll::Pending => Poll::Pending,
-                }
+                ready!(patience.poll_over(cx));
+                Poll::Ready(Some(Err(Box::new(Stalled))))
             }
         }
     }

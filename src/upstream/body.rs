@@ -1,16 +1,17 @@
 use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Patience;
 
 /// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held.
 ///
@@ -19,8 +20,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 pub struct RequestBody {
     incoming: Incoming,
     trailers: TrailerFilter,
-    stall: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
     progress: Arc<Progress>,
 }
 
@@ -57,16 +57,9 @@ impl Progress {
 }
 
 /// The caller sent no byte of its body for too long.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the request body stalled")]
 struct Stalled;
-
-impl fmt::Display for Stalled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request body stalled")
-    }
-}
-
-impl Error for Stalled {}
 
 impl RequestBody {
     /// Wraps the caller's body; `stall` is how long it may go without a frame while one is asked for.
@@ -79,8 +72,7 @@ impl RequestBody {
         Self {
             incoming,
             trailers,
-            stall,
-            timer: None,
+            patience: Patience::of(stall),
             progress,
         }
     }
@@ -89,13 +81,6 @@ impl RequestBody {
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
-    }
-
-    /// Whether the caller has been silent for too long; only asked while it has nothing to give.
-    fn has_stalled(&mut self, cx: &mut Context<'_>) -> bool {
-        let stall = self.stall;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(stall)));
-        timer.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -109,16 +94,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending if self.has_stalled(cx) => {
+            Poll::Pending => {
+                ready!(self.patience.poll_over(cx));
                 self.progress.break_off();
                 return Poll::Ready(Some(Err(Box::new(Stalled))));
             }
-            Poll::Pending => return Poll::Pending,
         };
-        let stall = self.stall;
-        if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(Instant::now() + stall);
-        }
+        self.patience.renew();
         match frame {
             None => {
                 self.progress.end();

@@ -4,6 +4,7 @@ mod body;
 mod config;
 mod connect;
 mod error;
+mod patience;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ pub use config::{
     CredentialConfig, HostHeader, UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan,
 };
 pub use error::UpstreamError;
+pub use patience::Patience;
 
 use crate::key::Permit;
 use crate::route::UpstreamId;
