@@ -6,6 +6,7 @@
 
 mod answer;
 mod api_key;
+mod config;
 mod demo;
 mod direct;
 mod echo;
@@ -88,6 +89,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// See a key made, a call forwarded, another model refused, and the key deleted; nothing is kept
     Demo(demo::DemoArgs),
+    /// Check the settings, or show what is in force
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Manage the organisation: its keys and teams
     #[command(subcommand)]
     Org(OrgCommand),

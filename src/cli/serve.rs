@@ -1,14 +1,14 @@
 //! `keyward serve`: the sidecar itself.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
 
+use super::config::SettingsArgs;
 use super::{Common, print};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Loaded, Overrides, Settings, Sources};
+use crate::config::{Config, Loaded, Settings, Sources};
 use crate::server::{self, Server};
 use crate::telemetry::logging::{self, LogControl};
 use crate::telemetry::{Telemetry, VERSION, chain};
@@ -16,21 +16,8 @@ use crate::telemetry::{Telemetry, VERSION, chain};
 /// `keyward serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The settings file [default: `KEYWARD_CONFIG`, then ./keyward.toml, then /etc/keyward/keyward.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where calls go: a model server such as <http://127.0.0.1:8000>
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// Where callers connect [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where administrators connect [default: 127.0.0.1:9090]
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<SocketAddr>,
-    /// What is logged, such as `info` or `info,keyward::cache=debug`
-    #[arg(long, value_name = "LEVEL")]
-    log: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// Serves until told to close.
@@ -40,7 +27,7 @@ pub struct ServeArgs {
 /// [`ConfigError`](crate::config::ConfigError) when the settings are wrong; nothing was opened then. Anything else
 /// when a port or the database cannot be opened.
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<()> {
-    let sources = args.sources(common);
+    let sources = args.settings.sources(common);
     let loaded = Config::load(&sources)?;
     let log = logging::start(&loaded.config.log)?;
     let file = loaded.file.as_deref().unwrap_or(Path::new("none"));
@@ -70,7 +57,7 @@ async fn serve(
             token.reveal()
         ));
     }
-    let mut reloading = Reloading {
+    let reloading = Reloading {
         sources,
         settings,
         log,
@@ -81,13 +68,14 @@ async fn serve(
 /// What a reload starts from.
 struct Reloading {
     sources: Sources,
+    /// Those of the start, with which everything was built that does not change.
     settings: Settings,
     log: LogControl,
 }
 
 impl Reloading {
     /// Reads the settings again. Wrong ones are refused, and the old ones stay in force.
-    fn reload(&mut self) -> Option<Config> {
+    fn reload(&self) -> Option<Config> {
         match Config::load(&self.sources) {
             Ok(Loaded {
                 config, settings, ..
@@ -98,7 +86,6 @@ impl Reloading {
                 if let Err(error) = self.log.set(&config.log) {
                     tracing::warn!(error, "the log goes on as before");
                 }
-                self.settings = settings;
                 tracing::info!("settings read again");
                 Some(config)
             }
@@ -106,23 +93,6 @@ impl Reloading {
                 tracing::error!(error = %chain(&error), "settings are wrong; the old ones stay in force");
                 None
             }
-        }
-    }
-}
-
-impl ServeArgs {
-    fn sources(&self, common: &Common) -> Sources {
-        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
-        let flags = Overrides::default()
-            .with("--upstream", "upstreams.default.url", self.upstream.clone())
-            .with("--listen", "proxy.listen", text(self.listen))
-            .with("--admin-listen", "admin.listen", text(self.admin_listen))
-            .with("--database", "store.url", common.database.clone())
-            .with("--log", "log.level", self.log.clone());
-        Sources {
-            flags,
-            file: self.config.clone(),
-            environment: Environment::of_process(),
         }
     }
 }

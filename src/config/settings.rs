@@ -13,6 +13,10 @@ use super::tree::{self, Node, Origin, Value};
 /// The file that has every setting with its default.
 const EVERY_SETTING: &str = include_str!("../../config/keyward.toml");
 
+/// What stands for a route table that nobody wrote.
+const BUILT_IN_ROUTES: &str =
+    "# proxy.routes: the built-in table, with every route to the one upstream\n";
+
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
@@ -67,6 +71,10 @@ impl Settings {
             text: String::new(),
             origins,
         };
+        let routes = Path::dotted("proxy.routes");
+        if self.0.at(&routes).is_none() {
+            page.text.push_str(BUILT_IN_ROUTES);
+        }
         page.table(&Path::root(), &self.0);
         page.text
     }
@@ -202,7 +210,7 @@ impl Page {
         if *path != Path::root() && (!lines.is_empty() || tables.is_empty()) {
             self.header(&format!("[{path}]"), table, false);
         }
-        self.lines(&lines);
+        self.lines(&lines, self.origins);
         for (key, node) in tables {
             self.table(&path.key(key), node);
         }
@@ -213,7 +221,7 @@ impl Page {
             for element in list {
                 self.header(&format!("[[{}]]", path.key(key)), node, self.origins);
                 if let Value::Table(entries) = &element.value {
-                    self.lines(&entries.iter().collect::<Vec<_>>());
+                    self.lines(&entries.iter().collect::<Vec<_>>(), false);
                 }
             }
         }
@@ -230,10 +238,10 @@ impl Page {
         self.text.push('\n');
     }
 
-    fn lines(&mut self, lines: &[&(String, Node)]) {
+    fn lines(&mut self, lines: &[&(String, Node)], with_origins: bool) {
         for (key, node) in lines {
             let _ = write!(self.text, "{} = {}", key_text(key), inline(node));
-            if self.origins {
+            if with_origins {
                 let _ = write!(self.text, "  # {}", origin_text(&node.origin));
             }
             self.text.push('\n');

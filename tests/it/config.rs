@@ -580,3 +580,69 @@ fn the_annotated_example_has_every_setting() {
         }
     }
 }
+
+#[rstest]
+#[case::nothing("", "", &[])]
+#[case::said_in_full("cache.keys = 100_000", "", &[])]
+#[case::routes_and_upstreams("", "proxy.errors = \"openai\"\nupstreams.b.url = \"http://127.0.0.1:2\"\nproxy.routes = [{ path = \"/{rest}\", upstream = \"b\" }]", &[])]
+#[case::level("log.level = \"info\"", "log.level = \"debug\"", &[])]
+#[case::some_limits("", "proxy.limits.head_timeout = \"1s\"\nproxy.limits.requests = 1", &["proxy.limits.requests"])]
+#[case::a_listener("", "admin.listen = \"127.0.0.1:1\"", &["admin.listen"])]
+#[case::back_to_the_default("store.readers = 3", "", &["store.readers"])]
+#[case::a_list("", "admin.hosts = [\"keyward.internal\"]", &["admin.hosts"])]
+#[case::several("cache.keys = 1", "cache.keys = 2\nusage.queue = 1\nlog.format = \"json\"", &["cache.keys", "log.format", "usage.queue"])]
+fn what_waits_for_a_restart_is_named(
+    #[case] before: &str,
+    #[case] after: &str,
+    #[case] named: &[&str],
+) {
+    let upstream = "upstreams.a.url = \"http://127.0.0.1:1\"\n";
+    let load = |text: &str| Settings::of(&format!("{upstream}{text}\n")).load();
+    let before = load(before).expect("no mistake").settings;
+    let after = load(after).expect("no mistake").settings;
+    assert_eq!(before.needs_restart(&after), named);
+}
+
+#[test]
+fn secrets_are_in_no_debug_and_no_page() {
+    let mut settings = Settings::of(
+        r#"
+[store]
+url = "sqlite://canary-free.db"
+
+[upstreams.vllm]
+url = "http://127.0.0.1:8000"
+credential = { kind = "fixed", secret = { inline = "canary" }, at = { in = "header", name = "x-key" } }
+"#,
+    );
+    let file = settings.write("token", "canary");
+    settings = settings.environment(&[("KEYWARD_ADMIN__TOKEN_FILE", file.to_str().expect("text"))]);
+    let loaded = settings.load().expect("no mistake");
+    let [toml, with_origins] = [false, true].map(|origins| loaded.settings.to_toml(origins));
+    let json = loaded.settings.to_json(true).to_string();
+    for text in [
+        format!("{loaded:?}"),
+        format!("{loaded:#?}"),
+        toml,
+        with_origins,
+        json,
+    ] {
+        assert!(
+            !text.replace("canary-free", "").contains("canary"),
+            "{text}"
+        );
+        assert!(text.contains("***"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_shown_loads_as_the_same_settings() {
+    for name in ["keyward.toml", "keyward.minimal.toml"] {
+        let settings = Settings::of(&example(name));
+        let shown = settings.load().expect("no mistake").settings.to_toml(true);
+        assert!(
+            whole(&Settings::of(&shown)) == whole(&settings),
+            "{name}: {shown}"
+        );
+    }
+}

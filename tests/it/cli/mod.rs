@@ -2,6 +2,7 @@
 
 mod api_key;
 mod both_ways;
+mod config;
 mod database;
 mod health;
 mod help;

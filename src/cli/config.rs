@@ -1,0 +1,157 @@
+//! `keyward config`: are the settings right, and what is in force?
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answer::Answer;
+use super::{Common, failure};
+use crate::config::{Config, Environment, Loaded, Overrides, Sources};
+use crate::store;
+use crate::telemetry::metrics::Metrics;
+
+/// `keyward config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Name every mistake in the settings; exits with 0 when there is none, with 2 otherwise
+    Check(CheckArgs),
+    /// Print the settings in force as TOML, with secrets as ***
+    Show(ShowArgs),
+}
+
+/// Where settings come from, beside the environment.
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
+    /// The settings file [default: `KEYWARD_CONFIG`, then ./keyward.toml, then /etc/keyward/keyward.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where calls go: a model server such as <http://127.0.0.1:8000>
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where callers connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where administrators connect [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// What is logged, such as `info` or `info,keyward::cache=debug`
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Also open the key database, which must be there, and connect to every upstream; exits with 1 when one fails
+    #[arg(long)]
+    connect: bool,
+}
+
+/// How to show it.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Add where each value came from
+    #[arg(long)]
+    origins: bool,
+}
+
+impl SettingsArgs {
+    /// The flags, the file and the environment.
+    pub fn sources(&self, common: &Common) -> Sources {
+        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let flags = Overrides::default()
+            .with("--upstream", "upstreams.default.url", self.upstream.clone())
+            .with("--listen", "proxy.listen", text(self.listen))
+            .with("--admin-listen", "admin.listen", text(self.admin_listen))
+            .with("--database", "store.url", common.database.clone())
+            .with("--log", "log.level", self.log.clone());
+        Sources {
+            flags,
+            file: self.config.clone(),
+            environment: Environment::of_process(),
+        }
+    }
+}
+
+/// Reads the settings and tells of them.
+///
+/// # Errors
+///
+/// [`ConfigError`](crate::config::ConfigError) with every mistake; with `--connect`, what could not be reached.
+pub async fn run(command: ConfigCommand, common: &Common) -> anyhow::Result<Answer> {
+    match command {
+        ConfigCommand::Check(args) => {
+            let loaded = Config::load(&args.settings.sources(common))?;
+            if args.connect {
+                connect(&loaded.config).await?;
+            }
+            let answer = Answer::new(&json!({ "file": loaded.file }))?;
+            let reached = if args.connect {
+                "; the key database and every upstream answer"
+            } else {
+                ""
+            };
+            Ok(answer.words(format!("no mistakes in {}{reached}", place(&loaded))))
+        }
+        ConfigCommand::Show(args) => {
+            let loaded = Config::load(&args.settings.sources(common))?;
+            let settings = &loaded.settings;
+            Ok(Answer::new(&settings.to_json(args.origins))?
+                .text(settings.to_toml(args.origins))
+                .words(format!("from {}", place(&loaded))))
+        }
+    }
+}
+
+/// Where the settings were read, for a sentence.
+fn place(loaded: &Loaded) -> String {
+    match &loaded.file {
+        Some(file) => file.display().to_string(),
+        None => "flags, environment and defaults; there is no settings file".to_owned(),
+    }
+}
+
+/// Opens and closes the key database, then a connection to each upstream; tells of all that fail.
+async fn connect(config: &Config) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    let mut database = config.store.clone();
+    database.must_exist = true;
+    match store::open(&database, Metrics::unrecorded().store).await {
+        Ok(store) => store.close().await,
+        Err(error) => failures.push(failure::told(&error.into())),
+    }
+    for upstream in &config.upstreams {
+        let authority = &upstream.authority;
+        let default = if upstream.scheme == http::uri::Scheme::HTTPS {
+            443
+        } else {
+            80
+        };
+        // A name server is asked for a name, and an IPv6 address stands in brackets here only.
+        let host = authority.host().trim_matches(['[', ']']);
+        let address = (host, authority.port_u16().unwrap_or(default));
+        let reached = timeout(upstream.limits.connect_timeout, TcpStream::connect(address)).await;
+        let failure = match reached {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {:?}", upstream.limits.connect_timeout),
+        };
+        failures.push(format!(
+            "upstreams.{}: {authority}: {failure}",
+            upstream.name
+        ));
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
