@@ -16,6 +16,8 @@ def main(program, directory, *options):
     url = os.environ.get("KEYWARD_URL")
     if url:
         return attack(url, os.environ["KEYWARD_API_KEY"], directory, options)
+    for name in [name for name in os.environ if name.startswith("KEYWARD_")]:
+        del os.environ[name]
     # Nothing listens at the upstream: nothing here calls a model.
     keyward = Program(program, directory, "http://127.0.0.1:9")
     try:

@@ -4,15 +4,18 @@ use http::Method;
 use keyward::key::KeyCategory;
 use rstest::rstest;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::support::admin::{Ask, TestAdmin};
+use crate::support::admin::{Ask, TOKEN, TestAdmin};
+use crate::support::store::in_time;
 
 #[rstest]
 #[case::nothing(b"", 400)]
 #[case::not_json(b"type=PERSONAL", 400)]
 #[case::half(br#"{"type":"PERS"#, 400)]
 #[case::two_documents(br#"{"type":"PERSONAL"}{"type":"PERSONAL"}"#, 400)]
-#[case::a_list(br#"["PERSONAL"]"#, 400)]
+#[case::a_list(br#"["PERSONAL",null,null,null]"#, 400)]
 #[case::a_text(br#""PERSONAL""#, 400)]
 #[case::null(b"null", 400)]
 #[case::duplicate_member(br#"{"type":"PERSONAL","type":"WORKSPACE_INVOKE"}"#, 400)]
@@ -108,6 +111,32 @@ async fn a_body_has_a_limit_and_its_refusal_arrives(#[case] bytes: usize, #[case
     assert_eq!(answer.status, status, "{answer}");
     let stranger = Ask::new(admin.address, Method::POST, "/v1/api_keys").body(body);
     assert_eq!(stranger.send().await.status, 401);
+}
+
+/// Many clients send all they have before they read: what they then read must be our answer, not a broken connection.
+#[rstest]
+#[case::too_large(TOKEN, 413)]
+#[case::of_a_stranger("stranger", 401)]
+#[tokio::test]
+async fn a_refusal_reaches_whoever_sends_to_the_end_first(
+    #[case] token: &str,
+    #[case] status: u16,
+) {
+    const BYTES: usize = 20 * 1024 * 1024;
+    let admin = TestAdmin::start().await;
+    let mut stream = TcpStream::connect(admin.address).await.unwrap();
+    let head = format!(
+        "POST /v1/api_keys HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {BYTES}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; BYTES]).await.unwrap();
+    let mut answer = String::new();
+    in_time(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{answer}"
+    );
 }
 
 #[rstest]
