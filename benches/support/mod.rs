@@ -104,6 +104,10 @@ impl KeyStore for CountedStore {
         Ok(Vec::new())
     }
 
+    async fn get(&self, _: &KeySelector) -> Result<Option<ApiKey>, StoreError> {
+        Ok(None)
+    }
+
     async fn insert(&self, _: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError> {
         Err(StoreError::DigestTaken)
     }

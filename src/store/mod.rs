@@ -52,13 +52,7 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn list(&self, filter: &KeyFilter) -> Result<Vec<ApiKey>, StoreError>;
 
     /// The live key selected, if there is one.
-    async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError> {
-        let keys = self.list(&KeyFilter::default()).await?;
-        Ok(keys.into_iter().find(|key| match which {
-            KeySelector::Id(id) => key.id == *id,
-            KeySelector::Prefix(prefix) => key.prefix == *prefix,
-        }))
-    }
+    async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError>;
 
     /// Stores a key; returns it as stored, and the place in the log that its change took.
     async fn insert(&self, key: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError>;

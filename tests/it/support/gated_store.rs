@@ -348,6 +348,10 @@ impl KeyStore for GatedStore {
         unimplemented!("not asked for by what is tested with this store")
     }
 
+    async fn get(&self, _: &KeySelector) -> Result<Option<ApiKey>, StoreError> {
+        unimplemented!("not asked for by what is tested with this store")
+    }
+
     async fn insert(&self, _: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError> {
         unimplemented!("not asked for by what is tested with this store")
     }
