@@ -6,6 +6,7 @@ mod flood;
 mod following;
 mod outage;
 mod resurrection;
+mod sqlite;
 
 use std::future::poll_fn;
 use std::pin::Pin;
