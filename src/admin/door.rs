@@ -66,10 +66,8 @@ impl Door {
             request.id = id.to_str().unwrap_or_default(),
             caller.address = %address_of(request.extensions()),
         );
-        let mut response = match self.answer(request, next).instrument(span).await {
-            Ok(response) => response,
-            Err(refusal) => (self.dialect.refuse)(&refusal),
-        };
+        let answered = self.answer(request, next).instrument(span).await;
+        let mut response = answered.unwrap_or_else(|refusal| (self.dialect.refuse)(&refusal));
         let command = response.extensions().get::<AdminCommand>();
         let command = command.copied().unwrap_or(AdminCommand::None);
         self.metrics.answered(command, response.status().as_u16());
@@ -146,7 +144,9 @@ impl Door {
             }
         };
         let Some(caller) = known else {
-            shared.failures.failed(from);
+            if shared.failures.failed(from) {
+                tracing::warn!("too many failed attempts: this address is slowed for a minute");
+            }
             return Err(unauthorized("this credential is not valid"));
         };
         shared.failures.succeeded(from, digest);

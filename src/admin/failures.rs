@@ -60,11 +60,12 @@ impl Failures {
         (slowed && !left.is_zero()).then_some(left)
     }
 
-    /// `from` presented what is no credential of ours.
-    pub fn failed(&self, from: IpAddr) {
+    /// `from` presented what is no credential of ours. Returns whether that was once too often, so that exactly one
+    /// caller of a minute says so.
+    pub fn failed(&self, from: IpAddr) -> bool {
         let now = self.clock.elapsed();
         let entry = self.windows.entry(network_of(from));
-        entry.and_compute_with(|seen| {
+        let counted = entry.and_compute_with(|seen| {
             let current = seen.map(moka::Entry::into_value);
             Op::Put(match current.filter(|window| now < window.ends) {
                 Some(window) => Window {
@@ -77,6 +78,8 @@ impl Failures {
                 },
             })
         });
+        let counted = counted.into_entry();
+        counted.is_some_and(|entry| entry.into_value().failed == self.limit)
     }
 
     /// `credential` worked from `from`.
@@ -134,6 +137,13 @@ mod tests {
             None,
             "a new minute, one failure"
         );
+    }
+
+    #[test]
+    fn the_one_failure_too_many_is_told_once() {
+        let (failures, _) = failures(3);
+        let told: Vec<bool> = (0..5).map(|_| failures.failed(HERE)).collect();
+        assert_eq!(told, [false, false, true, false, false]);
     }
 
     #[test]
