@@ -18,6 +18,7 @@ mod durability;
 mod house;
 mod metrics;
 mod proxy;
+mod readme;
 mod registry;
 mod store;
 mod support;
