@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::header::HOST;
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -125,6 +126,8 @@ impl Upstream {
     /// Gives the request its absolute target, its version, its `Host` and our credential.
     fn address(&self, target: PathAndQuery, request: Request<RequestBody>) -> Request<RequestBody> {
         let (mut parts, body) = request.into_parts();
+        let host = self.host_for(&parts);
+        parts.headers.insert(HOST, host);
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.plan.scheme.clone());
         uri.authority = Some(self.plan.authority.clone());
@@ -132,10 +135,20 @@ impl Upstream {
         parts.uri =
             Uri::from_parts(uri).expect("a scheme, an authority and a path are always a URI");
         parts.version = Version::HTTP_11;
-        if self.plan.host == HostHeader::Upstream || !parts.headers.contains_key(HOST) {
-            parts.headers.insert(HOST, self.host.clone());
-        }
         self.plan.credential.write(&mut parts);
         Request::from_parts(parts, body)
+    }
+
+    /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone.
+    fn host_for(&self, request: &Parts) -> HeaderValue {
+        let asked = || {
+            let named = request.headers.get(HOST).cloned();
+            let in_target = || HeaderValue::from_str(request.uri.authority()?.as_str()).ok();
+            named.or_else(in_target)
+        };
+        match self.plan.host {
+            HostHeader::Upstream => self.host.clone(),
+            HostHeader::Caller => asked().unwrap_or_else(|| self.host.clone()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod closing;
 mod deletion;
+mod forwarding;
 mod last_used;
 mod refusal_forms;
 mod reload;

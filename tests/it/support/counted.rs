@@ -11,13 +11,48 @@ pub struct Counted(pub Renderer);
 impl Counted {
     /// How often requests of the data listener ended so, for every outcome that occurred.
     pub fn outcomes(&self) -> BTreeMap<String, u64> {
+        self.by_label("keyward_requests_total", "outcome")
+    }
+
+    /// How often upstreams failed, for every reason that occurred.
+    pub fn upstream_errors(&self) -> BTreeMap<String, u64> {
+        self.by_label("keyward_upstream_errors_total", "reason")
+    }
+
+    /// How many requests are in flight now.
+    pub fn in_flight(&self) -> u64 {
+        self.value("keyward_requests_in_flight")
+    }
+
+    /// How many callers are connected now.
+    pub fn connections(&self) -> u64 {
+        self.value("keyward_connections")
+    }
+
+    fn value(&self, name: &str) -> u64 {
         let text = self.0.render();
-        let outcomes = text.lines().filter_map(|line| {
-            let series = line.strip_prefix("keyward_requests_total{outcome=\"")?;
-            let (outcome, count) = series.split_once("\"} ")?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no {name} in {text}"));
+        value.parse().expect("a count is a whole number")
+    }
+
+    /// The counts of a metric by one of its labels, without those that are zero.
+    fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        let text = self.0.render();
+        let begin = format!("{label}=\"");
+        let counts = text.lines().filter_map(|line| {
+            let (labels, count) = line
+                .strip_prefix(name)?
+                .strip_prefix('{')?
+                .split_once("} ")?;
+            let value = labels
+                .split(',')
+                .find_map(|each| each.strip_prefix(&begin))?;
             let count = count.parse().expect("a count is a whole number");
-            (count > 0).then(|| (outcome.to_owned(), count))
+            (count > 0).then(|| (value.trim_end_matches('"').to_owned(), count))
         });
-        outcomes.collect()
+        counts.collect()
     }
 }

@@ -67,6 +67,11 @@ impl TestKeyward {
     pub async fn by_hand(&self, sql: &str) {
         self.settings.by_hand(sql).await;
     }
+
+    /// The one number that `sql` answers, read from the database file.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.settings.number(sql).await
+    }
 }
 
 impl Deref for TestKeyward {
