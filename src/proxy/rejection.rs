@@ -73,9 +73,10 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
         UpstreamError::RequestBody(_) => "the request body broke off",
-        UpstreamError::Connect(_) | UpstreamError::Broken(_) | UpstreamError::UnaskedUpgrade => {
-            "upstream unavailable"
-        }
+        UpstreamError::Connect(_)
+        | UpstreamError::Broken(_)
+        | UpstreamError::UnaskedUpgrade
+        | UpstreamError::Framing => "upstream unavailable",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The pool of connections to one upstream: the only file that names the HTTP client.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::TokioTimer;
 
 use super::{Executor, RequestBody, UpstreamError, UpstreamLimits};
@@ -18,7 +19,9 @@ use crate::telemetry::causes;
 /// Kept-alive connections to one upstream, for one worker: never shared between threads.
 #[derive(Debug)]
 pub(super) struct Pool {
-    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    builder: Builder,
+    connector: HttpsConnector<HttpConnector>,
+    client: RefCell<Client<HttpsConnector<HttpConnector>, RequestBody>>,
 }
 
 impl Pool {
@@ -38,15 +41,25 @@ impl Pool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(executor)
+        let mut builder = Client::builder(executor);
+        builder
             .pool_idle_timeout(limits.pool_idle_timeout)
             .pool_max_idle_per_host(limits.pool_idle_connections)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http1_max_buf_size(limits.response_head_bytes)
-            .set_host(false)
-            .build(connector);
-        Self { client }
+            .set_host(false);
+        Self {
+            client: RefCell::new(builder.build(connector.clone())),
+            builder,
+            connector,
+        }
+    }
+
+    /// Uses none of the connections again that are kept or in use now. Calls that are under way go on.
+    pub(super) fn forget(&self) {
+        let fresh = self.builder.build(self.connector.clone());
+        self.client.replace(fresh);
     }
 
     /// Sends a request whose target is absolute; gives the answer's head, the body to be read.
@@ -54,7 +67,8 @@ impl Pool {
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        self.client.request(request).await.map_err(|error| {
+        let answer = self.client.borrow().request(request);
+        answer.await.map_err(|error| {
             if !error.is_connect() {
                 UpstreamError::Broken(Box::new(error))
             } else if is_timeout(&error) {

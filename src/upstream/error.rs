@@ -18,6 +18,9 @@ pub enum UpstreamError {
     /// The upstream changed protocols without being asked to.
     #[error("the upstream changed protocols unasked")]
     UnaskedUpgrade,
+    /// The answer's end can be read in two ways, or in none that we know.
+    #[error("the upstream did not say clearly where its answer ends")]
+    Framing,
     /// The caller's own request body broke off: not the upstream's fault.
     #[error("the request body broke off")]
     RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -31,7 +34,7 @@ impl UpstreamError {
             Self::Connect(_) => Some(UpstreamFailure::Connect),
             Self::ConnectTimeout => Some(UpstreamFailure::ConnectTimeout),
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
-            Self::Broken(_) | Self::UnaskedUpgrade => Some(UpstreamFailure::Broken),
+            Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
             Self::RequestBody(_) => None,
         }
     }

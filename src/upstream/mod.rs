@@ -4,6 +4,7 @@ mod body;
 mod config;
 mod connect;
 mod error;
+mod framing;
 mod patience;
 
 use std::future::Future;
@@ -104,6 +105,11 @@ impl Upstreams {
         let answer = match answer {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(UpstreamError::UnaskedUpgrade)
+            }
+            Ok(answer) if !framing::is_sound(answer.headers()) => {
+                // What its connection holds now is anybody's guess.
+                upstream.pool.forget();
+                Err(UpstreamError::Framing)
             }
             Err(UpstreamError::Broken(cause)) if progress.is_broken() => {
                 Err(UpstreamError::RequestBody(cause))

@@ -1,5 +1,6 @@
 //! What goes through: heads and bodies, both ways, byte by byte where it matters.
 
+mod failures;
 mod heads;
 
 use http::request::Builder;

@@ -1,0 +1,55 @@
+//! Whether an answer's end can be read in one way only.
+
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+
+/// Whether the head says how the body is framed once, in a way we understand, or not at all (RFC 9112, 6.3).
+///
+/// hyper reads by `Transfer-Encoding` and leaves a `Content-Length` beside it where it is. Handed on, the caller would
+/// count by that one, and take a part of the next answer for this one's end (SECURITY F17).
+pub(super) fn is_sound(head: &HeaderMap) -> bool {
+    let mut codings = head.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = head.get_all(CONTENT_LENGTH).iter();
+    match (codings.next(), lengths.next()) {
+        (None, None) => true,
+        (Some(coding), None) => {
+            codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+        (None, Some(length)) => {
+            lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::neither("", true)]
+    #[case::length("content-length: 7", true)]
+    #[case::chunks("transfer-encoding: Chunked", true)]
+    #[case::both("transfer-encoding: chunked | content-length: 7", false)]
+    #[case::both_the_other_way("content-length: 7 | transfer-encoding: chunked", false)]
+    #[case::two_lengths("content-length: 7 | content-length: 7", false)]
+    #[case::a_list("content-length: 7, 7", false)]
+    #[case::a_sign("content-length: +7", false)]
+    #[case::two_codings("transfer-encoding: chunked | transfer-encoding: chunked", false)]
+    #[case::more_than_chunks("transfer-encoding: gzip, chunked", false)]
+    #[case::no_chunks("transfer-encoding: identity", false)]
+    fn an_answer_is_framed_in_one_way(#[case] head: &str, #[case] sound: bool) {
+        let mut headers = HeaderMap::new();
+        for line in head.split(" | ").filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").unwrap();
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        assert_eq!(is_sound(&headers), sound);
+    }
+}
