@@ -24,11 +24,6 @@ impl Counted {
         self.value("keyward_requests_in_flight")
     }
 
-    /// How many callers are connected now.
-    pub fn connections(&self) -> u64 {
-        self.value("keyward_connections")
-    }
-
     fn value(&self, name: &str) -> u64 {
         let text = self.0.render();
         let value = text

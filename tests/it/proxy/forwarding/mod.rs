@@ -1,7 +1,11 @@
 //! What goes through: heads and bodies, both ways, byte by byte where it matters.
 
+mod answers;
+mod bodies;
 mod failures;
 mod heads;
+mod leaving;
+mod pool;
 
 use http::request::Builder;
 use http::{Request, Version};
