@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use keyward::key::{
@@ -157,6 +157,11 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // While there is one subscriber only, a line that is first spoken on a thread without it is taken for one
+        // that nobody wants, on every thread (tracing-core's `has_just_one`). So there are always two.
+        static OTHER: LazyLock<tracing::Dispatch> =
+            LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&OTHER);
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)

@@ -7,6 +7,7 @@ use super::eventually;
 use super::http2::Http2Caller;
 use super::raw::{Ending, RawConnection};
 use super::raw_upstream::{BlackHole, RawUpstream};
+use super::store::Log;
 use super::stream::{Stream, empty, whole};
 use super::upstream::{Answer, AnswerEnd, BodyEnd, FakeUpstream, Gate};
 
@@ -378,4 +379,17 @@ async fn a_black_hole_neither_takes_a_connection_nor_refuses_it() {
     let connecting = tokio::net::TcpStream::connect(hole.address());
     let patience = std::time::Duration::from_millis(200);
     assert!(tokio::time::timeout(patience, connecting).await.is_err());
+}
+
+#[test]
+fn a_log_hears_a_line_that_another_thread_spoke_first() {
+    let speak = || tracing::warn!("a line that is spoken here alone");
+    let log = Log::default();
+    let listening = log.listen();
+    std::thread::spawn(speak)
+        .join()
+        .expect("speaking is harmless");
+    speak();
+    drop(listening);
+    assert_eq!(log.text().lines().count(), 1, "{}", log.text());
 }
