@@ -73,7 +73,7 @@ impl Hosts {
 }
 
 /// The name in `name[:port]`, in lower case, without brackets and a final dot.
-fn name_of(host: &str) -> Option<String> {
+pub(super) fn name_of(host: &str) -> Option<String> {
     let authority: Authority = host.parse().ok()?;
     if host.contains('@') {
         return None;

@@ -67,9 +67,40 @@ pub enum AdminConfigError {
     /// Nothing would be spoken.
     #[error("name at least one dialect; there are {names}", names = dialect_names())]
     NoDialect,
+    /// A dialect that is spoken already.
+    #[error("`{0}` appears twice")]
+    DialectTwice(String),
     /// A host that could never be asked for.
     #[error("`{0}` is no host name")]
     InvalidHost(String),
+}
+
+impl AdminConfig {
+    /// Looks at the names of dialects and hosts: the setting, the place in its list, and what is wrong there.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<(&'static str, Option<usize>, AdminConfigError)> {
+        let mut mistakes = Vec::new();
+        if self.dialects.is_empty() {
+            mistakes.push(("dialects", None, AdminConfigError::NoDialect));
+        }
+        for (place, name) in self.dialects.iter().enumerate() {
+            if DIALECTS.iter().all(|dialect| dialect.name != name) {
+                let error = AdminConfigError::UnknownDialect(name.clone());
+                mistakes.push(("dialects", Some(place), error));
+            }
+            if self.dialects[..place].contains(name) {
+                let error = AdminConfigError::DialectTwice(name.clone());
+                mistakes.push(("dialects", Some(place), error));
+            }
+        }
+        for (place, host) in self.hosts.iter().enumerate() {
+            if hosts::name_of(host).is_none() {
+                let error = AdminConfigError::InvalidHost(host.clone());
+                mistakes.push(("hosts", Some(place), error));
+            }
+        }
+        mistakes
+    }
 }
 
 fn dialect_names() -> String {
@@ -90,21 +121,15 @@ impl AdminState {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, AdminConfigError> {
-        if config.dialects.is_empty() {
-            return Err(AdminConfigError::NoDialect);
+        if let Some((_, _, error)) = config.mistakes().into_iter().next() {
+            return Err(error);
         }
-        let named = |name: &String| {
-            let dialect = DIALECTS.iter().find(|dialect| dialect.name == name);
-            dialect.ok_or_else(|| AdminConfigError::UnknownDialect(name.clone()))
-        };
+        let is_spoken =
+            |dialect: &&Dialect| config.dialects.iter().any(|name| name == dialect.name);
         Ok(Self(Arc::new(Shared {
             registry,
             token,
-            dialects: config
-                .dialects
-                .iter()
-                .map(named)
-                .collect::<Result<_, _>>()?,
+            dialects: DIALECTS.iter().filter(is_spoken).collect(),
             hosts: Hosts::new(config.listen.ip(), &config.hosts)
                 .map_err(AdminConfigError::InvalidHost)?,
             failures: Failures::new(config.failures_per_minute, clock),

@@ -16,7 +16,7 @@ use super::file::ConfigFile;
 use super::mistake::Mistakes;
 use super::path::Path;
 use super::secret;
-use super::tree::{Node, Value};
+use super::tree::{Node, Origin, Value};
 use super::values::Checks;
 
 /// Makes the settings complete; nothing when something is missing. What is wrong goes to `mistakes`.
@@ -32,6 +32,7 @@ pub fn check(
     checks.all(&file);
     add_builtin_routes(&mut file, tree, &mut checks);
     let routes = routes(&file.proxy, tree, &mut checks);
+    told_to_nobody(&file, tree, &mut checks);
     let credentials = credentials(&file.proxy, &mut checks);
     let upstreams: Vec<_> = file
         .upstreams
@@ -82,6 +83,23 @@ fn add_builtin_routes(file: &mut ConfigFile, tree: &Node, checks: &mut Checks<'_
             let message =
                 format!("is missing: only routes can say which call goes to which of `{names}`");
             checks.wrong(&path, message);
+        }
+    }
+}
+
+/// An upstream that a flag or a variable named, and that no route leads to: whoever said it would wonder.
+fn told_to_nobody(file: &ConfigFile, tree: &Node, checks: &mut Checks<'_>) {
+    for name in file.upstreams.keys() {
+        let path = Path::dotted("upstreams").key(name).key("url");
+        let origin = tree.at(&path).map(|node| &node.origin);
+        let is_told = matches!(origin, Some(Origin::Flag(_) | Origin::Environment(_)));
+        let is_used = file
+            .proxy
+            .routes
+            .iter()
+            .any(|route| route.upstream == *name);
+        if is_told && !is_used && !checks.is_mistaken(&Path::dotted("proxy.routes")) {
+            checks.wrong(&path, format!("no route leads to `{name}`"));
         }
     }
 }

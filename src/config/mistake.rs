@@ -3,7 +3,7 @@ use std::fmt;
 use super::path::Path;
 use super::tree::{Node, Origin};
 
-/// One thing that is wrong with the settings. It never quotes a value, which may be a secret.
+/// One thing that is wrong with the settings. It never quotes a value that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// Where it stands: `keyward.toml:12`, `KEYWARD_CACHE__KEYS`, `--upstream`; nothing when it is missing.

@@ -83,7 +83,7 @@ impl<'c> Checks<'c> {
         unit: &str,
     ) {
         if !range.contains(&value) {
-            let (least, most) = range.into_inner();
+            let (least, most) = (grouped(range.start()), grouped(range.end()));
             self.wrong(path, format!("must be from {least} to {most} {unit}"));
         }
     }
@@ -274,14 +274,9 @@ impl<'c> Checks<'c> {
             1..=1_000_000,
             "attempts",
         );
-        for (place, host) in admin.hosts.iter().enumerate() {
-            let is_host = host
-                .parse::<http::uri::Authority>()
-                .is_ok_and(|authority| authority.host() == host);
-            if !is_host {
-                let message = "must be a host name without a scheme or a port";
-                self.wrong(&at("hosts").index(place), message);
-            }
+        for (key, place, error) in admin.mistakes() {
+            let path = place.map_or(at(key), |place| at(key).index(place));
+            self.wrong(&path, error.to_string());
         }
     }
 
@@ -306,6 +301,19 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port()
         && one.port() != 0
         && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
+}
+
+/// `number` as the settings may write it: `1_000_000`.
+fn grouped(number: &impl Display) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push('_');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// `time` as the settings write it.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyward::config::{Config, ConfigError, Loaded, Sources};
+use proptest::prelude::*;
 use rstest::rstest;
 use snapbox::{assert_data_eq, str};
 
@@ -162,6 +163,7 @@ first_within = "11s"
 [admin]
 token = { file = "nowhere" }
 hosts = ["keyward.example.com", "http://x"]
+dialects = ["baseten", "bastn", "baseten"]
 
 [shutdown]
 delay = "25s"
@@ -173,21 +175,23 @@ level = "inof"
     assert_data_eq!(
         settings.mistakes(),
         str![[r#"
-keyward.toml:27: admin.hosts[1]: must be a host name without a scheme or a port
+keyward.toml:28: admin.dialects[1]: no dialect is called `bastn`; there are `baseten`
+keyward.toml:28: admin.dialects[2]: `baseten` appears twice
+keyward.toml:27: admin.hosts[1]: `http://x` is no host name
 keyward.toml:25: admin.listen: is the address of `proxy.listen`, too
 keyward.toml:26: admin.token: cannot read the file `nowhere`: No such file or directory (os error 2)
 keyward.toml:19: cache.max_lag: must not be shorter than `cache.poll_every`, or memory is never fresh
-keyward.toml:33: log.level: `inof` is no level: write one of `off`, `error`, `warn`, `info`, `debug`, `trace`, or `part=level`
-keyward.toml:6: proxy.limits.head_bytes: must be from 8192 to 1048576 bytes
+keyward.toml:34: log.level: `inof` is no level: write one of `off`, `error`, `warn`, `info`, `debug`, `trace`, or `part=level`
+keyward.toml:6: proxy.limits.head_bytes: must be from 8_192 to 1_048_576 bytes
 keyward.toml:8: proxy.limits.head_timeout: must be from 1ms to 24h
-keyward.toml:9: proxy.limits.http2_stream_window_bytes: must be from 65535 to 2147483647 bytes
-keyward.toml:7: proxy.limits.requests: must be from 1 to 10000000 requests
-keyward.toml:4: proxy.workers: must be from 0 to 1024 threads
-keyward.toml:29: shutdown.deadline: must be longer than `shutdown.delay`, which is a part of it
+keyward.toml:9: proxy.limits.http2_stream_window_bytes: must be from 65_535 to 2_147_483_647 bytes
+keyward.toml:7: proxy.limits.requests: must be from 1 to 10_000_000 requests
+keyward.toml:4: proxy.workers: must be from 0 to 1_024 threads
+keyward.toml:30: shutdown.deadline: must be longer than `shutdown.delay`, which is a part of it
 keyward.toml:17: store.readers: must be from 1 to 64 connections
 keyward.toml:16: store.url: a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`
 keyward.toml:13: upstreams.vllm.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`
-keyward.toml:13: upstreams.vllm.limits.response_head_bytes: must be from 8192 to 1048576 bytes
+keyward.toml:13: upstreams.vllm.limits.response_head_bytes: must be from 8_192 to 1_048_576 bytes
 keyward.toml:23: usage.first_within: must not be longer than `usage.flush_every`, which writes every use
 "#]]
     );
@@ -306,6 +310,24 @@ keyward.toml:13: upstreams.vllm.url: must not hold a user or a password; `creden
 }
 
 #[test]
+fn an_upstream_that_somebody_names_and_no_route_leads_to_is_a_mistake() {
+    let file = "upstreams.vllm.url = \"http://127.0.0.1:8000\"\n\
+                proxy.routes = [{ path = \"/{rest}\", upstream = \"vllm\" }]\n";
+    let by_flag = Settings::of(file).flag("--upstream", "upstreams.default.url", "http://x");
+    assert_data_eq!(
+        by_flag.mistakes(),
+        str!["--upstream: upstreams.default.url: no route leads to `default`"]
+    );
+    let by_variable = Settings::of(file).environment(&[("KEYWARD_UPSTREAM", "http://x")]);
+    assert_data_eq!(
+        by_variable.mistakes(),
+        str!["KEYWARD_UPSTREAM: upstreams.default.url: no route leads to `default`"]
+    );
+    let by_file = Settings::of(&format!("{file}upstreams.spare.url = \"http://x\"\n"));
+    assert_eq!(by_file.config().upstreams.len(), 2);
+}
+
+#[test]
 fn without_anywhere_to_send_calls_it_says_what_to_write() {
     assert_data_eq!(
         Settings::none().mistakes(),
@@ -386,7 +408,7 @@ fn a_variable_takes_the_type_of_its_setting() {
     let settings = Settings::of("[upstreams.my-model]\nurl = \"http://127.0.0.1:8000\"\n")
         .environment(&[
             ("KEYWARD_CACHE__MAX_LAG", "3s"),
-            ("KEYWARD_ADMIN__DIALECTS", "[\"px0\", \"baseten\"]"),
+            ("KEYWARD_ADMIN__HOSTS", "[\"a.internal\", \"b.internal\"]"),
             ("KEYWARD_STORE__URL", "sqlite://12"),
             ("KEYWARD_PROXY__ERRORS", "openai"),
             (
@@ -405,7 +427,7 @@ fn a_variable_takes_the_type_of_its_setting() {
         ]);
     let config = settings.config();
     assert_eq!(config.cache.max_lag, Duration::from_secs(3));
-    assert_eq!(config.admin.dialects, ["px0", "baseten"]);
+    assert_eq!(config.admin.hosts, ["a.internal", "b.internal"]);
     assert_eq!(config.store.url, "sqlite://12");
     assert_eq!(config.proxy.errors, keyward::route::ErrorForm::Openai);
     assert_eq!(config.proxy.credentials.len(), 1);
@@ -644,5 +666,63 @@ fn what_is_shown_loads_as_the_same_settings() {
             whole(&Settings::of(&shown)) == whole(&settings),
             "{name}: {shown}"
         );
+    }
+}
+
+/// Values of every kind, right somewhere and wrong elsewhere.
+const VALUES: [&str; 14] = [
+    "1",
+    "-1",
+    "0",
+    "1.5",
+    "nan",
+    "true",
+    "\"x\"",
+    "\"1s\"",
+    "[]",
+    "[1]",
+    "[{}]",
+    "{}",
+    "{ a = 1 }",
+    "1979-05-27",
+];
+
+proptest! {
+    /// Whatever stands anywhere, reading ends, and ends in an answer.
+    #[test]
+    fn any_value_anywhere_is_read_or_told(
+        places in proptest::collection::vec((0..200_usize, 0..VALUES.len(), any::<bool>()), 1..12)
+    ) {
+        let text = uncommented();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let settings: Vec<usize> = (0..lines.len())
+            .filter(|at| !lines[*at].starts_with('#') && lines[*at].contains(" = "))
+            .collect();
+        for (place, value, misspell) in places {
+            let line = &mut lines[settings[place % settings.len()]];
+            let (key, _) = line.split_once(" = ").expect("a setting");
+            let key = if misspell { &key[1..] } else { key };
+            // A key of one letter, misspelt, is none.
+            if !key.is_empty() {
+                *line = format!("{key} = {}", VALUES[value]);
+            }
+        }
+        let settings = Settings::of(&lines.join("\n"));
+        if let Err(error) = settings.load() {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_told(text in "\\PC{0,80}", value in "\\PC{0,40}") {
+        let settings = Settings::of(&text).environment(&[
+            ("KEYWARD_CACHE__KEYS", &value),
+            ("KEYWARD_PROXY__ROUTES", &value),
+            ("KEYWARD_ADMIN__TOKEN", &value),
+            ("KEYWARD_UPSTREAMS__A__CREDENTIAL", &value),
+        ]);
+        if let Err(error) = settings.load() {
+            prop_assert!(!error.to_string().is_empty());
+        }
     }
 }

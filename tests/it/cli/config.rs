@@ -37,7 +37,7 @@ fn settings_without_a_mistake_end_with_zero_and_say_where_they_are() {
 fn mistakes_end_with_two_and_are_all_told(#[case] line: &str) {
     let ran = with_file("keyward.toml", WRONG).line(line);
     let expected = str![[r#"
-keyward.toml:1: cache.keys: must be from 1 to 1000000000 keys
+keyward.toml:1: cache.keys: must be from 1 to 1_000_000_000 keys
 keyward.toml:3: proxy.lisen: is no setting; did you mean `listen`?
 keyward.toml:3: proxy.listen: must be an address and a port, such as `127.0.0.1:8080`
 keyward.toml:1: upstreams: is missing: say where calls go, by `--upstream http://127.0.0.1:8000`, by the variable `KEYWARD_UPSTREAM`, or by `upstreams.default.url = "http://127.0.0.1:8000"` in a settings file
