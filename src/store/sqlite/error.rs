@@ -120,3 +120,49 @@ fn code(error: &sqlx::Error) -> Option<u32> {
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
     code(error).map(|code| code & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use sqlx::sqlite::SqliteConnection;
+    use sqlx::{AssertSqlSafe, Connection, Executor};
+
+    use super::*;
+
+    async fn error_of(statements: &[&str]) -> sqlx::Error {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for statement in statements {
+            if let Err(error) = connection.execute(AssertSqlSafe(*statement)).await {
+                return error;
+            }
+        }
+        panic!("{statements:?} did not fail");
+    }
+
+    #[rstest]
+    #[case::full(&["PRAGMA max_page_count = 3; CREATE TABLE t (x)", "INSERT INTO t VALUES (zeroblob(99999))"], "full")]
+    #[case::no_such_table(&["SELECT * FROM t"], "query")]
+    #[tokio::test]
+    async fn a_fault_says_what_happened(#[case] statements: &[&str], #[case] expected: &str) {
+        let error = Fault::from(error_of(statements).await).of(StoreQuery::Insert);
+        let is = match error {
+            StoreError::Full { .. } => "full",
+            StoreError::TimedOut { .. } => "timed out",
+            StoreError::Query {
+                query: "insert", ..
+            } => "query",
+            _ => "other",
+        };
+        assert_eq!(is, expected);
+    }
+
+    #[tokio::test]
+    async fn a_constraint_that_nobody_knows_is_a_fault() {
+        let error = error_of(&[
+            "CREATE TABLE t (x CHECK (x > 0))",
+            "INSERT INTO t VALUES (0)",
+        ])
+        .await;
+        assert_eq!(Constraint::broken(&error), None);
+    }
+}

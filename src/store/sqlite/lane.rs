@@ -157,3 +157,92 @@ impl DerefMut for Connection {
         &mut self.inner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::sqlite::file::Place;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn lane(directory: &TempDir, size: u32, thread: &'static str) -> Lane {
+        let url = format!("sqlite://{}/lane.db", directory.path().display());
+        let place = Place::parse(&url, Duration::from_secs(5)).unwrap();
+        std::fs::write(place.path(), "").unwrap();
+        let options = place.writer().thread_name(move |_| thread.to_owned());
+        Lane::new(Arc::new(OpenFile::at(place).unwrap()), options, size)
+    }
+
+    /// How many threads of this process are called `name`.
+    fn threads(name: &str) -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|comm| comm.trim_end() == name).count()
+    }
+
+    async fn until_ended(thread: &str) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while threads(thread) > 0 {
+            assert!(std::time::Instant::now() < deadline, "{thread} goes on");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_nobody_waits_for_ends() {
+        let directory = TempDir::new().unwrap();
+        let lane = lane(&directory, 1, "test-abandoned");
+        let call = async {
+            let mut lease = lane.lease().await.unwrap();
+            sqlx::query(ENDLESS).execute(&mut *lease).await
+        };
+        let given_up = tokio::time::timeout(Duration::from_millis(50), call).await;
+        assert!(given_up.is_err());
+        until_ended("test-abandoned").await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_not_given_back_serves_nobody_else() {
+        let directory = TempDir::new().unwrap();
+        let lane = lane(&directory, 1, "test-dropped");
+        for _ in 0..3 {
+            let mut lease = lane.lease().await.unwrap();
+            sqlx::query("BEGIN IMMEDIATE")
+                .execute(&mut *lease)
+                .await
+                .unwrap();
+        }
+        until_ended("test-dropped").await;
+        lane.lease().await.unwrap().give_back();
+        assert_eq!(threads("test-dropped"), 1);
+        lane.lease().await.unwrap().give_back();
+        assert_eq!(threads("test-dropped"), 1);
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_whoever_has_a_turn_and_admits_nobody_after() {
+        let directory = TempDir::new().unwrap();
+        let lane = lane(&directory, 2, "test-closed");
+        let lease = lane.lease().await.unwrap();
+        let closing = lane.close();
+        tokio::pin!(closing);
+        tokio::select! {
+            biased;
+            () = &mut closing => panic!("it did not wait"),
+            () = std::future::ready(()) => {}
+        }
+        lease.give_back();
+        closing.await;
+        until_ended("test-closed").await;
+        assert!(matches!(
+            lane.lease().await.err(),
+            Some(sqlx::Error::PoolClosed)
+        ));
+    }
+}

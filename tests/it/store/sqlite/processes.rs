@@ -2,22 +2,20 @@
 
 use std::process::Command;
 
-use keyward::key::KeySelector;
-use keyward::store::{KeyChange, StoreConfig};
+use keyward::key::{KeySelector, KeyUpdate, UnixTime};
+use keyward::store::{KeyChange, KeyStore, StoreConfig};
 
 use crate::support::child::{self, Child};
 use crate::support::store::{Database, in_time, new_key, open};
 
-const EACH: usize = 40;
+const EACH: usize = 20;
 
 #[tokio::test]
 async fn writers_in_two_processes_all_succeed() {
     let database = Database::sqlite().await;
     let test = "store::sqlite::processes::child_writes";
     let others = [0, 1].map(|_| Child::start(test, &[], &[&database.config.url]));
-    for _ in 0..EACH {
-        database.store.insert(&new_key()).await.unwrap();
-    }
+    write(&*database.store).await;
     for other in others {
         in_time(other.passes()).await;
     }
@@ -33,10 +31,21 @@ async fn child_writes() {
         ..StoreConfig::default()
     };
     let store = open(&config).await;
-    for _ in 0..EACH {
-        store.insert(&new_key()).await.unwrap();
-    }
+    write(&*store).await;
     store.close().await;
+}
+
+/// Reads before it writes, too: that is where SQLite does not wait, if one begins wrongly.
+async fn write(store: &dyn KeyStore) {
+    for _ in 0..EACH {
+        let (kept, _) = store.insert(&new_key()).await.unwrap();
+        let (deleted, _) = store.insert(&new_key()).await.unwrap();
+        let which = KeySelector::Id(deleted.id);
+        store.update(&which, &KeyUpdate::default()).await.unwrap();
+        store.delete(&which).await.unwrap();
+        let used = [(kept.id, UnixTime::from_secs(1))];
+        store.record_last_used(&used).await.unwrap();
+    }
 }
 
 #[tokio::test]
