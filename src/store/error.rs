@@ -23,7 +23,8 @@ pub enum StoreError {
         #[source]
         cause: sqlx::Error,
     },
-    /// A statement did not end in time.
+    /// A statement did not end in time. Nothing was changed, unless it was the commit itself that took so long: then
+    /// it may be done or not.
     #[error("query `{query}` did not end in time")]
     TimedOut {
         /// The statement's name.

@@ -91,7 +91,9 @@ impl Bell {
     /// Ends the wait and closes the connection.
     pub async fn close(&self) {
         self.closed.cancel();
-        if let Some(listening) = self.listening.lock().await.take() {
+        // Whoever waits lets go at once, but may not be polled any more.
+        let listening = tokio::time::timeout(self.patience, self.listening.lock()).await;
+        if let Ok(Some(listening)) = listening.map(|mut listening| listening.take()) {
             listening.connection.close().await;
         }
     }

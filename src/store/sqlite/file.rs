@@ -13,6 +13,9 @@ use crate::store::StoreError;
 /// Above this, the WAL gives room back after it has been taken into the file: 64 MiB.
 const WAL_KEPT_BYTES: &str = "67108864";
 
+/// SQLite counts the milliseconds in 31 bits.
+const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_hours(24);
+
 /// Where a database is, or is to be.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -27,6 +30,7 @@ impl Place {
     ///
     /// When it names none.
     pub fn parse(url: &str, busy_timeout: Duration) -> Result<Self, StoreError> {
+        let busy_timeout = busy_timeout.min(LONGEST_BUSY_TIMEOUT);
         let parsed = path_of(url).map(|path| Self { path, busy_timeout });
         parsed.map_err(|advice| StoreError::Open {
             address: url.escape_debug().to_string(),

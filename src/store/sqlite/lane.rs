@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection as _};
@@ -59,9 +60,11 @@ impl Lane {
         })
     }
 
-    /// Lets those who have or wait for a turn finish, then closes every connection. Later leases fail.
-    pub async fn close(&self) {
-        let every_turn = self.turns.acquire_many(self.size).await;
+    /// Lets those who have or wait for a turn finish, for at most `patience`, then closes every connection that is not
+    /// out. Later leases fail.
+    pub async fn close(&self, patience: Duration) {
+        let every_turn = self.turns.acquire_many(self.size);
+        let every_turn = tokio::time::timeout(patience, every_turn).await;
         self.turns.close();
         let idle = std::mem::take(&mut *self.lock_idle());
         for connection in idle {
@@ -85,7 +88,9 @@ pub struct Lease<'l> {
 impl Lease<'_> {
     /// Ends the turn: the connection has no open transaction and may serve the next one.
     pub fn give_back(self) {
-        self.lane.lock_idle().push(self.connection);
+        if !self.lane.turns.is_closed() {
+            self.lane.lock_idle().push(self.connection);
+        }
     }
 }
 
@@ -160,8 +165,6 @@ impl DerefMut for Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tempfile::TempDir;
 
     use super::*;
@@ -230,7 +233,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let lane = lane(&directory, 2, "test-closed");
         let lease = lane.lease().await.unwrap();
-        let closing = lane.close();
+        let closing = lane.close(Duration::from_secs(20));
         tokio::pin!(closing);
         tokio::select! {
             biased;

@@ -334,9 +334,9 @@ impl KeyStore for SqliteStore {
 
     async fn close(&self) {
         self.bell.close().await;
-        self.readers.close().await;
+        self.readers.close(self.limit).await;
         // Last, so that it takes the WAL into the file.
-        self.writer.close().await;
+        self.writer.close(self.limit).await;
     }
 }
 

@@ -107,6 +107,12 @@ fn look_at(place: &Place, metadata: &std::fs::Metadata) -> Result<(), Unfit> {
 /// could write would take the WAL into a damaged file when it closes.
 async fn check(place: &Place) -> Result<(), Unfit> {
     let mut connection = Connection::open(&place.reader().read_only(true)).await?;
+    let examined = examine(&mut connection).await;
+    connection.close().await;
+    examined
+}
+
+async fn examine(connection: &mut SqliteConnection) -> Result<(), Unfit> {
     let whole: String = sqlx::query_scalar(sql::QUICK_CHECK)
         .fetch_one(&mut *connection)
         .await?;
@@ -129,7 +135,6 @@ async fn check(place: &Place) -> Result<(), Unfit> {
             "the file was written by a newer keyward; nothing was changed. Run that version or a later one",
         ));
     }
-    connection.close().await;
     Ok(())
 }
 

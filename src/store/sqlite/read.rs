@@ -54,9 +54,6 @@ pub async fn snapshot_page(
 /// What the log holds after `cursor`, at most one batch. Reads twice: the caller has begun a transaction.
 pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Result<Changes, Fault> {
     let end = log_end(&mut *connection).await?;
-    if cursor > end.cursor {
-        return Ok(Changes::Lost);
-    }
     let mut batch = ChangeBatch {
         changes: Vec::new(),
         cursor,
@@ -74,10 +71,11 @@ pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Resul
         .bind(as_limit(CHANGES_BATCH))
         .fetch_all(connection)
         .await?;
+    // Numbers follow one another: a gap is what was trimmed before it was read, and nothing at all is left of a log that
+    // ends before the cursor.
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(Changes::Lost);
     };
-    // Numbers follow one another: a gap is what was trimmed before it was read.
     if seq(first)? != cursor.seq() + 1 {
         return Ok(Changes::Lost);
     }

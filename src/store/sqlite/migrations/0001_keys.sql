@@ -65,6 +65,7 @@ CREATE TABLE key_changes (
 -- Whatever is a week old goes when something is written: always the oldest, and few at a time, so that nobody waits
 -- for it. Entries are only ever taken from the old end: a gap would be a change that nobody follows.
 CREATE TRIGGER key_changes_trim AFTER INSERT ON key_changes
+WHEN (SELECT at FROM key_changes ORDER BY seq LIMIT 1) < CAST(strftime('%s', 'now') AS INTEGER) - 604800
 BEGIN
   DELETE FROM key_changes WHERE seq < coalesce(
     (SELECT min(seq) FROM (SELECT seq, at FROM key_changes ORDER BY seq LIMIT 64)

@@ -11,11 +11,13 @@ use crate::support::store::{Database, in_time, name, new_key, open, sqlite_confi
 const LIMIT: Duration = Duration::from_millis(300);
 
 async fn impatient() -> Database {
+    database(|config| config.statement_timeout = LIMIT).await
+}
+
+async fn database(set: impl FnOnce(&mut StoreConfig)) -> Database {
     let directory = TempDir::new().unwrap();
-    let config = StoreConfig {
-        statement_timeout: LIMIT,
-        ..sqlite_config(&directory)
-    };
+    let mut config = sqlite_config(&directory);
+    set(&mut config);
     Database {
         store: open(&config).await,
         config,
@@ -69,4 +71,64 @@ async fn a_writer_waits_for_another_process_as_long_as_it_may() {
         sqlx::Executor::execute(&mut lock, "COMMIT").await.unwrap();
     });
     inserted.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_takes_too_long_is_undone_and_lets_the_next_one_through() {
+    let database = impatient().await;
+    let slow = "CREATE TRIGGER slow AFTER INSERT ON api_keys BEGIN
+                  INSERT INTO key_changes (digest)
+                    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                    SELECT x'00' FROM n WHERE i < 0;
+                END";
+    database.by_hand(slow).await;
+    let refused = database.store.insert(&new_key()).await;
+    assert!(
+        matches!(refused, Err(StoreError::TimedOut { .. })),
+        "{refused:?}"
+    );
+    // By hand, so that it must wait for the lock that the slow one had.
+    in_time(database.by_hand("DROP TRIGGER slow")).await;
+    let (key, _) = in_time(database.store.insert(&new_key())).await.unwrap();
+    assert_eq!(database.fill().await, [key]);
+}
+
+#[tokio::test]
+async fn a_change_of_our_own_rings_without_waiting_for_the_next_look() {
+    let database = database(|config| config.bell_every = Duration::from_hours(1)).await;
+    in_time(database.store.changed()).await.unwrap();
+    let key = new_key();
+    let (rung, inserted) = tokio::join!(
+        in_time(database.store.changed()),
+        database.store.insert(&key),
+    );
+    rung.unwrap();
+    inserted.unwrap();
+}
+
+#[tokio::test]
+async fn closing_ends_a_wait_without_waiting_for_the_next_look() {
+    let database = database(|config| config.bell_every = Duration::from_hours(1)).await;
+    in_time(database.store.changed()).await.unwrap();
+    let closed = async {
+        tokio::task::yield_now().await;
+        database.store.close().await;
+    };
+    let (waited, ()) = in_time(async { tokio::join!(database.store.changed(), closed) }).await;
+    assert!(waited.is_err());
+}
+
+#[tokio::test]
+async fn closing_ends_even_when_a_call_is_never_finished() {
+    let database = impatient().await;
+    let (begun, _unfinished) = {
+        let mut call = Box::pin(database.store.changed());
+        let begun = tokio::time::timeout(Duration::from_secs(1), &mut call).await;
+        begun.unwrap().unwrap();
+        let mut call = Box::pin(database.store.changed());
+        let begun = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
+        (begun, call)
+    };
+    assert!(begun.is_err());
+    in_time(database.store.close()).await;
 }

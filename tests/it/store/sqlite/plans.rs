@@ -23,9 +23,13 @@ async fn a_statement_looks_at_no_more_keys_than_it_must(#[case] statement: &'sta
     }
 }
 
+#[rstest]
+#[case::list(sql::LIST)]
+#[case::snapshot(sql::SNAPSHOT)]
+#[case::changes(sql::CHANGES)]
 #[tokio::test]
-async fn a_list_needs_no_sorting() {
-    let plan = plan(sql::LIST).await;
+async fn rows_come_in_their_order_without_being_sorted(#[case] statement: &'static str) {
+    let plan = plan(statement).await;
     assert!(!plan.contains("TEMP B-TREE"), "{plan}");
 }
 
