@@ -20,14 +20,23 @@ struct Worker {
 
 /// The requests of one connection. Whoever reads from the connection looks here to know how long silence may last.
 ///
-/// Counted atomically only because hyper may hand an upgraded connection to another thread; nobody contends for it.
+/// Counted atomically only because a connection may move between threads; nobody contends for it.
 #[derive(Clone, Default)]
-pub struct ConnectionLoad(Arc<AtomicUsize>);
+pub struct ConnectionLoad(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+/// One request of a connection; dropping it ends it.
+pub struct Busy(ConnectionLoad);
 
 /// One request's place among those in flight; dropping it gives the place back.
 pub struct InFlight {
     worker: WorkerLoad,
-    connection: ConnectionLoad,
+    _connection: Busy,
 }
 
 impl WorkerLoad {
@@ -45,11 +54,10 @@ impl WorkerLoad {
     pub(super) fn enter(&self, connection: &ConnectionLoad) -> Result<InFlight, InFlight> {
         let requests = self.0.requests.get() + 1;
         self.0.requests.set(requests);
-        connection.0.fetch_add(1, Ordering::Relaxed);
         self.0.metrics.request_started();
         let place = InFlight {
             worker: self.clone(),
-            connection: connection.clone(),
+            _connection: connection.begin(),
         };
         if requests > self.0.most {
             Err(place)
@@ -60,10 +68,30 @@ impl WorkerLoad {
 }
 
 impl ConnectionLoad {
+    /// A request begins.
+    #[must_use]
+    pub fn begin(&self) -> Busy {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    /// How many requests have begun so far. One that was answered at once shows nowhere else.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
     /// Whether no request of the connection is in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.0.in_flight.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -71,7 +99,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let worker = &self.worker.0;
         worker.requests.set(worker.requests.get() - 1);
-        self.connection.0.fetch_sub(1, Ordering::Relaxed);
         worker.metrics.request_ended();
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct CallerIo {
     silences: Silences,
     timer: Pin<Box<Sleep>>,
     phase: Phase,
+    /// How many requests had begun when the phase was last looked at.
+    begun: usize,
     last_byte: Instant,
     is_http2: Option<bool>,
     linger: Option<Linger>,
@@ -78,6 +80,7 @@ impl CallerIo {
             silences,
             timer: Box::pin(sleep_until(now + silences.head)),
             phase: Phase::Head(now),
+            begun: 0,
             last_byte: now,
             is_http2: None,
             linger: None,
@@ -85,8 +88,11 @@ impl CallerIo {
     }
 
     fn observe(&mut self) {
-        let is_idle = self.load.is_idle();
+        let (is_idle, begun) = (self.load.is_idle(), self.load.begun());
+        // A request that was refused at once has come and gone between two looks; its head is behind us all the same.
+        let has_passed = begun != std::mem::replace(&mut self.begun, begun);
         match self.phase {
+            _ if is_idle && has_passed => self.phase = Phase::Idle(Instant::now()),
             Phase::Busy if is_idle => self.phase = Phase::Idle(Instant::now()),
             Phase::Idle(_) | Phase::Head(_) if !is_idle => self.phase = Phase::Busy,
             _ => {}
@@ -227,5 +233,47 @@ impl AsyncWrite for CallerIo {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn caller(load: &ConnectionLoad) -> CallerIo {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        CallerIo::new(
+            stream.unwrap(),
+            load.clone(),
+            Silences::from(&LimitsConfig::default()),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_refused_at_once_ends_the_wait_for_its_head() {
+        let load = ConnectionLoad::default();
+        let mut caller = caller(&load).await;
+        assert!(matches!(caller.phase, Phase::Head(_)));
+        drop(load.begin());
+        caller.observe();
+        assert!(matches!(caller.phase, Phase::Idle(_)));
+        caller.note_read(b"GET");
+        assert!(matches!(caller.phase, Phase::Head(_)));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_busy_while_a_request_is_in_flight() {
+        let load = ConnectionLoad::default();
+        let mut caller = caller(&load).await;
+        let request = load.begin();
+        caller.observe();
+        assert_eq!(caller.phase, Phase::Busy);
+        drop(load.begin());
+        caller.observe();
+        assert_eq!(caller.phase, Phase::Busy);
+        drop(request);
+        caller.observe();
+        assert!(matches!(caller.phase, Phase::Idle(_)));
     }
 }

@@ -7,3 +7,4 @@ mod forwarding;
 mod last_used;
 mod refusal_forms;
 mod reload;
+mod silence;
