@@ -18,8 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// How long the head of a request, and silence between requests, may last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+use super::io::{CallerIo, Silences};
+use crate::proxy::ConnectionLoad;
+
+/// How long silence may last before, inside and between requests: whoever says nothing must not keep a place from
+/// whoever has something to ask, such as whether we are alive.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long a whole connection may last: nobody needs one for longer, and a forgotten one gives its place back.
 const LONGEST: Duration = Duration::from_mins(5);
 /// How long answers may take once the listener closes.
@@ -41,7 +45,8 @@ pub(super) async fn serve(
     protocols
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // Silences are CallerIo's matter.
+        .header_read_timeout(None)
         .max_buf_size(32 * 1024);
     protocols
         .http2()
@@ -65,14 +70,22 @@ pub(super) async fn serve(
             continue;
         };
         let router = router.clone();
+        let load = ConnectionLoad::default();
+        let io = CallerIo::new(stream, load.clone(), Silences::brief(QUIET, LONGEST));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request
                 .extensions_mut()
                 .insert(ConnectInfo::<SocketAddr>(peer));
-            router.clone().oneshot(request)
+            let busy = load.begin();
+            let answered = router.clone().oneshot(request);
+            async move {
+                let answer = answered.await;
+                drop(busy);
+                answer
+            }
         });
         let connection = protocols
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(io), service)
             .into_owned();
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
@@ -82,4 +95,48 @@ pub(super) async fn serve(
         });
     }
     let _ = timeout(LAST_WORDS, graceful.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Whether a listener with one place comes to answer, on a clock that runs by itself, though somebody took the
+    /// place before, said `said`, and says no more.
+    async fn is_answered_in_time_after(said: &[u8]) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "here"));
+        let serving = serve(listener, router, 1, CancellationToken::new());
+        let asking = async {
+            let begun = Instant::now();
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            silent.write_all(said).await.unwrap();
+            let mut asker = TcpStream::connect(address).await.unwrap();
+            let question = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+            asker.write_all(question).await.unwrap();
+            let mut answer = String::new();
+            asker.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("here"), "{answer}");
+            begun.elapsed() < 3 * QUIET
+        };
+        tokio::select! {
+            biased;
+            in_time = asking => in_time,
+            () = serving => false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_says_nothing_more_keeps_no_place() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for said in [&b""[..], b"P", b"GET / HT", preface] {
+            assert!(is_answered_in_time_after(said).await, "{said:?}");
+        }
+    }
 }

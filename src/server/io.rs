@@ -21,6 +21,19 @@ pub(super) struct Silences {
     linger_bytes: usize,
 }
 
+impl Silences {
+    /// For listeners with few callers: `quiet` before, inside and between requests, `busy` while one is in flight.
+    pub(super) const fn brief(quiet: Duration, busy: Duration) -> Self {
+        Self {
+            head: quiet,
+            idle: quiet,
+            stream: busy,
+            linger: Duration::from_secs(1),
+            linger_bytes: 64 * 1024,
+        }
+    }
+}
+
 impl From<&LimitsConfig> for Silences {
     fn from(limits: &LimitsConfig) -> Self {
         Self {
