@@ -17,6 +17,7 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -40,7 +41,7 @@ use plan::ServingPlan;
 use shutdown::{Signals, Wish};
 use worker::{Shared, Worker};
 
-/// Why the process could not start.
+/// Why the process could not start, or serve on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A port.
@@ -58,6 +59,9 @@ pub enum ServeError {
     /// A thread, a signal handler, or randomness.
     #[error("the system refuses what a server needs")]
     System(#[from] std::io::Error),
+    /// A mistake of ours, while serving.
+    #[error("something has ended that nothing works without; the log says what")]
+    Broken,
 }
 
 /// Where the listeners are, with the ports that the system chose.
@@ -83,15 +87,32 @@ pub struct Server {
 }
 
 /// A group of tasks that is stopped, and waited for, together.
-#[derive(Default)]
 struct Group {
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Shared by all groups; see [`Alarm`].
+    broken: CancellationToken,
 }
 
 impl Group {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+    fn new(broken: &CancellationToken) -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            broken: broken.clone(),
+        }
+    }
+
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let alarm = Alarm {
+            task: name,
+            stop: self.stop.clone(),
+            broken: self.broken.clone(),
+        };
+        self.tasks.spawn(async move {
+            task.await;
+            alarm.task_ended();
+        });
     }
 
     /// Stops the tasks and waits until they have ended.
@@ -102,8 +123,32 @@ impl Group {
     }
 }
 
+/// Tells when a task ends that nobody stopped: it panicked, which is a mistake of ours. Without the follower, deleted
+/// keys would be served on; without the acceptor, nobody. So the process closes, and whoever started it starts it again.
+struct Alarm {
+    task: &'static str,
+    stop: CancellationToken,
+    broken: CancellationToken,
+}
+
+impl Alarm {
+    fn task_ended(&self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!(task = self.task, "a task has ended that must not");
+            self.broken.cancel();
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.task_ended();
+        }
+    }
+}
+
 /// What is closed, in this order.
-#[derive(Default)]
 struct Closing {
     /// Answers on the data listener say that the connection will close.
     draining: CancellationToken,
@@ -115,6 +160,22 @@ struct Closing {
     flusher: Group,
     /// Admin and probes.
     aside: Group,
+    /// Cancelled when a task of any group has ended and must not have.
+    broken: CancellationToken,
+}
+
+impl Closing {
+    fn new() -> Self {
+        let broken = CancellationToken::new();
+        Self {
+            draining: CancellationToken::new(),
+            acceptor: Group::new(&broken),
+            followers: Group::new(&broken),
+            flusher: Group::new(&broken),
+            aside: Group::new(&broken),
+            broken,
+        }
+    }
 }
 
 impl Server {
@@ -134,7 +195,7 @@ impl Server {
         let ports = Ports::open(config)?;
         let addresses = ports.addresses()?;
         let store = store::open(&config.store, metrics.store.clone()).await?;
-        let closing = Closing::default();
+        let closing = Closing::new();
 
         // Memory, and what keeps it in step.
         let (keys, tasks) = KeyCache::new(
@@ -144,25 +205,26 @@ impl Server {
             metrics.cache.clone(),
         );
         let stop = closing.followers.stop.clone();
-        closing.followers.spawn(tasks.follower.run(stop.clone()));
-        closing.followers.spawn(tasks.loader.run(stop));
+        let follower = tasks.follower.run(stop.clone());
+        closing.followers.spawn("follower", follower);
+        closing.followers.spawn("loader", tasks.loader.run(stop));
 
         // When keys were used.
         let (usage, flusher) =
             UsageRecorder::new(Arc::clone(&store), &config.usage, metrics.usage.clone());
-        closing
-            .flusher
-            .spawn(flusher.run(closing.flusher.stop.clone()));
+        let flusher = flusher.run(closing.flusher.stop.clone());
+        closing.flusher.spawn("flusher", flusher);
 
         // Who administers, and who asks how we are.
         let registry = KeyRegistry::new(Arc::clone(&store), clock.clone(), Some(keys.applied()));
         let token = admin::ensure_token(&registry, config.admin_token.clone()).await?;
         let readiness = Readiness::default();
-        closing.followers.spawn(watch_memory(
+        let watch = watch_memory(
             keys.clone(),
             readiness.clone(),
             closing.followers.stop.clone(),
-        ));
+        );
+        closing.followers.spawn("watch", watch);
         let state = AdminState::new(
             &config.admin,
             registry,
@@ -177,18 +239,20 @@ impl Server {
                 Arc::new(move || renderer.render())
             },
         };
-        closing.aside.spawn(aside::serve(
+        let admin = aside::serve(
             TcpListener::from_std(ports.admin)?,
             admin::router(&state),
             config.admin.connections,
             closing.aside.stop.clone(),
-        ));
-        closing.aside.spawn(aside::serve(
+        );
+        closing.aside.spawn("admin", admin);
+        let probes = aside::serve(
             TcpListener::from_std(ports.probes)?,
             probe::router(probes),
             PROBE_CONNECTIONS,
             closing.aside.stop.clone(),
-        ));
+        );
+        closing.aside.spawn("probes", probes);
 
         // Who calls.
         let shared = Shared {
@@ -202,12 +266,13 @@ impl Server {
         let places = Arc::new(Semaphore::new(limits::connections(
             config.proxy.limits.connections,
         )));
-        closing.acceptor.spawn(listen::accept(
+        let acceptor = listen::accept(
             TcpListener::from_std(ports.proxy)?,
             Arc::clone(&workers),
             places,
             closing.acceptor.stop.clone(),
-        ));
+        );
+        closing.acceptor.spawn("acceptor", acceptor);
 
         for (listener, address) in [
             ("calls", addresses.proxy),
@@ -245,6 +310,16 @@ impl Server {
         let plan = ServingPlan::of(config);
         for worker in self.workers.iter() {
             worker.adopt(plan.clone());
+        }
+    }
+
+    /// Waits until a task or a thread has ended that must not.
+    async fn broken(&self) {
+        let workers = self.workers.iter().map(|worker| Box::pin(worker.ended()));
+        tokio::select! {
+            biased;
+            () = self.closing.broken.cancelled() => {}
+            _ = select_all(workers) => tracing::error!("a thread that serves calls has ended"),
         }
     }
 
@@ -319,24 +394,29 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// When no signal can be listened to.
+/// When no signal can be listened to, or something ended that nothing works without.
 pub async fn until_told(
     server: Server,
     mut reload: impl FnMut() -> Option<Config>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
-    loop {
-        match signals.next().await {
-            Wish::Close => break,
+    let ended = loop {
+        let wish = tokio::select! {
+            biased;
+            () = server.broken() => break Err(ServeError::Broken),
+            wish = signals.next() => wish,
+        };
+        match wish {
+            Wish::Close => break Ok(()),
             Wish::Reload => {
                 if let Some(config) = reload() {
                     server.adopt(&config);
                 }
             }
         }
-    }
+    };
     server.close_before(signals.close()).await;
-    Ok(())
+    ended
 }
 
 fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, ServeError> {
@@ -403,5 +483,35 @@ impl Ports {
             admin: self.admin.local_addr()?,
             probes: self.probes.local_addr()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn breaks_after(task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let closing = Closing::new();
+        closing.followers.spawn("task", task);
+        closing.followers.tasks.close();
+        closing.followers.tasks.wait().await;
+        closing.broken.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_unasked_is_noticed_however_it_ends() {
+        assert!(breaks_after(async { std::panic::panic_any("a mistake of ours") }).await);
+        assert!(breaks_after(async {}).await);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_stopped_breaks_nothing() {
+        let closing = Closing::new();
+        let stop = closing.aside.stop.clone();
+        closing
+            .aside
+            .spawn("task", async move { stop.cancelled().await });
+        closing.aside.end().await;
+        assert!(!closing.broken.is_cancelled());
     }
 }
