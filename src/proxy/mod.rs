@@ -22,6 +22,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 
 pub use config::{Forwarded, LimitsConfig, ProxyConfig};
@@ -37,7 +38,7 @@ use crate::route::{ErrorForm, Forward, Route, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
 use crate::upstream::{RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
-use prepare::{clean, filter_trailers, forward_for, introduce, model_header};
+use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
 use target::Target;
 use trace::{IdMaker, Trace};
 
@@ -202,6 +203,7 @@ impl Proxy {
         // Take the caller's secret off, say who calls, pass the call along.
         self.plan.locations.remove(&mut parts);
         clean(&mut parts);
+        frame(&mut parts.headers, !body.is_end_stream());
         introduce(&mut parts.headers, permit.grant().identity(), model);
         forward_for(&mut parts.headers, peer, host);
         trace.write(&mut parts.headers);

@@ -1,6 +1,7 @@
 //! What the data listener does, through real sockets: the whole program, a fake model server behind it.
 
 mod admission;
+mod between_protocols;
 mod closing;
 mod deletion;
 mod forwarding;
