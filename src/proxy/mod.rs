@@ -224,8 +224,8 @@ impl Proxy {
     async fn admit(&self, request: &Parts, now: UnixTime) -> Result<Admitted<'_>, Rejection> {
         let plan = &*self.plan;
 
-        // Where is this going?                                              400, 404, 405, 414
-        let target = Target::of(request, &plan.locations, plan.limits.target_bytes)?;
+        // Where is this going?                                              400, 404, 405, 414, 431
+        let target = Target::of(request, &plan.locations, &plan.limits)?;
         let matched = plan
             .routes
             .find(&request.method, target.host, target.path)?;

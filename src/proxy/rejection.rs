@@ -20,6 +20,9 @@ pub enum Rejection {
     /// The target is longer than allowed.
     #[error("the request target is longer than allowed")]
     TargetTooLong,
+    /// There are more header fields than allowed.
+    #[error("there are more header fields than allowed")]
+    TooManyFields,
     /// Something in the head can be read in two ways.
     #[error("{0}")]
     Ambiguous(&'static str),
@@ -132,7 +135,7 @@ impl Rejection {
     pub const fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Method | Self::NoRoute | Self::OtherMethod { .. } => RequestOutcome::NoRoute,
-            Self::TargetTooLong => RequestOutcome::HeadTooLarge,
+            Self::TargetTooLong | Self::TooManyFields => RequestOutcome::HeadTooLarge,
             Self::Ambiguous(_) => RequestOutcome::Ambiguous,
             Self::MissingKey => RequestOutcome::MissingKey,
             Self::MalformedKey => RequestOutcome::MalformedKey,
@@ -189,6 +192,10 @@ impl Rejection {
             Self::Ambiguous(_) | Self::Upstream(UpstreamError::RequestBody(_)) => BAD_REQUEST,
             Self::TargetTooLong => Face {
                 status: StatusCode::URI_TOO_LONG,
+                ..BAD_REQUEST
+            },
+            Self::TooManyFields => Face {
+                status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 ..BAD_REQUEST
             },
             Self::NoRoute => face(StatusCode::NOT_FOUND, "not_found", "not_found_error", "5"),

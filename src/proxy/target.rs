@@ -3,8 +3,8 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method, request::Parts, uri::Scheme};
 
-use super::Rejection;
 use super::prepare::is_protected;
+use super::{LimitsConfig, Rejection};
 use crate::credential::CredentialLocations;
 use crate::route::RequestHost;
 
@@ -22,15 +22,19 @@ impl<'r> Target<'r> {
     pub(super) fn of(
         request: &'r Parts,
         locations: &CredentialLocations,
-        longest: usize,
+        limits: &LimitsConfig,
     ) -> Result<Self, Rejection> {
         if matches!(request.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::Method);
         }
         let uri = &request.uri;
         let path = uri.path();
-        if path.len() + uri.query().map_or(0, str::len) > longest {
+        if path.len() + uri.query().map_or(0, str::len) > limits.target_bytes {
             return Err(Rejection::TargetTooLong);
+        }
+        // hyper counts those of HTTP/1 only.
+        if request.headers.len() > limits.head_fields {
+            return Err(Rejection::TooManyFields);
         }
         if !path.starts_with('/') {
             return Err(Rejection::Ambiguous("the request target is no path"));

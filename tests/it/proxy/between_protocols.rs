@@ -3,7 +3,7 @@
 use http::Request;
 
 use crate::support::keyward::{TestKey, TestKeyward};
-use crate::support::stream::{Stream, TestBody};
+use crate::support::stream::{Stream, TestBody, empty};
 
 fn get(key: &TestKey, body: TestBody) -> Request<TestBody> {
     let request = Request::get("http://h/v1/models");
@@ -33,4 +33,19 @@ async fn a_get_keeps_a_body_whose_length_it_does_not_say() {
         .map(|seen| seen.body())
         .collect();
     assert_eq!(bodies, [b"abc", b"abc"]);
+}
+
+#[tokio::test]
+async fn more_fields_than_allowed_are_refused_over_http2_too() {
+    let keyward = TestKeyward::with("proxy.limits.head_fields = 10\n").await;
+    let key = keyward.key().await;
+    let caller = keyward.http2().await;
+    for (further, status) in [(9, 200), (10, 431)] {
+        let mut request = get(&key, empty());
+        for _ in 0..further {
+            request.headers_mut().append("x-more", "1".parse().unwrap());
+        }
+        assert_eq!(caller.call(request).await.status, status);
+    }
+    assert_eq!(keyward.upstream.requests().len(), 1);
 }
