@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -62,6 +63,17 @@ pub(super) fn relay(
     })
 }
 
+/// Takes from an answer's trailers what speaks of a connection or frames a body: over HTTP/2 the whole answer would be
+/// malformed by it (RFC 9110, 6.5.1; RFC 9113, 8.2.2).
+fn without_framing(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        remove_hop_by_hop(trailers);
+        trailers.remove(CONTENT_LENGTH);
+        trailers.remove(TRAILER);
+    }
+    frame
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
@@ -77,7 +89,10 @@ impl Body for ProxyBody {
             Source::Upstream { incoming, patience } => {
                 if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
                     patience.renew();
-                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                    return Poll::Ready(frame.map(|frame| match frame {
+                        Ok(frame) => Ok(without_framing(frame)),
+                        Err(error) => Err(error.into()),
+                    }));
                 }
                 ready!(patience.poll_over(cx));
                 Poll::Ready(Some(Err(Box::new(Stalled))))

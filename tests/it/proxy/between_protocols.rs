@@ -3,6 +3,7 @@
 use http::Request;
 
 use crate::support::keyward::{TestKey, TestKeyward};
+use crate::support::raw_upstream::RawUpstream;
 use crate::support::stream::{Stream, TestBody, empty};
 
 fn get(key: &TestKey, body: TestBody) -> Request<TestBody> {
@@ -48,4 +49,20 @@ async fn more_fields_than_allowed_are_refused_over_http2_too() {
         assert_eq!(caller.call(request).await.status, status);
     }
     assert_eq!(keyward.upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn trailers_that_speak_of_the_upstreams_connection_do_not_come_through() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum, connection\r\n\r\n3\r\nabc\r\n\
+         0\r\nx-sum: 6\r\nconnection: close\r\nkeep-alive: 1\r\n\r\n",
+    );
+    let keyward =
+        TestKeyward::with(&format!("upstreams.default.url = \"{}\"\n", upstream.url())).await;
+    let key = keyward.key().await;
+    let answer = keyward.http2().await.call(get(&key, empty())).await;
+    assert_eq!(answer.body, "abc");
+    let trailers = answer.trailers.unwrap();
+    assert_eq!(trailers.len(), 1, "{trailers:?}");
+    assert_eq!(trailers["x-sum"], "6");
 }
