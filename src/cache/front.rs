@@ -5,10 +5,10 @@ use super::memory::Generation;
 use super::{KeyCache, LookupError, Shared};
 use crate::key::{Grant, KeyDigest, PresentedKey};
 
-/// Slots of one front: 4096 × 48 bytes.
+/// Slots of one front: 4096 × 56 bytes.
 const SLOTS: usize = 4096;
 
-/// How many hits of a slot go by before memory itself is asked again.
+/// How many hits of a slot go by before partial memory is asked, too.
 const HITS_UNSEEN: u8 = 32;
 
 /// The hot keys of one worker, copied out of memory, so that most requests touch nothing that another thread writes.
@@ -60,11 +60,11 @@ impl WorkerFront {
     fn remembered(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {
         let Shared {
             memory,
-            freshness,
+            looks,
             metrics,
             ..
         } = &*self.cache.0;
-        if !freshness.standing().may_serve_at_once() {
+        if !looks.standing().may_serve_at_once() {
             return None;
         }
         let generation = memory.generation();
@@ -75,13 +75,15 @@ impl WorkerFront {
         if let Some(held) = slot
             && held.digest == *digest
             && held.generation == generation
-            && held.hits < HITS_UNSEEN
         {
-            held.hits += 1;
+            held.hits = held.hits.wrapping_add(1);
+            if held.hits % HITS_UNSEEN == 0 && !memory.is_complete() {
+                // Only asked so that it does not take a hot key for a cold one.
+                let _ = memory.known(digest);
+            }
             metrics.lookup_known();
             return Some(Arc::clone(&held.grant));
         }
-        // Asked now and then about a hot key, too: else partial memory would take it for a cold one.
         let grant = memory.known(digest)?;
         *slot = Some(Slot {
             digest: *digest,

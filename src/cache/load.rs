@@ -14,6 +14,7 @@ use super::memory::{grants_of, keyed_hasher};
 use super::{CacheConfig, Shared};
 use crate::key::{Grant, KeyDigest};
 use crate::store::KeyStore;
+use crate::telemetry::chain;
 
 /// How much of a second's budget may be spent at once.
 const BURST: Duration = Duration::from_millis(100);
@@ -198,7 +199,7 @@ impl Asking {
             Ok(Ok(None)) => Answer::Unknown,
             Ok(Err(error)) => {
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = %chain(&error),
                     "a key could not be looked up"
                 );
                 Answer::None

@@ -7,20 +7,22 @@
 //! * `follow` is the task that fills memory once and then applies the change log to it.
 //! * `load` asks the database for one key that memory does not hold: once however many callers wait, within a budget
 //!   for the whole process.
-//! * `freshness` says how well we follow, and so whether memory may be believed.
+//! * `looks` says how long ago the follower last saw the database, and so whether memory may be believed.
 //!
 //! Every worker has a [`WorkerFront`], which most requests do not get past.
 //!
 //! There are three answers: the grant, [`LookupError::Unknown`], and [`LookupError::Unavailable`] (not known here now),
 //! which is never remembered and never told as the second.
 
+mod backoff;
 mod config;
 mod fence;
 mod follow;
-mod freshness;
 mod front;
 mod load;
+mod looks;
 mod memory;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +39,8 @@ use crate::clock::Clock;
 use crate::key::{Grant, KeyDigest};
 use crate::store::{Cursor, KeyStore};
 use crate::telemetry::metrics::CacheMetrics;
-use freshness::Standing;
 use load::{Answer, LookUps};
+use looks::{Looks, Standing};
 use memory::Memory;
 
 /// How long a caller is told to wait before it asks again.
@@ -96,7 +98,7 @@ pub enum Freshness {
 
 struct Shared {
     memory: Memory,
-    freshness: freshness::Freshness,
+    looks: Looks,
     lookups: LookUps,
     lookup_timeout: Duration,
     applied: watch::Sender<Cursor>,
@@ -116,7 +118,7 @@ impl KeyCache {
         let (lookups, asked) = LookUps::new(config);
         let shared = Arc::new(Shared {
             memory: Memory::new(config),
-            freshness: freshness::Freshness::new(config, clock.clone()),
+            looks: Looks::new(config, clock.clone()),
             lookups,
             lookup_timeout: config.lookup_timeout,
             applied: watch::Sender::new(Cursor::default()),
@@ -146,8 +148,8 @@ impl KeyCache {
     #[must_use]
     pub fn state(&self) -> CacheState {
         CacheState {
-            age: self.0.freshness.age(),
-            freshness: match self.0.freshness.standing() {
+            age: self.0.looks.age(),
+            freshness: match self.0.looks.standing() {
                 Standing::Empty => Freshness::Empty,
                 Standing::Fresh => Freshness::Fresh,
                 Standing::Outage | Standing::Paused => Freshness::Degraded,
@@ -159,7 +161,7 @@ impl KeyCache {
 
     /// Waits until memory has been filled once.
     pub async fn filled(&self) {
-        self.0.freshness.filled().await;
+        self.0.looks.filled().await;
     }
 
     /// What the database, or memory, says about a digest that the front could not answer for at once.
@@ -204,10 +206,10 @@ impl Shared {
         const UNAVAILABLE: LookupError = LookupError::Unavailable {
             retry_after: RETRY_AFTER,
         };
-        if self.freshness.standing() == Standing::Paused {
-            self.freshness.one_look().await;
+        if self.looks.standing() == Standing::Paused {
+            self.looks.one_more().await;
         }
-        if matches!(self.freshness.standing(), Standing::Empty | Standing::Stale) {
+        if matches!(self.looks.standing(), Standing::Empty | Standing::Stale) {
             return Err(UNAVAILABLE);
         }
         // Taken before memory is asked: a fill that ends in between must not make a miss look like a certainty.
@@ -221,7 +223,7 @@ impl Shared {
         let Some(mut answer) = self.lookups.ask(digest, self.memory.epoch()) else {
             let holds_every_key = was_complete
                 && self.memory.is_complete()
-                && self.freshness.standing() == Standing::Fresh;
+                && self.looks.standing() == Standing::Fresh;
             return Err(if holds_every_key {
                 LookupError::Unknown
             } else {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Marked, Queue, UsageConfig};
 use crate::key::{Grant, KeyId, UnixTime};
 use crate::store::{KeyStore, StoreError};
+use crate::telemetry::chain;
 
 /// How many moments are written in one statement.
 const MAX_ROWS: usize = 1000;
@@ -143,7 +144,7 @@ impl Flusher {
     fn failed(&mut self, error: &StoreError) {
         if self.failures == 0 {
             tracing::warn!(
-                error = error as &dyn std::error::Error,
+                error = %chain(error),
                 keys = self.unwritten.len(),
                 "moments of last use could not be written; they are kept and tried again"
             );

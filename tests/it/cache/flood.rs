@@ -189,6 +189,27 @@ async fn memory_that_is_too_small_is_partial_and_answers_for_every_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hot_key_stays_in_partial_memory_though_the_front_answers_for_it() {
+    let rig = partial(small(16)).await;
+    let hot = key(1);
+    for n in 100..300 {
+        for _ in 0..640 {
+            assert_eq!(rig.ask(&hot).await, Ok(hot.id));
+        }
+        let cold = key(n);
+        rig.store.put_unlogged(&cold);
+        for _ in 0..8 {
+            assert_eq!(rig.passing(rig.ask(&cold)).await, Ok(cold.id));
+        }
+    }
+    // A change of another key: no front counts any more.
+    rig.applied(rig.store.delete(key(2).id)).await;
+    let before = rig.finds();
+    assert_eq!(rig.ask(&hot).await, Ok(hot.id));
+    assert_eq!(rig.finds(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_is_partial_before_the_key_too_many_is_in_it() {
     let rig = Rig::with(small(4), &keys(1..5)).await;
     assert!(rig.cache.state().is_complete);

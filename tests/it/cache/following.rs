@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::support::gated_store::MAX_BATCH;
+use crate::support::store::Log;
 
 #[tokio::test(start_paused = true)]
 async fn every_key_is_known_after_the_fill_and_none_is_looked_up() {
@@ -168,7 +169,9 @@ async fn a_fill_that_breaks_off_is_begun_again_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_is_no_key_permits_nothing_and_the_others_work() {
+async fn a_row_that_is_no_key_permits_nothing_and_is_told_of_once() {
+    let log = Log::default();
+    let _listening = log.listen();
     let rig = Rig::with(CacheConfig::default(), &keys(1..3)).await;
     let row = BadRow {
         id: key(1).id.to_string(),
@@ -178,6 +181,11 @@ async fn a_row_that_is_no_key_permits_nothing_and_the_others_work() {
     rig.applied(rig.store.spoil(key(1).digest, row)).await;
     assert_eq!(rig.ask(&key(1)).await, Err(LookupError::Unknown));
     assert_eq!(rig.ask(&key(2)).await, Ok(key(2).id));
+
+    rig.store.lose_log();
+    rig.applied(rig.store.end()).await;
+    let rows = log.text().matches("is no key; it permits nothing").count();
+    assert_eq!(rows, 1, "{}", log.text());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::support::store::Log;
 
 /// How the database does not answer.
 #[derive(Debug, Clone, Copy)]
@@ -205,4 +206,28 @@ async fn many_callers_after_a_pause_wait_for_one_look() {
         assert_eq!(caller.answer().await, Ok(key(1).id));
     }
     assert!(count(&rig.store.calls.changes) - before <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_is_told_of_an_outage_once_and_of_its_end_once() {
+    let log = Log::default();
+    let _listening = log.listen();
+    let config = CacheConfig {
+        max_stale: Duration::from_secs(30),
+        ..CacheConfig::default()
+    };
+    let rig = Rig::with(config, &[key(1)]).await;
+    rig.store.break_down(true);
+    rig.store.break_bell();
+    rig.pass(Duration::from_mins(2)).await;
+    let said = |what: &str| log.text().matches(what).count();
+    assert_eq!(said("the key database does not answer; known keys"), 1);
+    assert_eq!(said("query `changes` did not end in time"), 1);
+    assert_eq!(said("has not answered for `cache.max_stale`"), 1);
+    assert_eq!(said("the bell of the key database is broken"), 1);
+    assert_eq!(said("answers again"), 0);
+    rig.store.break_down(false);
+    rig.pass(Duration::from_mins(2)).await;
+    assert_eq!(said("the key database answers again"), 1);
+    assert_eq!(log.text().lines().count(), 5, "{}", log.text());
 }

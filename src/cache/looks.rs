@@ -10,11 +10,11 @@ use crate::clock::Clock;
 /// How long a grant waits for one look after a pause.
 const LOOK_WAIT: Duration = Duration::from_millis(400);
 
-/// How well memory follows the database, and what that allows.
+/// What the looks at the database say about memory: how fresh it is, and what that allows.
 ///
 /// All moments are [`Clock::elapsed`]. A look that succeeds vouches for the moment it *began*.
 #[derive(Debug)]
-pub(super) struct Freshness {
+pub(super) struct Looks {
     clock: Clock,
     max_lag: Duration,
     max_stale: Duration,
@@ -48,7 +48,7 @@ impl Standing {
     }
 }
 
-impl Freshness {
+impl Looks {
     pub fn new(config: &CacheConfig, clock: Clock) -> Self {
         Self {
             clock,
@@ -88,7 +88,7 @@ impl Freshness {
     /// Waits, for a short while, for one look that begins after now.
     ///
     /// When none comes, that counts as seeing that the database does not answer: the next caller does not wait.
-    pub async fn one_look(&self) {
+    pub async fn one_more(&self) {
         let asked_at = self.clock.elapsed();
         let mut looked = self.looked.subscribe();
         self.wanted.notify_one();
@@ -105,9 +105,10 @@ impl Freshness {
         let _ = looked.wait_for(|_| self.fresh_at.get().is_some()).await;
     }
 
-    /// Returns when somebody waits for a look.
-    pub async fn wanted(&self) {
-        self.wanted.notified().await;
+    /// Returns when somebody waits for a look, and at the latest after `time`.
+    pub async fn wanted_within(&self, time: Duration) {
+        // Either way it is time to look.
+        let _ = timeout(time, self.wanted.notified()).await;
     }
 
     /// A look that began then has succeeded, and memory holds what it saw.
