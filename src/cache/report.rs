@@ -6,6 +6,7 @@ use super::Shared;
 use super::looks::Standing;
 use crate::key::ApiKey;
 use crate::store::{BadRow, StoreError};
+use crate::telemetry;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::RefillReason;
 
@@ -49,7 +50,7 @@ impl Report {
             cache.keys = memory.known_count(),
             cache.is_complete = memory.is_complete(),
             reason = reason.as_str(),
-            took_ms = took.as_millis(),
+            took_ms = telemetry::millis(took),
             "memory was filled from the key database"
         );
         let before = std::mem::take(&mut self.bad_rows);

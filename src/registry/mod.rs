@@ -20,6 +20,7 @@ use crate::key::{
     ModelScope, NamedModel, NewApiKey, NewSecret, PresentedKey,
 };
 use crate::store::{Cursor, KeyStore, StoreError};
+use crate::telemetry;
 
 /// How long an answer waits for its own change to be in force here.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
@@ -227,7 +228,7 @@ impl KeyRegistry {
         ) {
             tracing::warn!(
                 change.seq = written.seq(),
-                wait_ms = IN_FORCE_WITHIN.as_millis(),
+                wait_ms = telemetry::millis(IN_FORCE_WITHIN),
                 "a change was answered before it was in force here: the change log is not being followed"
             );
         }

@@ -9,6 +9,7 @@ mod recorder;
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogControl, LogFormat};
@@ -27,6 +28,12 @@ pub fn causes<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// A duration as log fields have it: whole milliseconds. A `u128` would become text in JSON.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a process tells about itself while it runs.

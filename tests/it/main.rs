@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod durability;
 mod house;
+mod logging;
 mod metrics;
 mod proxy;
 mod readme;
