@@ -192,6 +192,10 @@ impl Server {
     ) -> Result<Self, ServeError> {
         limits::leave_no_dumps();
         let metrics = &telemetry.metrics;
+        // Not only by the workers, which come to it later: every series is there before anyone reads them.
+        for upstream in &config.upstreams {
+            drop(metrics.upstream(&upstream.name));
+        }
         let ports = Ports::open(config)?;
         let addresses = ports.addresses()?;
         let store = store::open(&config.store, metrics.store.clone()).await?;
