@@ -14,7 +14,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{AdminState, Dialect, Refusal};
-use crate::key::{KeyDigest, PresentedKey};
+use crate::key::{KeyDigest, PresentedKey, holds_a_key};
 use crate::registry::Caller;
 use crate::telemetry::metrics::{AdminCommand, AdminMetrics};
 
@@ -212,7 +212,9 @@ fn address_of(extensions: &Extensions) -> IpAddr {
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|id| {
         let id = id.as_bytes();
-        (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+        let is_plain = (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        // It is logged and answered.
+        is_plain && !holds_a_key(id)
     });
     given.cloned().unwrap_or_else(|| {
         let id = Uuid::now_v7().to_string();

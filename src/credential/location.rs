@@ -155,6 +155,11 @@ impl CredentialLocation {
         }
     }
 
+    /// Whether this parameter of a query is the place.
+    pub(super) fn is_parameter(&self, parameter: &str) -> bool {
+        matches!(self.place(), Place::Parameter(name) if query::is_named(parameter, name))
+    }
+
     /// The header it is, if it is one.
     pub(super) fn header_name(&self) -> Option<&HeaderName> {
         match self.place() {

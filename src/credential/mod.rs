@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
-use crate::key::PresentedKey;
+use crate::key::{PresentedKey, holds_a_key};
 
 pub use location::{CredentialLocation, HeaderNameText, UnwritableSecret};
 pub use source::{SecretSource, SecretText};
@@ -91,20 +91,34 @@ impl CredentialLocations {
 
     /// The key a request presents.
     ///
-    /// Looks in every place. The same key in two places is one key. Allocates nothing.
+    /// Looks in every place. The same key in two places is one key. A key in the target, where we look for none, makes
+    /// the request malformed: it would go on, and whoever is called writes targets down. Allocates nothing.
     #[must_use]
     pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
         let each = self
             .locations
             .iter()
             .map(|location| location.read(headers, uri));
-        each.fold(Reading::Absent, Reading::and)
+        match each.fold(Reading::Absent, Reading::and) {
+            Reading::Found(key) if self.strays_into(uri, key) => Reading::Malformed,
+            reading => reading,
+        }
+    }
+
+    /// Whether the presented key, or any of ours, stands in the path or in a parameter that is no place for one.
+    fn strays_into(&self, uri: &Uri, key: PresentedKey<'_>) -> bool {
+        let holds = |text: &str| key.is_within(text.as_bytes()) || holds_a_key(text.as_bytes());
+        let is_no_place =
+            |text: &&str| !self.locations.iter().any(|place| place.is_parameter(text));
+        let parameters = uri.query().into_iter().flat_map(|query| query.split('&'));
+        holds(uri.path()) || parameters.filter(is_no_place).any(holds)
     }
 
     /// Takes every secret of the caller's off a request: out of the configured places, out of the headers where one
-    /// commonly sits, and, with its whole header, wherever else among the headers the presented key stands.
+    /// commonly sits, and, with its whole header, wherever else among the headers the presented key or any of ours
+    /// stands.
     ///
-    /// The path and unconfigured query parameters stay as they are. Allocates only for what is unusual.
+    /// The path and unconfigured query parameters stay as they are: [`Self::read`] lets no key pass there. Allocates only for what is unusual.
     pub fn remove(&self, parts: &mut Parts) {
         // First, because the key is known only as long as it is in its place.
         for name in self.other_holders(parts) {
@@ -118,13 +132,14 @@ impl CredentialLocations {
         }
     }
 
-    /// The headers that hold the presented key and are no place for one. Mostly there are none.
+    /// The headers that hold a key and are no place for one. Mostly there are none.
     fn other_holders(&self, parts: &Parts) -> Vec<HeaderName> {
         let Reading::Found(key) = self.read(&parts.headers, &parts.uri) else {
             return Vec::new();
         };
         let holders = parts.headers.iter().filter(|(name, value)| {
-            key.is_within(value.as_bytes()) && !self.is_credential_name(name)
+            let value = value.as_bytes();
+            (key.is_within(value) || holds_a_key(value)) && !self.is_credential_name(name)
         });
         holders.map(|(name, _)| name.clone()).collect()
     }

@@ -65,7 +65,7 @@ fn replace(uri: &Uri, target: String) -> Option<Uri> {
 }
 
 /// Whether a server would read this name once it has decoded the parameter.
-fn is_named(parameter: &str, name: &str) -> bool {
+pub(super) fn is_named(parameter: &str, name: &str) -> bool {
     let written = parameter.split('=').next().unwrap_or_default();
     written == name || (written.contains('%') && decode(written).eq(name.bytes()))
 }

@@ -133,6 +133,12 @@ fn a_key_is_read_from_authorization(#[case] lines: &[&str], #[case] expected: &s
 #[case::good_beside_malformed("/", &["authorization: Bearer {K}", "x-api-key: {K}x"], "malformed")]
 #[case::good_beside_empty("/", &["authorization: Bearer {K}", "x-api-key: "], "malformed")]
 #[case::good_beside_foreign_scheme("/", &["authorization: Basic eDp5", "x-api-key: {K}"], "found")]
+#[case::strayed_into_the_path("/a/{K}/b", &["x-api-key: {K}"], "malformed")]
+#[case::another_in_the_path("/{L}", &["x-api-key: {K}"], "malformed")]
+#[case::strayed_into_a_parameter("/?a=b&key=x{K}", &["x-api-key: {K}"], "malformed")]
+#[case::another_in_a_parameter("/?api_key={K}&key={L}", &[], "malformed")]
+#[case::foreign_in_the_path("/a-foreign-key-of-16", &["x-api-key: a-foreign-key-of-16"], "malformed")]
+#[case::short_in_the_path("/short", &["x-api-key: short"], "another key")]
 fn a_request_presents_one_key_or_none(
     #[case] target: &str,
     #[case] lines: &[&str],

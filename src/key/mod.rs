@@ -24,6 +24,6 @@ pub use scope::{
 };
 pub use secret::{
     ENTROPY_BYTES, InvalidPrefix, KeyPrefix, MAX_PRESENTED_BYTES, MalformedKey, NewSecret,
-    PresentedKey,
+    PresentedKey, holds_a_key,
 };
 pub use time::UnixTime;

@@ -76,6 +76,14 @@ impl fmt::Debug for PresentedKey<'_> {
     }
 }
 
+/// Whether a key of ours stands somewhere in `bytes`, known by its form and its checksum, whether it works or not. For
+/// what is written down or passed on and should never hold one. A foreign key has no form to be known by.
+#[must_use]
+pub fn holds_a_key(bytes: &[u8]) -> bool {
+    let mut windows = bytes.windows(TEXT_BYTES);
+    windows.any(|window| window.starts_with(MARK.as_bytes()) && is_ours(window))
+}
+
 fn is_ours(text: &[u8]) -> bool {
     if text.len() != TEXT_BYTES || text[PREFIX_BYTES] != b'.' {
         return false;
@@ -294,6 +302,16 @@ mod tests {
         assert!(!key.is_within(&text.as_bytes()[1..]));
         let short = PresentedKey::parse(b"s3cr3t").unwrap();
         assert!(!short.is_within(b"s3cr3t"));
+    }
+
+    #[test]
+    fn any_key_of_ours_is_found_in_a_text_and_nothing_like_one() {
+        let text = secret(6).reveal().to_owned();
+        assert!(holds_a_key(format!("kw_a, {text}0").as_bytes()));
+        assert!(holds_a_key(text.as_bytes()));
+        assert!(!holds_a_key(&text.as_bytes()[..49]));
+        assert!(!holds_a_key(text.to_uppercase().as_bytes()));
+        assert!(!holds_a_key(text.replace('.', "0").as_bytes()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
 use crate::credential::CredentialLocations;
-use crate::key::{Identity, NamedModel};
+use crate::key::{Identity, NamedModel, holds_a_key};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -178,13 +178,14 @@ pub(super) fn forward_for(headers: &mut HeaderMap, peer: IpAddr, host: Option<He
 }
 
 /// Takes from a request's trailers what may not go on: framing, targets, credentials and identities have no place
-/// behind a body that was already judged (RFC 9110, 6.5.1; SECURITY F6, C7, C9).
+/// behind a body that was already judged (RFC 9110, 6.5.1; SECURITY F6, C7, C9). A key of ours goes whatever its name.
 pub(super) fn filter_trailers(trailers: &mut HeaderMap, locations: &CredentialLocations) {
     let dropped: Vec<HeaderName> = trailers
-        .keys()
-        .filter(|name| {
+        .iter()
+        .filter(|(name, value)| {
             is_protected(name)
                 || locations.is_credential_name(name)
+                || holds_a_key(value.as_bytes())
                 || [
                     HOST,
                     CONTENT_LENGTH,
@@ -198,7 +199,7 @@ pub(super) fn filter_trailers(trailers: &mut HeaderMap, locations: &CredentialLo
                 ]
                 .contains(name)
         })
-        .cloned()
+        .map(|(name, _)| name.clone())
         .collect();
     for name in dropped {
         trailers.remove(name);

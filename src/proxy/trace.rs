@@ -6,6 +6,8 @@ use std::fmt::Write;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use crate::key::holds_a_key;
+
 /// The header of the request id, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header of the trace, both ways (W3C Trace Context).
@@ -51,6 +53,8 @@ impl Trace {
             id.len() <= LONGEST_ID
                 && !id.is_empty()
                 && id.as_bytes().iter().all(u8::is_ascii_graphic)
+                // It is logged, answered and passed on.
+                && !holds_a_key(id.as_bytes())
         });
         let parent = only(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
         Self {
