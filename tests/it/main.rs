@@ -21,6 +21,7 @@ mod metrics;
 mod proxy;
 mod readme;
 mod registry;
+mod secrecy;
 mod store;
 mod support;
 mod usage;

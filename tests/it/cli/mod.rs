@@ -9,6 +9,6 @@ mod help;
 mod jq;
 mod profile;
 mod refusals;
-mod shell;
+pub mod shell;
 mod team;
 mod terminal;

@@ -152,7 +152,7 @@ impl Settings {
             .config
     }
 
-    /// Where the real binary's standard error goes.
+    /// Where both streams of the real binary go.
     fn log(&self) -> PathBuf {
         self.directory.path().join("keyward.log")
     }

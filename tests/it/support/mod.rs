@@ -9,6 +9,7 @@
 //! * [`gated_store::GatedStore`] is a key database that stops where a test says so.
 
 pub mod admin;
+pub mod canary;
 pub mod child;
 pub mod counted;
 pub mod gate;

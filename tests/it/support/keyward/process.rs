@@ -126,13 +126,14 @@ impl Drop for KeywardProcess {
 
 fn spawn(settings: &Settings) -> Child {
     let log = File::create(settings.log()).expect("the directory is ours");
+    let also = log.try_clone().expect("a file is open");
     Command::new(env!("CARGO_BIN_EXE_keyward"))
         .args(["serve", "--config"])
         .arg(settings.file())
         .env_clear()
         .current_dir(settings.directory.path())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(also)
         .stderr(log)
         .spawn()
         .expect("the binary runs")

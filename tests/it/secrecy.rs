@@ -1,0 +1,564 @@
+//! No secret gets out: canaries go through everything that can be done to a running program, and then everything that
+//! came of it is searched for them (SECURITY C3, C9, X1, X2, X4–X7).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use http::{Method, Request};
+use rustix::process::Signal;
+
+use crate::cli::shell::{Ran, Shell};
+use crate::support::admin::{Ask, TOKEN};
+use crate::support::canary::{Canary, Searched, base64};
+use crate::support::eventually;
+use crate::support::keyward::KeywardProcess;
+use crate::support::raw::RawConnection;
+use crate::support::raw_upstream::RawUpstream;
+use crate::support::store::new_secret;
+use crate::support::stream::whole;
+use crate::support::upstream::Answer;
+
+/// What we present to the upstream.
+const CREDENTIAL: &str = "upstream-credential-0f3Kx9Qa7LmZ";
+/// What callers say that is theirs: it goes to the upstream, and to nobody else.
+const QUERY: &str = "query-of-a-caller-T5v8Wn2Rc6Yd";
+const BODY: &str = "body-of-a-caller-H1s4Jb7Ge3Pu";
+
+/// Where a key may have strayed to: a path, and header fields.
+const STRAYED: &[(&str, &str)] = &[
+    ("/models/m1/predict", ""),
+    ("/models/m1/predict?api_key={key}&key={key}", ""),
+    ("/models/m1/predict?a=b&redirect=x%3D{key}", ""),
+    ("/models/m1/predict/{key}", ""),
+    ("/models/m1/v1/{key}", ""),
+    ("/models/{key}/predict", ""),
+    ("/{key}", ""),
+    ("http://user:{key}@localhost/models/m1/predict", ""),
+    ("/models/m1/predict", "authorization: {key}\r\n"),
+    ("/models/m1/predict", "authorization: Basic {basic}\r\n"),
+    (
+        "/models/m1/predict",
+        "proxy-authorization: Bearer {key}\r\n",
+    ),
+    ("/models/m1/predict", "x-api-key: {key}\r\n"),
+    ("/models/m1/predict", "x_api_key: {key}\r\n"),
+    ("/models/m1/predict", "api-key: {key}\r\n"),
+    ("/models/m1/predict", "x-goog-api-key: {key}\r\n"),
+    ("/models/m1/predict", "x-auth-token: {key}\r\n"),
+    ("/models/m1/predict", "cookie: a=b; key={key}\r\n"),
+    ("/models/m1/predict", "referer: http://h/?key={key}\r\n"),
+    ("/models/m1/predict", "user-agent: me/1.0 ({key})\r\n"),
+    ("/models/m1/predict", "x-request-id: {key}\r\n"),
+    ("/models/m1/predict", "x-request-id: id-{key}-1\r\n"),
+    (
+        "/models/m1/predict",
+        "traceparent: {key}\r\ntracestate: k={key}\r\n",
+    ),
+    ("/models/m1/predict", "baggage: key={key}\r\n"),
+    ("/models/m1/predict", "forwarded: for={key}\r\n"),
+    ("/models/m1/predict", "x-keyward-key-name: {key}\r\n"),
+    ("/models/m1/predict", "host: {key}\r\n"),
+    ("/models/m1/predict", "connection: {key}\r\n"),
+    ("/models/m1/predict", "te: trailers\r\ntrailer: {key}\r\n"),
+    ("/models/m1/predict", "content-type: text/{key}\r\n"),
+    (
+        "/models/m1/predict",
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-protocol: {key}\r\n",
+    ),
+    ("/models/m1/predict", "{key}: 1\r\n"),
+    ("/models/m1/predict", "no colon {key}\r\n"),
+    ("/models/m1/{key}\u{7f}", ""),
+];
+
+/// Where a key may have strayed to on the admin listener: method, path, header fields, body.
+const STRAYED_ADMIN: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/v1/api_keys?type={key}", "", ""),
+    ("GET", "/v1/api_keys?created_by_me={key}", "", ""),
+    ("GET", "/v1/api_keys?key={key}", "", ""),
+    ("GET", "/v1/teams?name={key}", "", ""),
+    ("GET", "/v1/teams/{key}", "", ""),
+    ("GET", "/v1/users/{key}", "", ""),
+    ("GET", "/{key}", "", ""),
+    ("DELETE", "/v1/api_keys/{key}", "", ""),
+    ("PUT", "/v1/api_keys/{key}", "", ""),
+    (
+        "POST",
+        "/v1/teams/{key}/api_keys",
+        "",
+        r#"{"type":"PERSONAL"}"#,
+    ),
+    ("POST", "/v1/api_keys", "", r#"{"type":"{key}"}"#),
+    ("POST", "/v1/api_keys", "", r#"{"type":["{key}"]}"#),
+    (
+        "POST",
+        "/v1/api_keys",
+        "",
+        r#"{"type":"PERSONAL","team_id":"{key}"}"#,
+    ),
+    (
+        "POST",
+        "/v1/api_keys",
+        "",
+        r#"{"type":"PERSONAL","model_ids":"{key}"}"#,
+    ),
+    (
+        "POST",
+        "/v1/api_keys",
+        "",
+        r#"{"type":"PERSONAL","name":"{key}"#,
+    ),
+    ("POST", "/v1/api_keys", "", "{key}"),
+    ("POST", "/v1/api_keys", "content-type: text/{key}\r\n", "{}"),
+    ("GET", "/v1/users/me", "x-request-id: {key}\r\n", ""),
+    ("GET", "/v1/users/me", "cookie: key={key}\r\n", ""),
+    ("GET", "/v1/users/me", "origin: http://{key}\r\n", ""),
+    ("GET", "/v1/users/me", "host: {key}\r\n", ""),
+    (
+        "GET",
+        "/v1/users/me",
+        "authorization: Basic {basic}\r\n",
+        "",
+    ),
+    ("GET", "/v1/users/me", "authorization: Bearer {key}\r\n", ""),
+    ("GET", "/v1/api_keys", "x-api-key: {key}\r\n", ""),
+    ("GET", "/openapi.json?key={key}", "", ""),
+];
+
+/// What came back from whom.
+struct Answered {
+    to: String,
+    bytes: Vec<u8>,
+}
+
+struct Run {
+    keyward: KeywardProcess,
+    shell: Shell,
+    /// Texts that were, are, or look like keys, and what they are called here.
+    keys: Vec<(&'static str, String)>,
+    answers: Vec<Answered>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_gets_out() {
+    let settings = settings("upstreams.default.url = \"{upstream}\"");
+    let keyward = KeywardProcess::start(&settings).await;
+    keyward
+        .upstream
+        .on("/models/m1/predict", Answer::new(200, "{}"));
+    let metrics_before = metrics(&keyward).await;
+    let mut run = Run::of(keyward).await;
+    run.call().await;
+    run.call_with_trailers().await;
+    run.manage().await;
+    run.probe().await;
+    run.command();
+    let seen = run.keyward.upstream.requests().len();
+    assert!(seen > 20, "too little went on: {seen} calls");
+    run.the_upstream_never_saw_a_key();
+    run.fail_upstream_and_reload().await;
+
+    let metrics = metrics(&run.keyward).await;
+    let before = series(&metrics_before);
+    let new: Vec<&str> = series(&metrics).difference(&before).copied().collect();
+    let gone: Vec<&str> = before.difference(&series(&metrics)).copied().collect();
+    assert_eq!(gone, [""; 0], "every series stays");
+    assert!(new.is_empty(), "labels come from closed sets: {new:?}");
+    run.nothing_in("metrics", metrics.as_bytes(), &[]);
+    run.nothing_in_answers();
+    run.nothing_in_files();
+    run.nothing_in_the_process();
+    run.keyward.signal(Signal::TERM);
+    assert_eq!(run.keyward.exit_code().await, Some(0));
+    run.nothing_in_files();
+    run.nothing_in_the_log();
+}
+
+fn settings(upstream: &str) -> String {
+    format!(
+        "log.level = \"trace\"\nlog.format = \"json\"\n\
+         usage.flush_every = \"20ms\"\nusage.first_within = \"10ms\"\n{upstream}\n\
+         upstreams.default.limits.connect_timeout = \"200ms\"\n\
+         upstreams.default.credential = {{ kind = \"fixed\", secret = {{ inline = \"{CREDENTIAL}\" }}, \
+         at = {{ in = \"authorization\", schemes = [\"Bearer\"] }} }}\n"
+    )
+}
+
+async fn metrics(keyward: &KeywardProcess) -> String {
+    let ask = Ask::new(keyward.addresses.probes, Method::GET, "/metrics");
+    ask.send().await.body
+}
+
+/// Names and labels, without the values; a process has what the system gives it.
+fn series(metrics: &str) -> BTreeSet<&str> {
+    let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| Some(line.rsplit_once(' ')?.0))
+        .collect()
+}
+
+impl Run {
+    async fn of(keyward: KeywardProcess) -> Self {
+        let wish = r#"{"type":"WORKSPACE_INVOKE"}"#;
+        let made = keyward.administer(Method::POST, "/v1/api_keys").body(wish);
+        let made = made.send().await;
+        assert_eq!(made.headers["cache-control"], "no-store");
+        let good = made.text("/api_key");
+        let scoped = keyward.key_for(&["m2"]).await.text;
+        let manager = keyward.create_key("WORKSPACE_MANAGE_ALL", None).await.text;
+        let deleted = keyward.key().await;
+        keyward.delete_key(&deleted).await;
+        let keys = vec![
+            ("a good key", good),
+            ("a key for another model", scoped),
+            ("a manager's key", manager),
+            ("a deleted key", deleted.text),
+            ("nobody's key", new_secret().reveal().to_owned()),
+        ];
+        Self {
+            keyward,
+            shell: Shell::new(),
+            keys,
+            answers: Vec::new(),
+        }
+    }
+
+    fn key(&self, what: &str) -> &str {
+        let mut keys = self.keys.iter();
+        &keys.find(|(name, _)| *name == what).expect("it is there").1
+    }
+
+    /// Sends every key to every place it may stray to, alone and beside a good key; and what is near a key, alone.
+    async fn call(&mut self) {
+        let good = self.key("a good key").to_owned();
+        let prefix = |key: &str| key[..11].to_owned();
+        let scoped = self.key("a key for another model");
+        let near = [
+            good[..49].to_owned(),
+            format!("{good}0"),
+            good.to_uppercase(),
+            good.replace('.', "-"),
+            format!("{}{}", prefix(scoped), &good[11..]),
+            format!("{good},{scoped}"),
+        ];
+        let whole: Vec<String> = self.keys.iter().map(|(_, text)| text.clone()).collect();
+        for key in whole.iter().chain(&near) {
+            // What is only near a key cannot be told from an id.
+            let may_stray =
+                |fields: &str| whole.contains(key) || !fields.starts_with("x-request-id");
+            for (target, fields) in STRAYED.iter().filter(|(_, fields)| may_stray(fields)) {
+                self.call_one(target, fields, key, None).await;
+            }
+            for scheme in ["Bearer", "Api-Key"] {
+                let fields = format!("authorization: {scheme} {key}\r\n");
+                self.call_one("/models/m1/predict", &fields, key, None)
+                    .await;
+            }
+        }
+        for key in &whole {
+            // A name goes on in lower case, and a key does not work so.
+            for (target, fields) in STRAYED
+                .iter()
+                .filter(|(_, fields)| !fields.starts_with("{key}"))
+            {
+                self.call_one(target, fields, key, Some(&good)).await;
+            }
+        }
+        let http2 = self.keyward.http2().await;
+        for key in &whole {
+            for path in ["/models/m1/predict", "/models/m1/predict?key={key}"] {
+                let uri = format!("http://localhost{}", path.replace("{key}", key));
+                let request = Request::post(uri)
+                    .header("authorization", format!("Bearer {good}"))
+                    .header("x-note", key)
+                    .header("x-request-id", key)
+                    .header("cookie", format!("a={key}"))
+                    .header("cookie", "b=c");
+                let answer = http2
+                    .call(request.body(whole_body()).expect("a request"))
+                    .await;
+                let said = format!("{:?}{:?}", answer.headers, answer.body);
+                self.note(format!("HTTP/2 {path}"), said.into_bytes());
+            }
+        }
+    }
+
+    async fn call_one(&mut self, target: &str, fields: &str, key: &str, credential: Option<&str>) {
+        let mut fields = fields.to_owned();
+        if let Some(credential) = credential {
+            fields = format!("{fields}authorization: Bearer {credential}\r\n");
+        }
+        if !fields.starts_with("host") {
+            fields.push_str("host: localhost\r\n");
+        }
+        let separator = if target.contains('?') { '&' } else { '?' };
+        let request = format!(
+            "POST {target}{separator}q={QUERY} HTTP/1.1\r\n{fields}content-length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        );
+        let to = format!("{target} | {fields}");
+        let answer = exchange(self.keyward.raw().await, &spelled(&request, key)).await;
+        self.note(to, answer);
+    }
+
+    async fn call_with_trailers(&mut self) {
+        let good = self.key("a good key").to_owned();
+        for key in self.keys.clone() {
+            let request = format!(
+                "POST /models/m1/predict HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\n\
+                 te: trailers\r\ntrailer: x-check, x-note, x-api-key\r\ntransfer-encoding: chunked\r\n\r\n\
+                 2\r\n{{}}\r\n0\r\nx-check: 1\r\nx-note: {key}\r\nx-api-key: {key}\r\n\r\n",
+                key = key.1
+            );
+            let answer = exchange(self.keyward.raw().await, &request).await;
+            self.note("trailers".to_owned(), answer);
+        }
+        let requests = self.keyward.upstream.requests();
+        let last = requests.last().expect("it went on").trailers();
+        assert_eq!(last, Some(vec![("x-check".to_owned(), "1".to_owned())]));
+    }
+
+    async fn manage(&mut self) {
+        let manager = self.key("a manager's key").to_owned();
+        for (_, key) in self.keys.clone() {
+            for (method, path, fields, body) in STRAYED_ADMIN {
+                for credential in [None, Some(TOKEN), Some(&manager)] {
+                    let mut fields = (*fields).to_owned();
+                    if !fields.starts_with("host") {
+                        fields.push_str("host: localhost\r\n");
+                    }
+                    if let (Some(credential), false) = (credential, fields.contains("auth")) {
+                        fields = format!("{fields}authorization: Api-Key {credential}\r\n");
+                    }
+                    if !fields.contains("content-type") {
+                        fields.push_str("content-type: application/json\r\n");
+                    }
+                    let body = spelled(body, &key);
+                    let request = format!(
+                        "{method} {path} HTTP/1.1\r\n{fields}content-length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    let admin = RawConnection::connect(self.keyward.addresses.admin).await;
+                    let answer = exchange(admin, &spelled(&request, &key)).await;
+                    self.note(format!("{method} {path} | {fields}| {body}"), answer);
+                }
+            }
+        }
+    }
+
+    async fn probe(&mut self) {
+        let key = self.key("a good key").to_owned();
+        for path in [
+            "/livez",
+            "/readyz?verbose",
+            "/startupz",
+            "/metrics",
+            "/{key}",
+        ] {
+            let request = format!(
+                "GET {path}?key={{key}} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {{key}}\r\n\r\n"
+            );
+            let probes = RawConnection::connect(self.keyward.addresses.probes).await;
+            let answer = exchange(probes, &spelled(&request, &key)).await;
+            self.note(path.to_owned(), answer);
+        }
+    }
+
+    /// Does with the command line what can be done with it.
+    fn command(&mut self) {
+        let url = format!("http://{}", self.keyward.addresses.admin);
+        let probes = format!("http://{}", self.keyward.addresses.probes);
+        let file = self.keyward.path("keyward.toml").display().to_string();
+        let database = format!("sqlite://{}", self.keyward.path("keyward.db").display());
+        let key = self.key("a good key").to_owned();
+        let login = ["profile", "login", "--url", &url, "-v"];
+        let ran = tokio::task::block_in_place(|| self.shell.feed(&login, TOKEN.as_bytes()));
+        assert_eq!(ran.code, Some(0), "{ran}");
+        self.note("profile login".to_owned(), ran.to_string().into_bytes());
+        let create = "org api-key create -v --type workspace-invoke";
+        for way in [create.to_owned(), format!("{create} --database {database}")] {
+            let ran = self.ran(&way);
+            let made = ran.out.trim().to_owned();
+            assert_eq!(made.len(), 50, "{ran}");
+            self.note(way, ran.err.into_bytes());
+            self.keys.push(("a key of the command line", made));
+        }
+        for line in [
+            "org api-key list -v",
+            "org api-key list -v -o json",
+            "org team list -v",
+            "profile list -v",
+            &format!("org api-key list -v --database {database}"),
+            &format!("org api-key delete --prefix {key}"),
+            &format!("org api-key delete --prefix {key} --database {database}"),
+            &format!("health -v --url {probes}"),
+            &format!("config show --config {file}"),
+            &format!("config show --origins --config {file}"),
+            &format!("config check --config {file}"),
+            &format!("config check --connect --config {file}"),
+        ] {
+            let said = self.ran(line).to_string();
+            self.note(line.to_owned(), said.into_bytes());
+        }
+        for (what, wrong) in self.keys.clone() {
+            let shell = Shell::new().with("KEYWARD_URL", &url);
+            let shell = shell.with("KEYWARD_API_KEY", &wrong);
+            let ran = tokio::task::block_in_place(|| shell.line("org api-key list -v"));
+            self.note(format!("list with {what}"), ran.to_string().into_bytes());
+        }
+    }
+
+    fn ran(&self, line: &str) -> Ran {
+        tokio::task::block_in_place(|| self.shell.line(line))
+    }
+
+    /// Settings that are wrong, an upstream that answers garbage, and one that is gone.
+    async fn fail_upstream_and_reload(&mut self) {
+        let key = self.key("a good key").to_owned();
+        let call = (
+            "/models/m1/predict?key={key}",
+            "authorization: Bearer {key}\r\n",
+        );
+        let garbage = RawUpstream::answering("garbage\r\n\r\n");
+        let quoted = format!(
+            "admin.hosts = \"{CREDENTIAL}\"\nupstreams.other.credential = \"{CREDENTIAL}\""
+        );
+        let garbled = format!("upstreams.default.url = \"{}\"", garbage.url());
+        for (upstream, told) in [
+            (quoted.as_str(), "settings are wrong"),
+            (garbled.as_str(), "settings read again"),
+        ] {
+            self.keyward.write_settings(&settings(upstream));
+            self.keyward.signal(Signal::HUP);
+            let log = self.keyward.path("keyward.log");
+            eventually(told, || {
+                fs::read_to_string(&log).ok()?.contains(told).then_some(())
+            })
+            .await;
+            self.call_one(call.0, call.1, &key, None).await;
+            self.call_one("/models/m1/predict", call.1, &key, None)
+                .await;
+        }
+        drop(garbage);
+        self.call_one("/models/m1/predict", call.1, &key, None)
+            .await;
+    }
+
+    fn note(&mut self, to: String, bytes: Vec<u8>) {
+        self.answers.push(Answered { to, bytes });
+    }
+
+    /// Fails when a secret stands in `bytes`.
+    fn nothing_in(&self, place: &str, bytes: &[u8], further: &[(&'static str, &str)]) {
+        let text = Searched::new(bytes);
+        let keys = self.keys.iter().map(|(what, text)| (*what, text.as_str()));
+        let ours = [
+            ("the admin token", TOKEN),
+            ("the upstream's credential", CREDENTIAL),
+        ];
+        for (what, secret) in keys.chain(ours).chain(further.iter().copied()) {
+            let canary = Canary::new(what, secret);
+            if let Some(form) = canary.found_in(&text) {
+                let context = context(bytes, secret);
+                panic!("{} ({form}) stands in {place}: {context}", canary.what);
+            }
+        }
+    }
+
+    fn nothing_in_answers(&self) {
+        for Answered { to, bytes } in &self.answers {
+            self.nothing_in(&format!("the answer to {to}"), bytes, &[]);
+        }
+    }
+
+    fn the_upstream_never_saw_a_key(&self) {
+        for seen in self.keyward.upstream.requests() {
+            let head = format!("{} {:?} {:?}", seen.target, seen.headers, seen.trailers());
+            let text = Searched::new(head.as_bytes());
+            for (what, key) in &self.keys {
+                let found = Canary::new(what, key).found_in(&text);
+                assert_eq!(found, None, "the upstream saw {what}: {head}");
+            }
+        }
+    }
+
+    fn nothing_in_files(&self) {
+        for name in ["keyward.db", "keyward.db-wal", "keyward.db-shm"] {
+            let file = self.keyward.path(name);
+            if file.exists() {
+                let mode = fs::metadata(&file)
+                    .expect("it is there")
+                    .permissions()
+                    .mode();
+                assert_eq!(mode & 0o777, 0o600, "{name}");
+                self.nothing_in(name, &fs::read(&file).expect("it is ours"), &[]);
+            }
+        }
+    }
+
+    fn nothing_in_the_process(&self) {
+        let process = format!("/proc/{}", self.keyward.pid());
+        let process = Path::new(&process);
+        // What cannot be read is hidden well enough.
+        for name in ["cmdline", "environ"] {
+            let bytes = fs::read(process.join(name)).unwrap_or_default();
+            self.nothing_in(name, &bytes, &[]);
+        }
+        let threads = fs::read_dir(process.join("task")).expect("it runs");
+        let names = threads.filter_map(|thread| fs::read(thread.ok()?.path().join("comm")).ok());
+        let names: Vec<Vec<u8>> = names.collect();
+        assert!(names.len() > 3, "{names:?}");
+        self.nothing_in("a thread's name", &names.concat(), &[]);
+        let limits = fs::read_to_string(process.join("limits")).expect("it runs");
+        let dumps = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let dumps: Vec<&str> = dumps.expect("a limit").split_whitespace().collect();
+        assert_eq!(dumps[4..6], ["0", "0"], "a dump of memory holds keys");
+    }
+
+    fn nothing_in_the_log(&self) {
+        let log = fs::read(self.keyward.path("keyward.log")).expect("it is ours");
+        let theirs = [("a caller's query", QUERY), ("a caller's body", BODY)];
+        self.nothing_in("the log", &log, &theirs);
+        let text = String::from_utf8(log).expect("a log is text");
+        let lines = text.lines().map(|line| {
+            let json: serde_json::Value = serde_json::from_str(line).expect("one event one line");
+            json["level"].as_str().map(str::to_owned)
+        });
+        let levels: BTreeSet<Option<String>> = lines.collect();
+        for level in ["TRACE", "DEBUG", "INFO", "ERROR"] {
+            assert!(levels.contains(&Some(level.to_owned())), "{levels:?}");
+        }
+    }
+}
+
+fn whole_body() -> crate::support::stream::TestBody {
+    whole(BODY)
+}
+
+/// `text` with `key` in its places.
+fn spelled(text: &str, key: &str) -> String {
+    let basic = base64(format!("use:{key}").as_bytes(), 0);
+    text.replace("{key}", key).replace("{basic}", &basic)
+}
+
+/// Whatever comes back, if anything does.
+async fn exchange(mut connection: RawConnection, request: &str) -> Vec<u8> {
+    if connection.try_write(request).await.is_err() {
+        return Vec::new();
+    }
+    let Some(head) = connection.try_read_head().await else {
+        return Vec::new();
+    };
+    let body = connection.read_body(&head).await;
+    [head.bytes, body.bytes].concat()
+}
+
+/// What stands around a secret, if it stands there as it is.
+fn context(bytes: &[u8], secret: &str) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = text.find(secret).map_or(0, |at| at.saturating_sub(200));
+    text.chars().skip(shown).take(500).collect()
+}
