@@ -3,15 +3,19 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::TokioTimer;
+use tokio::time::timeout;
+use tower::Service;
 
 use super::{Executor, RequestBody, UpstreamError, UpstreamLimits};
 use crate::telemetry::causes;
@@ -20,8 +24,8 @@ use crate::telemetry::causes;
 #[derive(Debug)]
 pub(super) struct Pool {
     builder: Builder,
-    connector: HttpsConnector<HttpConnector>,
-    client: RefCell<Client<HttpsConnector<HttpConnector>, RequestBody>>,
+    connector: Bounded<HttpsConnector<HttpConnector>>,
+    client: RefCell<Client<Bounded<HttpsConnector<HttpConnector>>, RequestBody>>,
 }
 
 impl Pool {
@@ -33,6 +37,7 @@ impl Pool {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        // Shared between the addresses of a name, so that one that is dead leaves time for the next.
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         tcp.set_keepalive(Some(Duration::from_mins(1)));
         let connector = HttpsConnectorBuilder::new()
@@ -41,6 +46,10 @@ impl Pool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
+        let connector = Bounded {
+            connector,
+            limit: limits.connect_timeout,
+        };
         let mut builder = Client::builder(executor);
         builder
             .pool_idle_timeout(limits.pool_idle_timeout)
@@ -76,6 +85,37 @@ impl Pool {
             } else {
                 UpstreamError::Connect(Box::new(error))
             }
+        })
+    }
+}
+
+/// Makes connections within a limit for all of it: the name's look-up and the TLS handshake have none of their own.
+#[derive(Debug, Clone)]
+struct Bounded<C> {
+    connector: C,
+    limit: Duration,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<C> Service<Uri> for Bounded<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let connected = timeout(self.limit, self.connector.call(to));
+        Box::pin(async move {
+            let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            connected.await.unwrap_or_else(late)
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::keyward::TestKeyward;
+use crate::support::raw::RawConnection;
+use crate::support::raw_upstream::RawUpstream;
 
 #[tokio::test]
 async fn a_caller_that_is_refused_again_and_again_keeps_its_connection() {
@@ -15,4 +17,19 @@ async fn a_caller_that_is_refused_again_and_again_keeps_its_connection() {
             .await;
         assert_eq!(answer.status(), 401);
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_begins_to_speak_tls_is_late_within_the_time_to_connect() {
+    let upstream = RawUpstream::start(async |mut connection: RawConnection| {
+        drop(connection.until_closed().await);
+    });
+    let settings = format!(
+        "upstreams.default.url = \"https://{}\"\nupstreams.default.limits.connect_timeout = \"200ms\"\n",
+        upstream.address()
+    );
+    let keyward = TestKeyward::with(&settings).await;
+    let key = keyward.key().await;
+    assert_eq!(keyward.call(&key, "m").await.status(), 504);
+    assert_eq!(keyward.counted.outcomes()["upstream_timed_out"], 1);
 }
