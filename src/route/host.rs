@@ -47,6 +47,17 @@ impl<'r> RequestHost<'r> {
         self.name
     }
 
+    /// What a route decides on, written out: in lower case, without a closing dot, with the port it came with.
+    #[must_use]
+    pub fn canonical(self) -> String {
+        let mut host = self.name.to_ascii_lowercase();
+        if let Some(port) = self.port {
+            host.push(':');
+            host.push_str(&port.to_string());
+        }
+        host
+    }
+
     /// Whether both mean the same place: the same name, and the same port or, where one says none, a web default.
     #[must_use]
     pub fn is_same_as(self, other: RequestHost<'_>) -> bool {

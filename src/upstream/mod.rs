@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ pub use error::UpstreamError;
 pub use patience::Patience;
 
 use crate::key::Permit;
-use crate::route::UpstreamId;
+use crate::route::{RequestHost, UpstreamId};
 use crate::telemetry::metrics::UpstreamMetrics;
 use connect::Pool;
 
@@ -145,12 +145,17 @@ impl Upstream {
         Request::from_parts(parts, body)
     }
 
-    /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone.
+    /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone. An upstream that finds the
+    /// model by it is sent the form that was decided on, so that it cannot find another (SECURITY S5).
     fn host_for(&self, request: &Parts) -> HeaderValue {
         let asked = || {
-            let named = request.headers.get(HOST).cloned();
-            let in_target = || HeaderValue::from_str(request.uri.authority()?.as_str()).ok();
-            named.or_else(in_target)
+            let named = request
+                .headers
+                .get(HOST)
+                .and_then(|host| host.to_str().ok());
+            let in_target = || request.uri.authority().map(Authority::as_str);
+            let host = RequestHost::parse(named.or_else(in_target)?)?;
+            HeaderValue::try_from(host.canonical()).ok()
         };
         match self.plan.host {
             HostHeader::Upstream => self.host.clone(),

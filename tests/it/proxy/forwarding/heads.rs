@@ -312,6 +312,17 @@ async fn the_upstream_is_sent_the_host_of_its_setting(
 }
 
 #[tokio::test]
+async fn the_callers_host_goes_on_as_it_was_decided_on() {
+    let keyward = TestKeyward::with("upstreams.default.host = \"caller\"\n").await;
+    let key = keyward.key_for(&["m"]).await;
+    let request = post("/production/predict", &key, "");
+    let request = request.replace("Host: h", "Host: MODEL-M.Api.Test.:8080");
+    assert_eq!(keyward.raw().await.call(request).await.status(), 200);
+    let seen = keyward.upstream.request(0).await;
+    assert_eq!(seen.header_all("host"), ["model-m.api.test:8080"]);
+}
+
+#[tokio::test]
 async fn the_callers_address_goes_on_when_the_settings_say_so_and_nobody_can_forge_it() {
     let keyward = TestKeyward::with("proxy.forwarded = \"replace\"\n").await;
     let key = keyward.key().await;
