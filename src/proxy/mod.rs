@@ -129,7 +129,7 @@ impl Proxy {
     ) -> Answer {
         let started = self.now.elapsed();
         let trace = Trace::of(request.headers(), &self.ids);
-        let is_grpc = is_grpc(request.headers());
+        let is_grpc = is_grpc(&request);
         let expects_continue = request.headers().contains_key(EXPECT);
         let version = request.version();
 
@@ -295,10 +295,11 @@ fn forward_target(uri: &Uri, path: Option<String>) -> PathAndQuery {
         .expect("a canonical path with a part of it replaced by its own text is a path")
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses.
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    request.version() == Version::HTTP_2
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// One line for each refusal, at debug: the precise reason, which the caller is not told.

@@ -4,6 +4,19 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 
+/// Takes all the open files that the system lets this process have. The usual soft limit of 1024 is there for programs
+/// that still call select(2).
+pub(super) fn take_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "the number of open files could not be raised");
+    }
+}
+
 /// The most connections when the settings leave it open: a third of the open files this process may have, since a call
 /// needs two and the database, the log and the listeners a few (SECURITY 4).
 pub(super) fn connections(configured: usize) -> usize {
@@ -36,6 +49,13 @@ pub(super) fn leave_no_dumps() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_open_files_are_taken() {
+        take_open_files();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 
     #[test]
     fn a_configured_number_is_taken_as_it_is() {

@@ -191,6 +191,7 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, ServeError> {
         limits::leave_no_dumps();
+        limits::take_open_files();
         let metrics = &telemetry.metrics;
         // Not only by the workers, which come to it later: every series is there before anyone reads them.
         for upstream in &config.upstreams {
