@@ -16,7 +16,10 @@ use keyward::key::{
 };
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
-use keyward::store::{ChangeBatch, Changes, Cursor, KeyStore, SnapshotEnd, StoreError};
+use keyward::store::{
+    ChangeBatch, Changes, Cursor, Instance, InstanceId, InstanceReport, KeyStore, SnapshotEnd,
+    StoreError,
+};
 use keyward::telemetry::metrics::Metrics;
 use keyward::usage::{UsageConfig, UsageRecorder};
 use tokio_util::sync::CancellationToken;
@@ -86,9 +89,11 @@ impl KeyStore for CountedStore {
             changes: Vec::new(),
             cursor,
             oldest_at: None,
+            revoked_at: Vec::new(),
             more: false,
             set_aside: Vec::new(),
             database_time: Duration::from_secs(NOW.as_secs()),
+            positions_wanted: false,
         }))
     }
 
@@ -142,6 +147,22 @@ impl KeyStore for CountedStore {
 
     async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
         Ok(*digest)
+    }
+
+    async fn report_instance(&self, _: &InstanceReport) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn remove_instance(&self, _: InstanceId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn want_positions(&self, _: Duration) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn close(&self) {}

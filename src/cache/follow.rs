@@ -143,7 +143,7 @@ impl Follower {
         self.place = Place::At(end.cursor);
         self.follow_clock(end.database_time);
         shared.looks.succeeded(began);
-        shared.applied.send_replace(end.cursor);
+        self.is_in_force(end.cursor, true);
         let took = shared.clock.elapsed().saturating_sub(began);
         self.report.filled(reason, end.set_aside, took);
         Ok(Next::LookOn)
@@ -161,10 +161,10 @@ impl Follower {
             self.place = Place::Lost(RefillReason::LogTrimmed);
             return Ok(Next::StartOver);
         };
-        let (cursor, more) = (batch.cursor, batch.more);
-        self.apply(batch);
+        let (cursor, more, wanted) = (batch.cursor, batch.more, batch.positions_wanted);
+        self.apply(batch, began);
         self.place = Place::At(cursor);
-        shared.applied.send_replace(cursor);
+        self.is_in_force(cursor, wanted);
         if more {
             return Ok(Next::LookOn);
         }
@@ -176,7 +176,18 @@ impl Follower {
         Ok(Next::Wait)
     }
 
-    fn apply(&mut self, batch: ChangeBatch) {
+    /// Every change up to `cursor` is in memory, and what workers have copied from it before does not count any more:
+    /// to be said after that and never before.
+    fn is_in_force(&self, cursor: Cursor, wanted: bool) {
+        self.shared.applied.send_replace(cursor);
+        if wanted {
+            // Even when it is the same place: the last report of it may have failed.
+            self.shared.wanted.send_replace(cursor);
+        }
+    }
+
+    /// Takes in what a look that began then has found.
+    fn apply(&mut self, batch: ChangeBatch, began: Duration) {
         self.follow_clock(batch.database_time);
         let changes = batch.changes;
         let put = changes.iter().filter_map(|change| match change {
@@ -199,11 +210,12 @@ impl Follower {
             self.live
                 .saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX))
         };
-        let lag = batch.oldest_at.map_or(Duration::ZERO, |at| {
-            let written = Duration::from_secs(at.as_secs());
-            batch.database_time.saturating_sub(written)
-        });
+        // The database told its time after the look began, so that what is measured is at most too long.
+        let took = self.shared.clock.elapsed().saturating_sub(began);
+        let since = |written| (batch.database_time + took).saturating_sub(written);
+        let lag = batch.oldest_at.map_or(Duration::ZERO, since);
         self.report.applied(count, lag);
+        self.report.revoked(batch.revoked_at.into_iter().map(since));
     }
 
     /// Whether partial memory is worth filling again: so many keys are gone that all may fit, and some time has passed.

@@ -1,6 +1,6 @@
 //! What is remembered about keys.
 //!
-//! Memory is a copy of the key set that follows the database. Four parts, each with one job:
+//! Memory is a copy of the key set that follows the database. Five parts, each with one job:
 //!
 //! * `memory` holds what is known, and digests that no key has. An answer that a change has overtaken does not get
 //!   past its `fence`: nobody comes back from the dead.
@@ -8,6 +8,8 @@
 //! * `load` asks the database for one key that memory does not hold: once however many callers wait, within a budget
 //!   for the whole process.
 //! * `looks` says how long ago the follower last saw the database, and so whether memory may be believed.
+//!
+//! * `presence` says in the database how far the follower is, for whoever waits until a change is in force everywhere.
 //!
 //! Every worker has a [`WorkerFront`], which most requests do not get past.
 //!
@@ -22,6 +24,7 @@ mod front;
 mod load;
 mod looks;
 mod memory;
+mod presence;
 mod report;
 
 use std::sync::Arc;
@@ -34,6 +37,7 @@ pub use config::CacheConfig;
 pub use follow::Follower;
 pub use front::WorkerFront;
 pub use load::Loader;
+pub use presence::{Identity, Presence};
 
 use crate::clock::Clock;
 use crate::key::{Grant, KeyDigest};
@@ -102,6 +106,8 @@ struct Shared {
     lookups: LookUps,
     lookup_timeout: Duration,
     applied: watch::Sender<Cursor>,
+    /// What was applied when somebody last wanted to know.
+    wanted: watch::Sender<Cursor>,
     clock: Clock,
     metrics: CacheMetrics,
 }
@@ -122,6 +128,7 @@ impl KeyCache {
             lookups,
             lookup_timeout: config.lookup_timeout,
             applied: watch::Sender::new(Cursor::default()),
+            wanted: watch::Sender::new(Cursor::default()),
             clock,
             metrics,
         });
@@ -142,6 +149,31 @@ impl KeyCache {
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Cursor> {
         self.0.applied.subscribe()
+    }
+
+    /// The task that says in `store` how far this memory is.
+    #[must_use]
+    pub fn presence(
+        &self,
+        store: Arc<dyn KeyStore>,
+        identity: Identity,
+        config: &CacheConfig,
+    ) -> Presence {
+        let Shared {
+            applied,
+            wanted,
+            clock,
+            ..
+        } = &*self.0;
+        let (applied, wanted) = (applied.subscribe(), wanted.subscribe());
+        Presence::new(
+            store,
+            identity,
+            config.max_stale,
+            clock.clone(),
+            applied,
+            wanted,
+        )
     }
 
     /// How well memory follows the database, now.

@@ -87,6 +87,11 @@ impl Report {
         self.shared.metrics.changes_applied(count, lag);
     }
 
+    /// Revocations are in force, each so long after it was written.
+    pub fn revoked(&self, took: impl Iterator<Item = Duration>) {
+        took.for_each(|took| self.shared.metrics.revocation_applied(took));
+    }
+
     /// A look has found everything.
     pub fn calm(&mut self) {
         if std::mem::replace(&mut self.told, Told::Nothing) > Told::Nothing {

@@ -55,6 +55,7 @@ pub fn check(
         probes: file.probes,
         admin: file.admin,
         admin_token,
+        server: file.server,
         shutdown: file.shutdown,
         log: file.log,
     })

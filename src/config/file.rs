@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::admin::{AdminConfig, ProbesConfig};
 use crate::cache::CacheConfig;
 use crate::proxy::ProxyConfig;
-use crate::server::ShutdownConfig;
+use crate::server::{ServerConfig, ShutdownConfig};
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
 use crate::upstream::UpstreamConfig;
@@ -41,6 +41,8 @@ pub struct ConfigFile {
     pub probes: ProbesConfig,
     /// The admin listener.
     pub admin: AdminConfig,
+    /// This process among others.
+    pub server: ServerConfig,
     /// How the process closes.
     pub shutdown: ShutdownConfig,
     /// What is logged.

@@ -28,7 +28,7 @@ use crate::cache::CacheConfig;
 use crate::credential::{CredentialLocations, SecretText};
 use crate::proxy::ProxyConfig;
 use crate::route::RouteTable;
-use crate::server::ShutdownConfig;
+use crate::server::{ServerConfig, ShutdownConfig};
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
 use crate::upstream::UpstreamPlan;
@@ -101,6 +101,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// The admin token, when the settings give one.
     pub admin_token: Option<SecretText>,
+    /// This process among others.
+    pub server: ServerConfig,
     /// How the process closes.
     pub shutdown: ShutdownConfig,
     /// What is logged.

@@ -3,13 +3,16 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::fmt::friendly::SpanPrinter;
 
 use crate::admin::AdminConfig;
 use crate::cache::CacheConfig;
+use crate::key::Name;
 use crate::proxy::LimitsConfig;
+use crate::server::ServerConfig;
 use crate::store::StoreConfig;
 use crate::upstream::UpstreamLimits;
 use crate::usage::UsageConfig;
@@ -50,6 +53,7 @@ impl<'c> Checks<'c> {
         self.cache(&file.cache);
         self.usage(&file.usage);
         self.admin(&file.admin);
+        self.server(&file.server);
         self.closing(file);
         if let Err(message) = file.log.filter() {
             self.wrong(&Path::dotted("log.level"), message);
@@ -278,6 +282,16 @@ impl<'c> Checks<'c> {
             let path = place.map_or(at(key), |place| at(key).index(place));
             self.wrong(&path, error.to_string());
         }
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        let at = |key| Path::dotted("server").key(key);
+        if let Some(Err(error)) = server.name.as_deref().map(Name::from_str) {
+            self.wrong(&at("name"), error.to_string());
+        }
+        // Each report is a write; and whoever has not been heard of for three of them counts as gone.
+        let times = Duration::from_millis(100)..=Duration::from_hours(1);
+        self.time(&at("report_every"), server.report_every, times);
     }
 
     fn closing(&mut self, file: &ConfigFile) {

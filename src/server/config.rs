@@ -2,6 +2,26 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// This process among others on the same key database, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// What people call this instance; the host's name when absent.
+    pub name: Option<String>,
+    /// How often the instance says in the key database that it is there, though nobody asks.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub report_every: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            report_every: Duration::from_secs(5),
+        }
+    }
+}
+
 /// How the process closes, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,6 +6,7 @@
 
 mod aside;
 mod config;
+mod identity;
 mod io;
 mod limits;
 mod listen;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::ShutdownConfig;
+pub use config::{ServerConfig, ShutdownConfig};
 pub use listen::ListenError;
 
 use crate::admin::probe::{self, ProbeState, Readiness};
@@ -36,6 +37,7 @@ use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreError};
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Metrics;
 use crate::usage::UsageRecorder;
 use plan::ServingPlan;
 use shutdown::{Signals, Wish};
@@ -202,17 +204,7 @@ impl Server {
         let store = store::open(&config.store, metrics.store.clone()).await?;
         let closing = Closing::new();
 
-        // Memory, and what keeps it in step.
-        let (keys, tasks) = KeyCache::new(
-            Arc::clone(&store),
-            &config.cache,
-            clock.clone(),
-            metrics.cache.clone(),
-        );
-        let stop = closing.followers.stop.clone();
-        let follower = tasks.follower.run(stop.clone());
-        closing.followers.spawn("follower", follower);
-        closing.followers.spawn("loader", tasks.loader.run(stop));
+        let keys = remember(config, &store, &clock, metrics, &closing.followers).await;
 
         // When keys were used.
         let (usage, flusher) =
@@ -422,6 +414,26 @@ pub async fn until_told(
     };
     server.close_before(signals.close()).await;
     ended
+}
+
+/// Memory, with what keeps it in step among `followers`. This instance is announced before memory is filled.
+async fn remember(
+    config: &Config,
+    store: &Arc<dyn KeyStore>,
+    clock: &Clock,
+    metrics: &Metrics,
+    followers: &Group,
+) -> KeyCache {
+    let (store, metrics) = (Arc::clone(store), metrics.cache.clone());
+    let (keys, tasks) = KeyCache::new(Arc::clone(&store), &config.cache, clock.clone(), metrics);
+    let identity = identity::of(&config.server);
+    let mut presence = keys.presence(store, identity, &config.cache);
+    presence.announce().await;
+    let stop = &followers.stop;
+    followers.spawn("follower", tasks.follower.run(stop.clone()));
+    followers.spawn("loader", tasks.loader.run(stop.clone()));
+    followers.spawn("presence", presence.run(stop.clone()));
+    keys
 }
 
 fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, ServeError> {

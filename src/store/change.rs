@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::key::{ApiKey, KeyDigest, UnixTime};
+use crate::key::{ApiKey, KeyDigest};
 
 /// A place in the change log: everything up to and including it has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -45,14 +45,22 @@ pub struct ChangeBatch {
     pub changes: Vec<KeyChange>,
     /// The place after the last of them.
     pub cursor: Cursor,
-    /// When the oldest of them was written, by the database's clock.
-    pub oldest_at: Option<UnixTime>,
+    /// When the oldest of them was written, by the database's clock since 1970: to the millisecond, or to the second
+    /// where the log says no more.
+    pub oldest_at: Option<Duration>,
+    /// When each revocation among them was written, where that is known to the millisecond: a key that is gone or
+    /// switched off.
+    pub revoked_at: Vec<Duration>,
     /// Whether the log holds more after `cursor`.
     pub more: bool,
     /// Rows that could not be read; each is a [`KeyChange::Gone`] above.
     pub set_aside: Vec<BadRow>,
     /// What the database's clock says, since 1970.
     pub database_time: Duration,
+    /// Whether somebody waits to hear how far every instance is: [`KeyStore::want_positions`].
+    ///
+    /// [`KeyStore::want_positions`]: super::KeyStore::want_positions
+    pub positions_wanted: bool,
 }
 
 /// What a fill ended with.

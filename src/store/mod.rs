@@ -2,20 +2,24 @@
 //!
 //! [`KeyStore`] is what any database must do; [`open`] is the one list of databases. A change of a key, by whoever,
 //! is written to a change log by triggers in the same transaction. [`KeyStore::changed`] is a bell that saves
-//! waiting, [`KeyStore::changes`] reads the log itself.
+//! waiting, [`KeyStore::changes`] reads the log itself. Every running server has a row here that says how far it has
+//! followed the log, for whoever waits until a change is in force everywhere.
 
 mod change;
 mod config;
 mod error;
+mod instance;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::StoreConfig;
 pub use error::StoreError;
+pub use instance::{Instance, InstanceId, InstanceReport};
 pub use sqlite::SqliteStore;
 
 use crate::key::{
@@ -84,6 +88,21 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now.
     async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError>;
+
+    /// Says that an instance is there, and how far it is; takes with it the instances that have been silent for so
+    /// long that they serve no key. Does not ring the bell of others, where a bell can tell.
+    async fn report_instance(&self, report: &InstanceReport) -> Result<(), StoreError>;
+
+    /// Says that an instance has ended. One that is not there is no error.
+    async fn remove_instance(&self, id: InstanceId) -> Result<(), StoreError>;
+
+    /// The instances that may serve keys, by name.
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError>;
+
+    /// Asks every instance to report how far it is whenever it has applied a change, for `time` from now at least, and
+    /// rings the bell: see [`ChangeBatch::positions_wanted`]. Writes nothing while that has been asked for already, so
+    /// that many who wait together write seldom; each asking holds for up to twice `time`.
+    async fn want_positions(&self, time: Duration) -> Result<(), StoreError>;
 
     /// Ends what runs and closes every connection. Calls after it fail.
     async fn close(&self);

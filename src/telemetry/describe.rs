@@ -45,6 +45,12 @@ const QUERY: &[f64] = &[
 const LAG: &[f64] = &[
     1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
+/// A revocation on its way to an instance: a bell and a look are milliseconds, a poll is a second, and whatever takes
+/// longer than ten is an outage.
+const PROPAGATION: &[f64] = &[
+    1e-3, 2e-3, 3e-3, 5e-3, 7.5e-3, 1e-2, 1.5e-2, 2e-2, 3e-2, 5e-2, 7.5e-2, 0.1, 0.15, 0.25, 0.5,
+    1.0, 2.0, 5.0, 10.0,
+];
 
 /// Every metric of ours. Those of the process are in `process.rs`.
 pub const METRICS: &[Description] = &[
@@ -131,6 +137,13 @@ pub const METRICS: &[Description] = &[
         kind: Kind::Histogram(LAG),
         labels: &[],
         help: "From a change being written to its being in force here, for the oldest of each batch.",
+    },
+    Description {
+        name: "keyward_revocation_propagation_seconds",
+        kind: Kind::Histogram(PROPAGATION),
+        labels: &[],
+        help: "From each revocation being written, just before its commit, to no worker of this instance accepting the \
+               key.",
     },
     Description {
         name: "keyward_refills_total",

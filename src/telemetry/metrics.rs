@@ -123,11 +123,13 @@ pub enum StoreQuery {
     Teams,
     /// The admin token's digest.
     AdminToken,
+    /// The instances, and how far each is.
+    Instances,
 }
 
 impl StoreQuery {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Open,
         Self::Snapshot,
         Self::Changes,
@@ -139,6 +141,7 @@ impl StoreQuery {
         Self::RecordLastUsed,
         Self::Teams,
         Self::AdminToken,
+        Self::Instances,
     ];
 
     /// The label's value.
@@ -156,6 +159,7 @@ impl StoreQuery {
             Self::RecordLastUsed => "record_last_used",
             Self::Teams => "teams",
             Self::AdminToken => "admin_token",
+            Self::Instances => "instances",
         }
     }
 }
@@ -399,6 +403,7 @@ pub struct CacheMetrics {
     discarded_loads: Counter,
     changes_applied: Counter,
     change_lag: Histogram,
+    revocation_propagation: Histogram,
     refills: [Counter; RefillReason::ALL.len()],
     bad_rows: Gauge,
 }
@@ -425,6 +430,11 @@ impl CacheMetrics {
             discarded_loads: register_counter(recorder, "keyward_cache_discarded_loads_total", &[]),
             changes_applied: register_counter(recorder, "keyward_changes_applied_total", &[]),
             change_lag: register_histogram(recorder, "keyward_change_lag_seconds", &[]),
+            revocation_propagation: register_histogram(
+                recorder,
+                "keyward_revocation_propagation_seconds",
+                &[],
+            ),
             refills: RefillReason::ALL.map(|reason| {
                 register_counter(
                     recorder,
@@ -482,6 +492,11 @@ impl CacheMetrics {
     pub fn changes_applied(&self, count: u64, lag: Duration) {
         self.changes_applied.increment(count);
         self.change_lag.record(lag.as_secs_f64());
+    }
+
+    /// A revocation is in force on this instance, on every worker, `took` after it was written.
+    pub fn revocation_applied(&self, took: Duration) {
+        self.revocation_propagation.record(took.as_secs_f64());
     }
 
     /// Memory was filled.

@@ -7,6 +7,7 @@
 mod bell;
 mod error;
 mod file;
+mod instances;
 mod lane;
 mod open;
 mod read;
@@ -27,7 +28,10 @@ use self::file::Place;
 use self::lane::{Lane, Lease};
 use self::row::Complaints;
 use self::write::Write;
-use super::{BadRow, Changes, Cursor, KeyStore, SnapshotEnd, StoreConfig, StoreError};
+use super::{
+    BadRow, Changes, Cursor, Instance, InstanceId, InstanceReport, KeyStore, SnapshotEnd,
+    StoreConfig, StoreError,
+};
 use crate::key::{
     ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
     UnixTime,
@@ -330,6 +334,49 @@ impl KeyStore for SqliteStore {
             self.end(write, done).await
         };
         self.measured(StoreQuery::AdminToken, work).await
+    }
+
+    async fn report_instance(&self, report: &InstanceReport) -> Result<(), StoreError> {
+        let work = async {
+            let mut write = self.begin().await?;
+            let done = instances::report(write.connection(), report);
+            let done = self.bounded(done).await;
+            self.bounded(write.end(done)).await
+        };
+        self.measured(StoreQuery::Instances, work).await
+    }
+
+    async fn remove_instance(&self, id: InstanceId) -> Result<(), StoreError> {
+        let work = async {
+            let mut write = self.begin().await?;
+            let done = self
+                .bounded(instances::remove(write.connection(), id))
+                .await;
+            self.bounded(write.end(done)).await
+        };
+        self.measured(StoreQuery::Instances, work).await
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        let work = async {
+            let mut reader = self.readers.lease().await?;
+            let rows = instances::list(&mut reader).await?;
+            reader.give_back();
+            let instances = rows.iter().map(row::instance);
+            Ok(instances.collect::<Result<_, _>>()?)
+        };
+        self.measured(StoreQuery::Instances, self.bounded(work))
+            .await
+    }
+
+    async fn want_positions(&self, time: Duration) -> Result<(), StoreError> {
+        let work = async {
+            let mut write = self.begin().await?;
+            let done = instances::want_positions(write.connection(), time);
+            let done = self.bounded(done).await;
+            self.end(write, done).await
+        };
+        self.measured(StoreQuery::Instances, work).await.map(drop)
     }
 
     async fn close(&self) {

@@ -17,7 +17,14 @@ use super::sql;
 use crate::store::StoreError;
 
 /// The migrations, oldest first. One that has been released is never changed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "keys", include_str!("migrations/0001_keys.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "keys", include_str!("migrations/0001_keys.sql")),
+    (
+        2,
+        "instances",
+        include_str!("migrations/0002_instances.sql"),
+    ),
+];
 
 /// What the first team is called.
 const DEFAULT_TEAM: &str = "default";

@@ -21,6 +21,7 @@ const SNAPSHOT_BATCH: usize = 1000;
 pub struct LogEnd {
     pub cursor: Cursor,
     pub database_time: Duration,
+    pub positions_wanted: bool,
 }
 
 /// Reads the end of the log.
@@ -30,7 +31,8 @@ pub async fn log_end(connection: &mut SqliteConnection) -> Result<LogEnd, sqlx::
     let now_ms: i64 = row.try_get("now_ms")?;
     Ok(LogEnd {
         cursor: Cursor::new(u64::try_from(seq).unwrap_or(0)),
-        database_time: Duration::from_millis(u64::try_from(now_ms).unwrap_or(0)),
+        database_time: row::since_1970(now_ms),
+        positions_wanted: row.try_get("positions_wanted")?,
     })
 }
 
@@ -58,9 +60,11 @@ pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Resul
         changes: Vec::new(),
         cursor,
         oldest_at: None,
+        revoked_at: Vec::new(),
         more: false,
         set_aside: Vec::new(),
         database_time: end.database_time,
+        positions_wanted: end.positions_wanted,
     };
     if cursor == end.cursor {
         return Ok(Changes::Read(batch));
@@ -81,7 +85,8 @@ pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Resul
     }
     batch.cursor = Cursor::new(seq(last)?);
     batch.more = batch.cursor < end.cursor;
-    batch.oldest_at = row::moment(first, "changed_at");
+    batch.oldest_at =
+        row::millis(first, "changed_at_ms").or_else(|| row::secs(first, "changed_at"));
     collapse(&rows, &mut batch);
     Ok(Changes::Read(batch))
 }
@@ -99,19 +104,29 @@ fn collapse(rows: &[SqliteRow], batch: &mut ChangeBatch) {
         if !told.insert(digest) {
             continue;
         }
-        match row::key_if_any(row) {
-            Ok(None) => batch.changes.push(KeyChange::Gone(digest)),
-            Ok(Some(key)) if keys_told.insert(key.id) => {
-                batch.changes.push(KeyChange::Put(Box::new(key)));
+        let is_revoked = match row::key_if_any(row) {
+            Ok(None) => {
+                batch.changes.push(KeyChange::Gone(digest));
+                true
             }
-            Ok(Some(_)) => {}
+            Ok(Some(key)) if keys_told.insert(key.id) => {
+                let is_off = key.disabled_at.is_some();
+                batch.changes.push(KeyChange::Put(Box::new(key)));
+                is_off
+            }
+            Ok(Some(_)) => false,
             Err(bad) => {
                 batch.changes.push(KeyChange::Gone(digest));
                 batch.set_aside.push(bad);
+                true
             }
+        };
+        if is_revoked {
+            batch.revoked_at.extend(row::millis(row, "changed_at_ms"));
         }
     }
     batch.changes.reverse();
+    batch.revoked_at.reverse();
     batch.set_aside.reverse();
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Decode, Row, Type, ValueRef};
@@ -10,7 +11,7 @@ use crate::key::{
     ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, Name, OldDigest, Operation, OrgId, Team,
     TeamId, TeamRef, UnixTime,
 };
-use crate::store::BadRow;
+use crate::store::{BadRow, Cursor, Instance};
 
 /// The longest id that is shown of a row that cannot be read.
 const SHOWN_ID_CHARS: usize = 64;
@@ -39,9 +40,47 @@ pub fn digest(row: &SqliteRow, column: &'static str) -> Option<KeyDigest> {
     KeyDigest::from_stored(bytes)
 }
 
-/// The moment in `column`, if it holds one.
-pub fn moment(row: &SqliteRow, column: &'static str) -> Option<UnixTime> {
-    UnixTime::from_stored(row.try_get(column).ok()?)
+/// The milliseconds since 1970 in `column`, if it holds any.
+pub fn millis(row: &SqliteRow, column: &'static str) -> Option<Duration> {
+    let millis: Option<i64> = row.try_get(column).ok()?;
+    millis.map(since_1970)
+}
+
+/// The seconds since 1970 in `column`, if it holds any.
+pub fn secs(row: &SqliteRow, column: &'static str) -> Option<Duration> {
+    let moment = UnixTime::from_stored(row.try_get(column).ok()?)?;
+    Some(Duration::from_secs(moment.as_secs()))
+}
+
+/// A stored count of milliseconds; nothing is before 1970.
+pub fn since_1970(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// The instance in a row. Whatever was written there by hand is taken as far as it goes: an instance that is left out
+/// would not be waited for.
+pub fn instance(row: &SqliteRow) -> Result<Instance, sqlx::Error> {
+    let count =
+        |column| Ok::<u64, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
+    let name: &str = row.try_get("name")?;
+    Ok(Instance {
+        name: name.chars().flat_map(shown).collect(),
+        started_at: UnixTime::from_secs(count("started_at")?),
+        seen_at: UnixTime::from_secs(count("seen_at_ms")? / 1000),
+        applied: Cursor::new(count("applied")?),
+        behind_by: count("behind_by")?,
+        is_heard: row.try_get("is_heard")?,
+    })
+}
+
+/// A character of a name, escaped when it is none that a name of ours holds.
+fn shown(character: char) -> impl Iterator<Item = char> {
+    let is_control = character.is_control();
+    let escaped = is_control.then(|| character.escape_debug());
+    escaped
+        .into_iter()
+        .flatten()
+        .chain((!is_control).then_some(character))
 }
 
 struct Fields<'r>(&'r SqliteRow);

@@ -12,6 +12,20 @@ macro_rules! select_keys {
     };
 }
 
+/// What time it is, in milliseconds since 1970.
+macro_rules! now_ms {
+    () => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+}
+
+/// The end of the change log. The sequence outlives the entries that were trimmed.
+macro_rules! log_end {
+    () => {
+        "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'key_changes'), 0)"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])+ $name:ident = $text:expr;)+) => {
         $($(#[$doc])+ pub const $name: &str = $text;)+
@@ -34,9 +48,11 @@ statements! {
     /// Ends a transaction; it wrote nothing.
     ROLLBACK = "ROLLBACK";
 
-    /// The end of the change log, and what time it is. The sequence outlives the entries that were trimmed.
-    LOG_END = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'key_changes'), 0) AS seq, \
-               CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now_ms";
+    /// The end of the change log, what time it is, and whether somebody waits to hear how far every instance is.
+    LOG_END = concat!(
+        "SELECT ", log_end!(), " AS seq, ", now_ms!(), " AS now_ms, \
+         EXISTS (SELECT 1 FROM positions_wanted WHERE until_ms > ", now_ms!(), ") AS positions_wanted"
+    );
 
     /// At most $2 live keys, those stored after the place $1. Places hold still within one transaction.
     SNAPSHOT = select_keys!(
@@ -46,8 +62,8 @@ statements! {
 
     /// At most $2 entries after $1, each with the live key that is known by its digest now.
     CHANGES = select_keys!(
-        ", c.seq, c.digest AS changed_digest, c.at AS changed_at \
-         FROM (SELECT seq, digest, at FROM key_changes WHERE seq > $1 ORDER BY seq LIMIT $2) c \
+        ", c.seq, c.digest AS changed_digest, c.at AS changed_at, c.at_ms AS changed_at_ms \
+         FROM (SELECT seq, digest, at, at_ms FROM key_changes WHERE seq > $1 ORDER BY seq LIMIT $2) c \
          LEFT JOIN api_keys k ON k.deleted_at IS NULL \
            AND (k.digest = c.digest OR (k.old_digest = c.digest AND k.old_until > unixepoch())) \
          LEFT JOIN teams t ON t.id = k.team_id \
@@ -126,6 +142,34 @@ statements! {
     /// Keeps $1 unless one is kept.
     KEEP_ADMIN_TOKEN = "INSERT INTO admin_tokens (one, digest, created_at) VALUES (1, $1, unixepoch()) \
                         ON CONFLICT DO NOTHING";
+
+    /// The instance $1 is called $2, has run for $3 seconds, has applied everything up to $4, and means what it says for
+    /// $5 and $6 milliseconds.
+    REPORT_INSTANCE = concat!(
+        "INSERT INTO instances (id, name, started_at, seen_at_ms, applied, heard_ms, serves_ms) \
+         VALUES ($1, $2, unixepoch() - $3, ", now_ms!(), ", $4, $5, $6) \
+         ON CONFLICT (id) DO UPDATE SET seen_at_ms = excluded.seen_at_ms, applied = excluded.applied"
+    );
+
+    /// Takes away what instances have left behind that ended without a word.
+    FORGET_INSTANCES = concat!("DELETE FROM instances WHERE seen_at_ms + serves_ms < ", now_ms!());
+
+    /// Takes away the instance $1.
+    REMOVE_INSTANCE = "DELETE FROM instances WHERE id = $1";
+
+    /// The instances that may serve keys.
+    INSTANCES = concat!(
+        "SELECT name, started_at, seen_at_ms, applied, max(0, ", log_end!(), " - applied) AS behind_by, ",
+        now_ms!(), " - seen_at_ms <= heard_ms AS is_heard \
+         FROM instances WHERE seen_at_ms + serves_ms >= ", now_ms!(), " ORDER BY name, id"
+    );
+
+    /// Asks instances to report for $1 milliseconds, unless they are asked to for half of that already.
+    WANT_POSITIONS = concat!(
+        "INSERT INTO positions_wanted (one, until_ms) VALUES (1, ", now_ms!(), " + $1) \
+         ON CONFLICT (one) DO UPDATE SET until_ms = excluded.until_ms \
+         WHERE until_ms < ", now_ms!(), " + $1 / 2"
+    );
 
     /// The organisation $1, unless there is one.
     FIRST_ORG = "INSERT INTO orgs (id, created_at) SELECT $1, unixepoch() WHERE NOT EXISTS (SELECT 1 FROM orgs)";

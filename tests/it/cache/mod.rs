@@ -5,6 +5,7 @@
 mod flood;
 mod following;
 mod outage;
+mod presence;
 mod resurrection;
 mod sqlite;
 
@@ -27,6 +28,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::support;
+use crate::support::counted::Counted;
 use crate::support::gated_store::{GatedStore, START};
 use crate::support::keys::{key, text_of};
 
@@ -37,6 +39,7 @@ const UNAVAILABLE: LookupError = LookupError::Unavailable {
 /// A cache over a gated store, with its tasks running.
 struct Rig {
     store: Arc<GatedStore>,
+    counted: Counted,
     clock: Clock,
     cache: KeyCache,
     front: WorkerFront,
@@ -71,7 +74,8 @@ impl Rig {
             store.put(key);
         }
         prepare(&store);
-        let metrics = Metrics::unrecorded().cache;
+        let (metrics, renderer) = keyward::telemetry::install();
+        let metrics = metrics.cache;
         let (cache, CacheTasks { follower, loader }) =
             KeyCache::new(Arc::clone(&store) as _, config, clock.clone(), metrics);
         let stop = CancellationToken::new();
@@ -80,6 +84,7 @@ impl Rig {
         Self {
             front: cache.front(),
             store,
+            counted: Counted(renderer),
             clock,
             cache,
             stop,

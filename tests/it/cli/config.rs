@@ -158,6 +158,7 @@ listen = "127.0.0.1:2"  # --admin-listen
 hosts = ["keyward.internal"]  # KEYWARD_ADMIN__HOSTS
 [admin.token]
 env = "TOKEN"  # keyward.toml:21
+[server]
 [shutdown]
 [log]
 "#]]

@@ -3,6 +3,7 @@
 mod bell;
 mod by_hand;
 mod calls;
+mod instances;
 mod keys;
 mod log;
 mod names;
@@ -80,6 +81,16 @@ suite! {
     bell::a_ring_nobody_waited_for_is_not_lost,
     bell::a_wait_that_was_given_up_loses_no_ring,
     bell::closing_ends_the_wait,
+    instances::an_instance_is_there_until_it_ends,
+    instances::an_instance_that_falls_silent_is_told_as_long_as_it_may_serve,
+    instances::what_an_instance_left_behind_goes_when_another_reports,
+    instances::reports_are_no_changes_of_keys,
+    instances::positions_are_wanted_until_their_time_is_over,
+    instances::many_who_want_positions_write_seldom,
+    instances::the_bell_rings_when_positions_are_wanted,
+    instances::a_revocation_is_dated_to_the_millisecond,
+    instances::what_is_deleted_by_hand_is_dated_too,
+    instances::an_entry_without_milliseconds_is_read_and_measures_nothing,
     calls::writers_at_the_same_time_all_succeed,
     calls::readers_go_on_while_somebody_writes,
     calls::a_dropped_call_is_done_or_not_and_the_next_one_works,

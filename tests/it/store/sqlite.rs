@@ -6,3 +6,4 @@ mod limits;
 mod plans;
 mod processes;
 mod room;
+mod versions;

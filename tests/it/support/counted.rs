@@ -24,6 +24,18 @@ impl Counted {
         self.value("keyward_requests_in_flight")
     }
 
+    /// How many revocations were counted that took at most `bound` seconds, as the bound is written, to be in force.
+    pub fn revocations_within(&self, bound: &str) -> u64 {
+        self.value(&format!(
+            "keyward_revocation_propagation_seconds_bucket{{le=\"{bound}\"}}"
+        ))
+    }
+
+    /// How often the key database was asked something, by the name of the query.
+    pub fn queries(&self) -> BTreeMap<String, u64> {
+        self.by_label("keyward_store_query_duration_seconds_count", "query")
+    }
+
     fn value(&self, name: &str) -> u64 {
         let text = self.0.render();
         let value = text

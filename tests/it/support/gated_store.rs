@@ -12,7 +12,8 @@ use keyward::key::{
     UnixTime,
 };
 use keyward::store::{
-    BadRow, ChangeBatch, Changes, Cursor, KeyChange, KeyStore, SnapshotEnd, StoreError,
+    BadRow, ChangeBatch, Changes, Cursor, Instance, InstanceId, InstanceReport, KeyChange,
+    KeyStore, SnapshotEnd, StoreError,
 };
 use tokio::sync::watch;
 
@@ -43,6 +44,7 @@ pub struct Gates {
     pub changes: Gate,
     pub changes_done: Gate,
     pub record: Gate,
+    pub report: Gate,
 }
 
 #[derive(Debug, Default)]
@@ -57,13 +59,17 @@ pub struct Calls {
 #[derive(Default)]
 struct Data {
     keys: BTreeMap<KeyId, ApiKey>,
-    log: Vec<(u64, KeyDigest)>,
+    /// Number, digest, and when it was written.
+    log: Vec<(u64, KeyDigest, Duration)>,
     next_seq: u64,
     /// Entries up to this one are trimmed.
     trimmed: u64,
     bad: Vec<BadRow>,
     used: BTreeMap<KeyId, UnixTime>,
     written: Vec<Vec<(KeyId, UnixTime)>>,
+    reports: Vec<InstanceReport>,
+    removed: Vec<InstanceId>,
+    positions_wanted: bool,
     broken: Broken,
     bell: Bell,
     ahead: Duration,
@@ -103,6 +109,7 @@ impl GatedStore {
                 changes: gate(),
                 changes_done: gate(),
                 record: gate(),
+                report: gate(),
             },
             calls: Calls::default(),
         }
@@ -191,6 +198,23 @@ impl GatedStore {
         self.data().written.clone()
     }
 
+    /// What the instance has said of itself so far.
+    pub fn reports(&self) -> Vec<InstanceReport> {
+        self.data().reports.clone()
+    }
+
+    /// The instances that have said that they ended.
+    pub fn removed(&self) -> Vec<InstanceId> {
+        self.data().removed.clone()
+    }
+
+    /// Says whether somebody waits for positions, and rings.
+    pub fn set_positions_wanted(&self, wanted: bool) {
+        let mut data = self.data();
+        data.positions_wanted = wanted;
+        self.ring(&data);
+    }
+
     /// The last place in the log.
     pub fn end(&self) -> Cursor {
         Cursor::new(self.data().next_seq)
@@ -200,7 +224,8 @@ impl GatedStore {
         for digest in digests {
             data.next_seq += 1;
             let seq = data.next_seq;
-            data.log.push((seq, digest));
+            let at = self.time(&data);
+            data.log.push((seq, digest, at));
         }
         self.ring(&data);
         Cursor::new(data.next_seq)
@@ -285,20 +310,25 @@ impl KeyStore for GatedStore {
             if cursor.seq() < data.trimmed || cursor.seq() > data.next_seq {
                 Changes::Lost
             } else {
-                let mut after = data.log.iter().filter(|(seq, _)| *seq > cursor.seq());
+                let mut after = data.log.iter().filter(|(seq, ..)| *seq > cursor.seq());
                 let entries: Vec<_> = after.by_ref().take(MAX_BATCH).collect();
-                let change = |(_, digest): &&(u64, KeyDigest)| match data.live(digest) {
+                let change = |(_, digest, _): &&(u64, KeyDigest, _)| match data.live(digest) {
                     Some(key) => KeyChange::Put(Box::new(key)),
                     None => KeyChange::Gone(*digest),
                 };
-                let last = entries.last().map_or(cursor.seq(), |(seq, _)| *seq);
+                let gone = entries
+                    .iter()
+                    .filter(|(_, digest, _)| data.live(digest).is_none());
+                let last = entries.last().map_or(cursor.seq(), |(seq, ..)| *seq);
                 Changes::Read(ChangeBatch {
                     changes: entries.iter().map(change).collect(),
                     cursor: Cursor::new(last),
                     oldest_at: None,
+                    revoked_at: gone.map(|(_, _, at)| *at).collect(),
                     more: after.next().is_some(),
                     set_aside: data.bad.clone(),
                     database_time: self.time(&data),
+                    positions_wanted: data.positions_wanted,
                 })
             }
         };
@@ -381,6 +411,25 @@ impl KeyStore for GatedStore {
     }
 
     async fn keep_admin_token(&self, _: &KeyDigest) -> Result<KeyDigest, StoreError> {
+        unimplemented!("not asked for by what is tested with this store")
+    }
+
+    async fn report_instance(&self, report: &InstanceReport) -> Result<(), StoreError> {
+        self.gates.report.pass().await;
+        self.answering("instances")?.reports.push(report.clone());
+        Ok(())
+    }
+
+    async fn remove_instance(&self, id: InstanceId) -> Result<(), StoreError> {
+        self.answering("instances")?.removed.push(id);
+        Ok(())
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        unimplemented!("not asked for by what is tested with this store")
+    }
+
+    async fn want_positions(&self, _: Duration) -> Result<(), StoreError> {
         unimplemented!("not asked for by what is tested with this store")
     }
 

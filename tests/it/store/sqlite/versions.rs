@@ -1,0 +1,45 @@
+//! Files that an earlier version has written.
+
+use keyward::key::KeySelector;
+use keyward::store::{Changes, KeyChange};
+
+use crate::support::store::{Database, in_time, new_key, open};
+
+/// Takes back what the second migration did.
+const FIRST_VERSION: &str = "
+    DROP TRIGGER key_changes_at_ms;
+    ALTER TABLE key_changes DROP COLUMN at_ms;
+    DROP TABLE instances;
+    DROP TABLE positions_wanted;
+    DELETE FROM _sqlx_migrations WHERE version = 2";
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let database = Database::sqlite().await;
+    let (kept, first) = database.store.insert(&new_key()).await.unwrap();
+    let (gone, second) = database.store.insert(&new_key()).await.unwrap();
+    in_time(database.store.close()).await;
+    database.by_hand(FIRST_VERSION).await;
+
+    let store = open(&database.config).await;
+    let told = store.changes(first).await.unwrap();
+    let Changes::Read(told) = told else {
+        panic!("the log is lost")
+    };
+    assert_eq!(told.changes, [KeyChange::Put(Box::new(gone.clone()))]);
+    let written = told.oldest_at.expect("there is an entry");
+    assert_eq!(written.subsec_nanos(), 0, "an old entry knows no more");
+
+    let which = KeySelector::Id(gone.id);
+    let (_, third) = store.delete(&which).await.unwrap();
+    assert_eq!(third.seq(), second.seq() + 1);
+    let told = store.changes(second).await.unwrap();
+    let Changes::Read(told) = told else {
+        panic!("the log is lost")
+    };
+    assert_eq!(told.changes, [KeyChange::Gone(gone.digest)]);
+    assert_eq!(told.revoked_at.len(), 1);
+    assert_eq!(store.find(&kept.digest).await.unwrap(), Some(kept));
+    assert_eq!(store.instances().await.unwrap(), []);
+    store.close().await;
+}
