@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Common;
 use super::answer::Answer;
 use super::failure::Failure;
-use super::keys::{ApiKeys, KeyRequest, KeyType, Keys};
+use super::keys::{ApiKeys, CreatedKey, InForce, KeyRequest, KeyType, Keys, WaitFor};
 use super::{print, table, team};
 
 /// What can be done to keys.
@@ -37,6 +37,10 @@ pub struct CreateArgs {
     /// The name or the id of the team; the default team unless given
     #[arg(long, value_name = "TEAM", allow_hyphen_values = true)]
     team: Option<String>,
+    /// Wait until the key works on this instance (as without it), or on every instance that runs on the same database;
+    /// after two seconds, say on which it does not yet. The key is made in any case, and the exit code is 0
+    #[arg(long, value_name = "FOR")]
+    wait: Option<WaitFor>,
 }
 
 /// A key to be deleted: exactly one of its names.
@@ -49,6 +53,10 @@ pub struct DeleteArgs {
     /// The prefix of the key, as `list` shows it
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     prefix: Option<String>,
+    /// Wait until the key is refused on this instance (as without it), or on every instance that runs on the same
+    /// database; after two seconds, say on which it is not yet. The key is deleted in any case, and the exit code is 0
+    #[arg(long, value_name = "FOR")]
+    wait: Option<WaitFor>,
 }
 
 /// Does it.
@@ -97,11 +105,19 @@ async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
         name: args.name.filter(|name| !name.is_empty()),
         category: args.category.word(),
     };
-    let created = keys.create(&request, team.as_deref()).await;
-    let key = created.context("creating API key")?.api_key;
+    let created = keys.create(&request, team.as_deref(), args.wait).await;
+    let CreatedKey {
+        api_key: key,
+        in_force,
+    } = created.context("creating API key")?;
     let text = key.reveal();
-    Ok(Answer::new(&json!({ "api_key": text }))?
-        .words("Save this key now. It will not be shown again.")
+    let mut payload = json!({ "api_key": text });
+    if let Some(in_force) = &in_force {
+        payload["in_force"] = serde_json::to_value(in_force)?;
+    }
+    let words = "Save this key now. It will not be shown again.";
+    Ok(Answer::new(&payload)?
+        .words(with_force(words.to_owned(), in_force.as_ref()))
         .text(format!("{}\n", print::cell(text)))
         .showing(key))
 }
@@ -111,8 +127,18 @@ async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {
         (Some(prefix), _) => prefix,
         (None, name) => prefix_of(&all(keys).await?, &name.unwrap_or_default())?,
     };
-    let deleted = keys.delete(&prefix).await.context("deleting API key")?;
-    Ok(Answer::new(&deleted)?.words(format!("Deleted API key {}", deleted.prefix)))
+    let deleted = keys.delete(&prefix, args.wait).await;
+    let deleted = deleted.context("deleting API key")?;
+    let words = format!("Deleted API key {}", deleted.prefix);
+    Ok(Answer::new(&deleted)?.words(with_force(words, deleted.in_force.as_ref())))
+}
+
+/// `words`, and below them where the change is in force, for whoever asked for that.
+fn with_force(words: String, in_force: Option<&InForce>) -> String {
+    match in_force {
+        Some(in_force) => format!("{words}\n{}", in_force.words()),
+        None => words,
+    }
 }
 
 async fn all(keys: &Keys) -> anyhow::Result<ApiKeys> {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::failure::{self, Failure};
-use super::keys::{ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyRequest, Owner, Team, Teams};
+use super::keys::{
+    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, InForce, KeyRequest, Owner, Team, Teams, WaitFor,
+};
 use crate::clock::Clock;
 use crate::credential::SecretText;
 use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, UnixTime};
 use crate::registry::{
-    Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError,
+    self, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError, Wait,
 };
 use crate::store::{self, KeyStore, StoreConfig};
 use crate::telemetry::metrics::Metrics;
@@ -56,6 +58,7 @@ impl Direct {
         &self,
         key: &KeyRequest,
         team: Option<&str>,
+        wait: Option<WaitFor>,
     ) -> anyhow::Result<CreatedKey> {
         let wanted = CreateKey {
             name: key
@@ -70,22 +73,28 @@ impl Direct {
             team: team.map(str::parse).transpose().map_err(invalid)?,
             expires_at: None,
         };
-        match self.execute(Command::Create(wanted)).await? {
-            Outcome::Created { secret, .. } => Ok(CreatedKey {
+        match self.execute_and_wait(Command::Create(wanted), wait).await? {
+            (Outcome::Created { secret, .. }, in_force) => Ok(CreatedKey {
                 api_key: SecretText::new(secret.reveal().to_owned()),
+                in_force,
             }),
             _ => Err(unexpected()),
         }
     }
 
-    pub(super) async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+    pub(super) async fn delete(
+        &self,
+        prefix: &str,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<DeletedKey> {
         // What is no prefix names no key: the admin listener says the same.
         let prefix = prefix
             .parse()
             .map_err(|_| refused(404, "there is no such key"))?;
         let which = KeySelector::Prefix(prefix);
-        match self.execute(Command::Delete(which)).await? {
-            Outcome::Deleted(key) => Ok(DeletedKey {
+        match self.execute_and_wait(Command::Delete(which), wait).await? {
+            (Outcome::Deleted(key), in_force) => Ok(DeletedKey {
+                in_force,
                 prefix: key.prefix.to_string(),
             }),
             _ => Err(unexpected()),
@@ -110,11 +119,38 @@ impl Direct {
     }
 
     async fn execute(&self, command: Command) -> Result<Outcome, Failure> {
-        let outcome = self.registry.execute(&Caller::Operator, command).await;
-        outcome.map_err(|error| {
-            let status = status_of(&error);
-            refused(status, failure::told(&error.into()))
-        })
+        Ok(self.execute_and_wait(command, None).await?.0)
+    }
+
+    /// There is no instance here that could be waited for, but there may be others on the same database.
+    async fn execute_and_wait(
+        &self,
+        command: Command,
+        wait: Option<WaitFor>,
+    ) -> Result<(Outcome, Option<InForce>), Failure> {
+        let wait = match wait {
+            None | Some(WaitFor::Instance) => Wait::Instance,
+            Some(WaitFor::All) => Wait::All,
+        };
+        let registry = &self.registry;
+        let outcome = registry.execute_and_wait(&Caller::Operator, command, wait);
+        match outcome.await {
+            Ok((outcome, in_force)) => Ok((outcome, in_force.map(told))),
+            Err(error) => {
+                let status = status_of(&error);
+                Err(refused(status, failure::told(&error.into())))
+            }
+        }
+    }
+}
+
+/// The same words that the admin listener has for it.
+fn told(in_force: registry::InForce) -> InForce {
+    InForce {
+        after_ms: u64::try_from(in_force.after.as_millis()).unwrap_or(u64::MAX),
+        behind: in_force.behind,
+        everywhere: in_force.everywhere,
+        silent: in_force.silent,
     }
 }
 

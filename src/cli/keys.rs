@@ -113,18 +113,72 @@ pub struct KeyRequest {
     pub category: &'static str,
 }
 
+/// For which instances a command waits, in the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WaitFor {
+    /// The one that is asked.
+    Instance,
+    /// All that run.
+    All,
+}
+
 /// A key that was made: its text, once.
 #[derive(Debug, Deserialize)]
 pub struct CreatedKey {
     /// The text.
     pub api_key: SecretText,
+    /// Where it works already, for whoever waited for that.
+    #[serde(default)]
+    pub in_force: Option<InForce>,
 }
 
 /// A key that was deleted.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedKey {
+    /// Where it is refused already, for whoever waited for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
     /// Its public name.
     pub prefix: String,
+}
+
+/// Where a change is in force. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// How many milliseconds that took, or was waited for.
+    pub after_ms: u64,
+    /// The instances that did not have it in time.
+    pub behind: Vec<String>,
+    /// Whether it is on every instance that is heard.
+    pub everywhere: bool,
+    /// The instances that are not heard any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
+}
+
+impl InForce {
+    /// The same in a sentence or two, for a person.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let names = |names: &[String]| {
+            let shown = names.iter().map(|name| print::cell(name));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        let after = self.after_ms;
+        let mut words = match (self.everywhere, self.behind.is_empty()) {
+            (true, _) => format!("In force on every instance after {after} ms"),
+            (false, false) => {
+                format!("Not in force after {after} ms on: {}", names(&self.behind))
+            }
+            (false, true) => "Where it is in force could not be found out".to_owned(),
+        };
+        if !self.silent.is_empty() {
+            let silent = names(&self.silent);
+            words.push_str("\nNot heard of (gone, or cut off from the database): ");
+            words.push_str(&silent);
+        }
+        words
+    }
 }
 
 /// Teams, the default one first.
@@ -202,11 +256,16 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
-    pub async fn create(&self, key: &KeyRequest, team: Option<&str>) -> anyhow::Result<CreatedKey> {
+    /// As [`Keys::list`]. That it does not work everywhere in time is none.
+    pub async fn create(
+        &self,
+        key: &KeyRequest,
+        team: Option<&str>,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<CreatedKey> {
         match self {
-            Self::Remote(remote) => remote.create(key, team).await,
-            Self::Direct(direct) => direct.create(key, team).await,
+            Self::Remote(remote) => remote.create(key, team, wait).await,
+            Self::Direct(direct) => direct.create(key, team, wait).await,
         }
     }
 
@@ -214,11 +273,11 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
-    pub async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+    /// As [`Keys::list`]. That it is not refused everywhere in time is none.
+    pub async fn delete(&self, prefix: &str, wait: Option<WaitFor>) -> anyhow::Result<DeletedKey> {
         match self {
-            Self::Remote(remote) => remote.delete(prefix).await,
-            Self::Direct(direct) => direct.delete(prefix).await,
+            Self::Remote(remote) => remote.delete(prefix, wait).await,
+            Self::Direct(direct) => direct.delete(prefix, wait).await,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Common;
 use super::failure::Failure;
 use super::http::{BaseUrl, Http, segment};
-use super::keys::{ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, Teams};
+use super::keys::{ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, Teams, WaitFor};
 use super::session::Server;
 use crate::credential::SecretText;
 
@@ -42,17 +42,22 @@ impl Remote {
         &self,
         key: &KeyRequest,
         team: Option<&str>,
+        wait: Option<WaitFor>,
     ) -> anyhow::Result<CreatedKey> {
         let path = match team {
             Some(team) => format!("/v1/teams/{}/api_keys", segment(team)),
             None => "/v1/api_keys".to_owned(),
         };
-        self.post(&path, key).await
+        self.post(&waiting(path, wait), key).await
     }
 
-    pub(super) async fn delete(&self, prefix: &str) -> anyhow::Result<DeletedKey> {
+    pub(super) async fn delete(
+        &self,
+        prefix: &str,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<DeletedKey> {
         let path = format!("/v1/api_keys/{}", segment(prefix));
-        self.ask(Method::DELETE, &path, None).await
+        self.ask(Method::DELETE, &waiting(path, wait), None).await
     }
 
     pub(super) async fn teams(&self) -> anyhow::Result<Teams> {
@@ -104,6 +109,15 @@ impl Remote {
                 "the answer of {url} is not what keyward answers (line {line}, column {column})"
             )
         })
+    }
+}
+
+/// `path`, and for whom the answer is to wait.
+fn waiting(path: String, wait: Option<WaitFor>) -> String {
+    match wait {
+        None => path,
+        Some(WaitFor::Instance) => format!("{path}?wait=instance"),
+        Some(WaitFor::All) => format!("{path}?wait=all"),
     }
 }
 

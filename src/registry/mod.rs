@@ -5,14 +5,16 @@
 //! change is in force on this instance before it is answered.
 
 mod command;
+mod in_force;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError, owner_of};
+pub use in_force::{InForce, InvalidWait, Wait};
 
 use crate::clock::Clock;
 use crate::key::{
@@ -20,10 +22,8 @@ use crate::key::{
     ModelScope, NamedModel, NewApiKey, NewSecret, PresentedKey,
 };
 use crate::store::{Cursor, KeyStore, StoreError};
-use crate::telemetry;
 
-/// How long an answer waits for its own change to be in force here.
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+use in_force::IN_FORCE_WITHIN;
 
 /// How often a key is drawn when its prefix is taken: a chance of one in 10¹⁴ for each key there is.
 const DRAWS: usize = 3;
@@ -94,14 +94,63 @@ impl KeyRegistry {
         caller: &Caller,
         command: Command,
     ) -> Result<Outcome, RegistryError> {
+        let (outcome, _) = self
+            .execute_and_wait(caller, command, Wait::Instance)
+            .await?;
+        Ok(outcome)
+    }
+
+    /// The same; with [`Wait::All`] it returns when what was changed is in force on every instance that is heard, or
+    /// after two seconds, and says which it was. Nothing is said about a command that changes no key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::execute`]: that a change is not in force somewhere is no error, for it is made.
+    pub async fn execute_and_wait(
+        &self,
+        caller: &Caller,
+        command: Command,
+        wait: Wait,
+    ) -> Result<(Outcome, Option<InForce>), RegistryError> {
+        let (outcome, written) = self.carry_out(caller, command).await?;
+        let Some(written) = written else {
+            return Ok((outcome, None));
+        };
+        let deadline = Instant::now() + IN_FORCE_WITHIN;
+        let here = self.in_force_here(written, deadline);
+        let in_force = match wait {
+            Wait::Instance => {
+                here.await;
+                None
+            }
+            Wait::All => {
+                let everywhere = self.in_force_everywhere(written, deadline);
+                Some(tokio::join!(here, everywhere).1)
+            }
+        };
+        Ok((outcome, in_force))
+    }
+
+    /// What became of the command, and the place that its change of a key took in the log.
+    async fn carry_out(
+        &self,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<(Outcome, Option<Cursor>), RegistryError> {
         if !caller.may_administer() {
             return Err(RegistryError::Forbidden);
         }
-        match command {
-            Command::List(filter) => self.list(caller, &filter).await,
-            Command::Create(wanted) => self.create(caller, wanted).await,
-            Command::Delete(which) => self.delete(caller, &which).await,
-            Command::ListTeams => Ok(Outcome::Teams(self.store.teams().await?)),
+        let outcome = match command {
+            Command::Create(wanted) => {
+                let (created, written) = self.create(caller, wanted).await?;
+                return Ok((created, Some(written)));
+            }
+            Command::Delete(which) => {
+                let (deleted, written) = self.delete(caller, &which).await?;
+                return Ok((deleted, Some(written)));
+            }
+            Command::List(filter) => self.list(caller, &filter).await?,
+            Command::ListTeams => Outcome::Teams(self.store.teams().await?),
             Command::CreateTeam(name) => {
                 // Not named by the contract, so only for whoever may do everything.
                 if !caller.may_manage(&KeyCategory::Personal) {
@@ -109,16 +158,17 @@ impl KeyRegistry {
                 }
                 let team = self.store.insert_team(&name).await?;
                 tracing::info!(team.name = %team.name, caller = %caller.owner(), "team created");
-                Ok(Outcome::TeamCreated(team))
+                Outcome::TeamCreated(team)
             }
-            Command::WhoAmI => Ok(Outcome::You {
+            Command::WhoAmI => Outcome::You {
                 owner: caller.owner(),
                 org: match caller {
                     Caller::Key(key) => key.org,
                     Caller::Operator => self.store.org().await?,
                 },
-            }),
-        }
+            },
+        };
+        Ok((outcome, None))
     }
 
     /// Whoever may not manage a key does not see it either.
@@ -128,7 +178,11 @@ impl KeyRegistry {
         Ok(Outcome::Listed(keys))
     }
 
-    async fn create(&self, caller: &Caller, wanted: CreateKey) -> Result<Outcome, RegistryError> {
+    async fn create(
+        &self,
+        caller: &Caller,
+        wanted: CreateKey,
+    ) -> Result<(Outcome, Cursor), RegistryError> {
         if !caller.may_manage(&wanted.category) {
             return Err(RegistryError::Forbidden);
         }
@@ -140,11 +194,11 @@ impl KeyRegistry {
             caller = %caller.owner(),
             "key created"
         );
-        self.wait_until_in_force(written).await;
-        Ok(Outcome::Created {
+        let created = Outcome::Created {
             key: Box::new(key),
             secret,
-        })
+        };
+        Ok((created, written))
     }
 
     fn check(&self, wanted: &CreateKey) -> Result<(), RegistryError> {
@@ -199,7 +253,11 @@ impl KeyRegistry {
         }
     }
 
-    async fn delete(&self, caller: &Caller, which: &KeySelector) -> Result<Outcome, RegistryError> {
+    async fn delete(
+        &self,
+        caller: &Caller,
+        which: &KeySelector,
+    ) -> Result<(Outcome, Cursor), RegistryError> {
         // A key's category never changes, so what is seen here still holds when it is deleted.
         let key = self.store.get(which).await?.ok_or(StoreError::NoSuchKey)?;
         if !caller.may_manage(&key.category) {
@@ -212,26 +270,7 @@ impl KeyRegistry {
             caller = %caller.owner(),
             "key deleted"
         );
-        self.wait_until_in_force(written).await;
-        Ok(Outcome::Deleted(Box::new(key)))
-    }
-
-    /// ARCHITECTURE 4: a deletion that has been answered is in force here.
-    async fn wait_until_in_force(&self, written: Cursor) {
-        let Some(mut applied) = self.applied.clone() else {
-            return;
-        };
-        let followed = applied.wait_for(|&at| at >= written);
-        if !matches!(
-            tokio::time::timeout(IN_FORCE_WITHIN, followed).await,
-            Ok(Ok(_))
-        ) {
-            tracing::warn!(
-                change.seq = written.seq(),
-                wait_ms = telemetry::millis(IN_FORCE_WITHIN),
-                "a change was answered before it was in force here: the change log is not being followed"
-            );
-        }
+        Ok((Outcome::Deleted(Box::new(key)), written))
     }
 
     /// The digest of the admin token, if one was kept.

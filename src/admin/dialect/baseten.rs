@@ -18,8 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::words::{
-    ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, Team, Teams,
-    UserInfo,
+    ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, InForce,
+    Team, Teams, UserInfo,
 };
 use super::{Dialect, counted};
 use crate::admin::read::{self, Accepts};
@@ -28,7 +28,7 @@ use crate::key::{
     InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector, ModelScope,
     Name, TeamId,
 };
-use crate::registry::{Caller, Command, CreateKey, Outcome};
+use crate::registry::{Caller, Command, CreateKey, InvalidWait, Outcome, Wait};
 use crate::telemetry::metrics::AdminCommand;
 
 /// `/v1/api_keys`, `/v1/teams`, `/v1/users/me`.
@@ -37,6 +37,10 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     refuse,
 };
+
+/// What `wait` does, for the document.
+const WAIT: &str = "For which instances the answer waits: the one that answers (`instance`, as without it), or all that \
+                    run (`all`), for at most two seconds; the answer then says in `in_force` where the change is in force";
 
 fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
@@ -92,6 +96,20 @@ async fn execute(
     outcome.map_err(|error| Refused(Refusal::of(&error)))
 }
 
+/// The same, and where the change is in force for whoever asked for that.
+async fn execute_and_wait(
+    state: &AdminState,
+    caller: &Caller,
+    command: Command,
+    wait: Wait,
+) -> Result<(Outcome, Option<InForce>), Refused> {
+    let registry = state.registry();
+    match registry.execute_and_wait(caller, command, wait).await {
+        Ok((outcome, in_force)) => Ok((outcome, in_force.map(InForce::from))),
+        Err(error) => Err(Refused(Refusal::of(&error))),
+    }
+}
+
 /// Lists the API keys that the caller may manage, newest first: metadata only, never the text of a key.
 #[utoipa::path(
     get,
@@ -128,6 +146,7 @@ async fn list_keys(
 #[utoipa::path(
     post,
     path = "/v1/api_keys",
+    params(("wait" = inline(Option<schema::Wait>), Query, description = WAIT)),
     request_body = schema::CreateKey,
     responses(
         (status = 200, description = "The key", body = ApiKey),
@@ -140,18 +159,23 @@ async fn list_keys(
 async fn create_key(
     State(state): State<AdminState>,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refused> {
+    let wait = wait_for(&uri)?;
     let asked = read::json(&headers, &body, Accepts::JsonOrForm)?;
-    create(&state, &caller, asked, None).await
+    create(&state, &caller, asked, None, wait).await
 }
 
 /// Creates an API key in a team. Its text is in this answer and nowhere else.
 #[utoipa::path(
     post,
     path = "/v1/teams/{team_id}/api_keys",
-    params(("team_id" = uuid::Uuid, Path, description = "The team")),
+    params(
+        ("team_id" = uuid::Uuid, Path, description = "The team"),
+        ("wait" = inline(Option<schema::Wait>), Query, description = WAIT),
+    ),
     request_body = schema::CreateTeamKey,
     responses(
         (status = 200, description = "The key", body = ApiKey),
@@ -165,12 +189,14 @@ async fn create_team_key(
     State(state): State<AdminState>,
     Extension(caller): Extension<Caller>,
     team: Result<Path<String>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refused> {
     let team = parse_team(&in_path(team))?;
+    let wait = wait_for(&uri)?;
     let asked = read::json(&headers, &body, Accepts::JsonOrForm)?;
-    create(&state, &caller, asked, Some(team)).await
+    create(&state, &caller, asked, Some(team), wait).await
 }
 
 async fn create(
@@ -178,6 +204,7 @@ async fn create(
     caller: &Caller,
     asked: CreateApiKey,
     team_in_path: Option<TeamId>,
+    wait: Wait,
 ) -> Result<Response, Refused> {
     let team_in_body = asked.team_id.as_deref().map(parse_team).transpose()?;
     if team_in_path.is_some() && team_in_body.is_some() && team_in_path != team_in_body {
@@ -193,20 +220,25 @@ async fn create(
         team: team_in_path.or(team_in_body),
         expires_at: None,
     };
-    match execute(state, caller, Command::Create(wanted)).await? {
-        Outcome::Created { secret, .. } => Ok(Json(ApiKey {
+    match execute_and_wait(state, caller, Command::Create(wanted), wait).await? {
+        (Outcome::Created { secret, .. }, in_force) => Ok(Json(ApiKey {
             api_key: secret.reveal(),
+            in_force,
         })
         .into_response()),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
 }
 
-/// Deletes an API key by its prefix. It is refused everywhere on this instance from this answer on.
+/// Deletes an API key by its prefix. It is refused everywhere on this instance from this answer on, and with
+/// `wait=all` on every instance unless the answer names some.
 #[utoipa::path(
     delete,
     path = "/v1/api_keys/{api_key_prefix}",
-    params(("api_key_prefix" = inline(schema::Prefix), Path, description = "The key's prefix")),
+    params(
+        ("api_key_prefix" = inline(schema::Prefix), Path, description = "The key's prefix"),
+        ("wait" = inline(Option<schema::Wait>), Query, description = WAIT),
+    ),
     responses(
         (status = 200, description = "What was deleted", body = ApiKeyTombstone),
         (status = 404, description = "There is no such thing", body = ErrorBody),
@@ -217,13 +249,16 @@ async fn delete_key(
     State(state): State<AdminState>,
     Extension(caller): Extension<Caller>,
     prefix: Result<Path<String>, PathRejection>,
+    uri: Uri,
 ) -> Result<Json<ApiKeyTombstone>, Refused> {
+    let wait = wait_for(&uri)?;
     let no_such_key = |_| Refusal::not_found("there is no such key");
     let prefix = in_path(prefix).parse().map_err(no_such_key)?;
     let which = KeySelector::Prefix(prefix);
-    match execute(&state, &caller, Command::Delete(which)).await? {
-        Outcome::Deleted(key) => Ok(Json(ApiKeyTombstone {
+    match execute_and_wait(&state, &caller, Command::Delete(which), wait).await? {
+        (Outcome::Deleted(key), in_force) => Ok(Json(ApiKeyTombstone {
             prefix: key.prefix.to_string(),
+            in_force,
         })),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
@@ -326,6 +361,15 @@ async fn who_am_i(
 /// A part of the path, percent-decoded; what does not decode to text names nothing of ours.
 fn in_path(part: Result<Path<String>, PathRejection>) -> String {
     part.map(|Path(text)| text).unwrap_or_default()
+}
+
+/// Whom the caller wants to wait for. A word that is not known is refused before anything is done: whoever wrote it
+/// relies on something that would not be so.
+fn wait_for(uri: &Uri) -> Result<Wait, Refusal> {
+    let [wait] = read::query(uri, ["wait"])?;
+    let parsed = wait.as_deref().map(str::parse).transpose();
+    let parsed = parsed.map_err(|error: InvalidWait| Refusal::invalid(error.to_string()))?;
+    Ok(parsed.unwrap_or_default())
 }
 
 fn parse_category(word: &str) -> Result<KeyCategory, Refusal> {

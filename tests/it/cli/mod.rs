@@ -12,3 +12,4 @@ mod refusals;
 pub mod shell;
 mod team;
 mod terminal;
+mod wait;

@@ -4,6 +4,7 @@ mod admission;
 mod between_protocols;
 mod closing;
 mod deletion;
+mod everywhere;
 mod forwarding;
 mod last_used;
 mod refusal_forms;

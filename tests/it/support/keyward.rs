@@ -6,6 +6,7 @@
 mod doors;
 mod process;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -63,6 +64,21 @@ impl TestKeyward {
         }
     }
 
+    /// Another instance on the same key database, with these settings.
+    pub async fn beside(&self, settings: &str) -> Self {
+        Self::with(&self.same_database(settings)).await
+    }
+
+    /// These settings, and the key database of this keyward.
+    pub fn same_database(&self, settings: &str) -> String {
+        format!("store.url = \"{}\"\n{settings}", self.database_url())
+    }
+
+    /// Where its key database is.
+    pub fn database_url(&self) -> String {
+        self.settings.database_url()
+    }
+
     /// Runs `sql` on the key database, as somebody would who knows nothing of keyward.
     pub async fn by_hand(&self, sql: &str) {
         self.settings.by_hand(sql).await;
@@ -111,17 +127,17 @@ impl Settings {
             admin,
             probes,
         } = addresses;
-        let database = self.database();
-        let database = database.display();
         let mut whole = format!(
             "proxy.listen = \"{proxy}\"\nadmin.listen = \"{admin}\"\nprobes.listen = \"{probes}\"\n\
-             admin.token = {{ inline = \"{TOKEN}\" }}\n\
-             store.url = \"sqlite://{database}\"\nstore.bell_every = \"5ms\"\n"
+             admin.token = {{ inline = \"{TOKEN}\" }}\nstore.bell_every = \"5ms\"\n"
         );
+        if !text.contains("store.url") {
+            let _ = writeln!(whole, "store.url = \"{}\"", self.database_url());
+        }
         if !text.contains("proxy.workers") {
             whole.push_str("proxy.workers = 1\n");
         }
-        if !text.contains("url = ") {
+        if !text.replace("store.url", "").contains("url = ") {
             whole.push_str("upstreams.default.url = \"{upstream}\"\n");
         }
         whole.push_str(text);
@@ -139,6 +155,10 @@ impl Settings {
 
     fn database(&self) -> PathBuf {
         self.directory.path().join("keyward.db")
+    }
+
+    fn database_url(&self) -> String {
+        format!("sqlite://{}", self.database().display())
     }
 
     fn load(&self) -> Config {

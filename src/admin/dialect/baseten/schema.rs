@@ -75,6 +75,10 @@ documented! {
     Prefix as "APIKeyPrefix": json!({ "type": "string", "pattern": PREFIX })
 }
 documented! {
+    /// For which instances an answer waits.
+    Wait as "WaitFor": json!({ "type": "string", "enum": ["instance", "all"] })
+}
+documented! {
     /// The body that makes a key.
     CreateKey as "CreateAPIKeyRequestV1": create_key(&[("team_id", team_id())])
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::admin::Refusal;
 use crate::key::{self, KeyCategory, ModelScope, Name, OrgId, UnixTime};
-use crate::registry::owner_of;
+use crate::registry::{self, owner_of};
 
 /// A list of what is known about API keys.
 #[derive(Serialize, ToSchema)]
@@ -100,6 +100,10 @@ impl ApiKeyOwner {
 pub struct ApiKey<'s> {
     /// The text of the key.
     pub api_key: &'s str,
+    /// Where the key works already; with `wait=all` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = InForce, required = false)]
+    pub in_force: Option<InForce>,
 }
 
 /// An API key that is no more.
@@ -109,6 +113,39 @@ pub struct ApiKeyTombstone {
     /// The prefix of the deleted key.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "kw_8fJ2mQ4x")]
     pub prefix: String,
+    /// Where the key is refused already; with `wait=all` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = InForce, required = false)]
+    pub in_force: Option<InForce>,
+}
+
+/// Where a change is in force.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InForceV1)]
+pub struct InForce {
+    /// Whether it is on every instance that is heard. With nobody in `behind`, false says that this could not be found
+    /// out.
+    pub everywhere: bool,
+    /// The names of the instances that are heard and did not have it in time.
+    pub behind: Vec<String>,
+    /// The names of the instances that fell silent before they had it: gone without a word, or cut off from the key
+    /// database and serving the keys they remember until their `cache.max_stale` is over. Left out when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub silent: Vec<String>,
+    /// How many milliseconds the answer waited for this.
+    pub after_ms: u64,
+}
+
+impl From<registry::InForce> for InForce {
+    fn from(in_force: registry::InForce) -> Self {
+        Self {
+            everywhere: in_force.everywhere,
+            behind: in_force.behind,
+            silent: in_force.silent,
+            after_ms: u64::try_from(in_force.after.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// A team.
