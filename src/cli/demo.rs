@@ -20,7 +20,7 @@ use super::print;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Overrides, Sources};
 use crate::key::NewSecret;
-use crate::server::{self, Addresses, Server};
+use crate::server::{self, Addresses, Server, Signals};
 use crate::telemetry::Telemetry;
 
 /// How often each side is called to tell what we add.
@@ -74,7 +74,8 @@ async fn show(model: String, stays: bool) -> Result<()> {
     let all_as_said = walk.walk().await?;
     if stays {
         walk.stay().await?;
-        server::until_told(server, || None).await?;
+        let signals = Signals::listen().context("listening to signals")?;
+        server::until_told(server, signals, || None).await?;
     } else {
         server.close().await;
     }

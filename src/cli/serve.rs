@@ -9,7 +9,7 @@ use super::config::SettingsArgs;
 use super::{Common, print};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Settings, Sources};
-use crate::server::{self, Server};
+use crate::server::{self, Server, Signals};
 use crate::telemetry::logging::{self, LogControl};
 use crate::telemetry::{Telemetry, VERSION, chain};
 
@@ -50,7 +50,14 @@ async fn serve(
     sources: Sources,
     log: LogControl,
 ) -> anyhow::Result<()> {
-    let mut server = Server::start(&config, &Telemetry::new(), Clock::system()).await?;
+    let mut signals = Signals::listen().context("listening to signals")?;
+    let telemetry = Telemetry::new();
+    let mut server = tokio::select! {
+        biased;
+        started = Server::start(&config, &telemetry, Clock::system()) => started?,
+        // Told to close before there was anything to close; what has begun ends with the process.
+        () = signals.close() => return Ok(()),
+    };
     if let Some(token) = server.take_first_token() {
         print::words(&format!(
             "Admin token: {}\nSave this token now. It will not be shown again.",
@@ -62,7 +69,7 @@ async fn serve(
         settings,
         log,
     };
-    Ok(server::until_told(server, || reloading.reload()).await?)
+    Ok(server::until_told(server, signals, || reloading.reload()).await?)
 }
 
 /// What a reload starts from.

@@ -29,7 +29,10 @@ impl<'r> Target<'r> {
         }
         let uri = &request.uri;
         let path = uri.path();
-        if path.len() + uri.query().map_or(0, str::len) > limits.target_bytes {
+        let target = uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
+        if target > limits.target_bytes {
             return Err(Rejection::TargetTooLong);
         }
         // hyper counts those of HTTP/1 only.

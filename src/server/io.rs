@@ -105,8 +105,9 @@ impl CallerIo {
         // A request that was refused at once has come and gone between two looks; its head is behind us all the same.
         let has_passed = begun != std::mem::replace(&mut self.begun, begun);
         match self.phase {
-            _ if is_idle && has_passed => self.phase = Phase::Idle(Instant::now()),
-            Phase::Busy if is_idle => self.phase = Phase::Idle(Instant::now()),
+            // Nobody tells when a request ends; the last byte of its answer was about the last thing it did.
+            _ if is_idle && has_passed => self.phase = Phase::Idle(self.last_byte),
+            Phase::Busy if is_idle => self.phase = Phase::Idle(self.last_byte),
             Phase::Idle(_) | Phase::Head(_) if !is_idle => self.phase = Phase::Busy,
             _ => {}
         }
@@ -136,18 +137,29 @@ impl CallerIo {
         }
     }
 
+    /// When to look again at the latest. While requests are in flight, that is early enough to see in time that the last
+    /// of them has ended.
+    fn next_look(&self, from: Instant) -> Instant {
+        match self.phase {
+            Phase::Busy => self.deadline().min(from + self.silences.idle),
+            Phase::Idle(_) | Phase::Head(_) => self.deadline(),
+        }
+    }
+
     /// Fails once the silence has lasted too long; otherwise makes sure to be woken when it will have.
     fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let deadline = self.deadline();
-        if self.timer.deadline() > deadline {
-            self.timer.as_mut().reset(deadline);
+        let next_look = self.next_look(self.last_byte);
+        if self.timer.deadline() > next_look {
+            self.timer.as_mut().reset(next_look);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
-            let deadline = self.deadline();
-            if deadline <= Instant::now() {
+            self.observe();
+            let now = Instant::now();
+            if self.deadline() <= now {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            self.timer.as_mut().reset(deadline);
+            let next_look = self.next_look(now);
+            self.timer.as_mut().reset(next_look);
         }
         Ok(())
     }
@@ -253,20 +265,19 @@ impl AsyncWrite for CallerIo {
 mod tests {
     use super::*;
 
-    async fn caller(load: &ConnectionLoad) -> CallerIo {
+    /// A connection, and the other side of it.
+    async fn caller(load: &ConnectionLoad) -> (CallerIo, tokio::net::TcpListener) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
-        CallerIo::new(
-            stream.unwrap(),
-            load.clone(),
-            Silences::from(&LimitsConfig::default()),
-        )
+        let silences = Silences::from(&LimitsConfig::default());
+        let caller = CallerIo::new(stream.unwrap(), load.clone(), silences);
+        (caller, listener)
     }
 
     #[tokio::test]
     async fn a_request_that_was_refused_at_once_ends_the_wait_for_its_head() {
         let load = ConnectionLoad::default();
-        let mut caller = caller(&load).await;
+        let (mut caller, _other_side) = caller(&load).await;
         assert!(matches!(caller.phase, Phase::Head(_)));
         drop(load.begin());
         caller.observe();
@@ -278,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_busy_while_a_request_is_in_flight() {
         let load = ConnectionLoad::default();
-        let mut caller = caller(&load).await;
+        let (mut caller, _other_side) = caller(&load).await;
         let request = load.begin();
         caller.observe();
         assert_eq!(caller.phase, Phase::Busy);
@@ -288,5 +299,27 @@ mod tests {
         drop(request);
         caller.observe();
         assert!(matches!(caller.phase, Phase::Idle(_)));
+    }
+
+    /// hyper reads on before the request's place is given back, so the end of a request is seen at the next look only.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_the_end_of_its_last_request() {
+        let load = ConnectionLoad::default();
+        let (mut caller, _other_side) = caller(&load).await;
+        let request = load.begin();
+        let mut byte = [0];
+        let read = tokio::io::AsyncReadExt::read(&mut caller, &mut byte);
+        tokio::pin!(read);
+        let a_moment = Duration::from_millis(1);
+        assert!(tokio::time::timeout(a_moment, &mut read).await.is_err());
+        let ended = Instant::now();
+        drop(request);
+        assert_eq!(read.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let lasted = ended.elapsed();
+        let limit = LimitsConfig::default().idle_timeout;
+        assert!(
+            lasted <= limit && lasted + a_moment * 2 >= limit,
+            "{lasted:?}"
+        );
     }
 }

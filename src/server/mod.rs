@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 pub use config::{ServerConfig, ShutdownConfig};
 pub use listen::ListenError;
+pub use shutdown::Signals;
 
 use crate::admin::probe::{self, ProbeState, Readiness};
 use crate::admin::{self, AdminConfigError, AdminState, TokenError};
@@ -40,7 +41,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::UsageRecorder;
 use plan::ServingPlan;
-use shutdown::{Signals, Wish};
+use shutdown::Wish;
 use worker::{Shared, Worker};
 
 /// Why the process could not start, or serve on.
@@ -387,16 +388,17 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay.
 ///
-/// A second signal to close cuts what still runs; last uses are written even then.
+/// `signals` were listened to before the server was started, so that none of them ends the process meanwhile. A second
+/// signal to close cuts what still runs; last uses are written even then.
 ///
 /// # Errors
 ///
-/// When no signal can be listened to, or something ended that nothing works without.
+/// When something ended that nothing works without.
 pub async fn until_told(
     server: Server,
+    mut signals: Signals,
     mut reload: impl FnMut() -> Option<Config>,
 ) -> Result<(), ServeError> {
-    let mut signals = Signals::listen()?;
     let ended = loop {
         let wish = tokio::select! {
             biased;

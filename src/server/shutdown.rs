@@ -13,8 +13,8 @@ pub(super) enum Wish {
     Reload,
 }
 
-/// The signals this process listens to.
-pub(super) struct Signals {
+/// The signals this process listens to. One that comes while nobody asks is kept.
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -26,7 +26,7 @@ impl Signals {
     /// # Errors
     ///
     /// When the system lets no handler be set.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -45,7 +45,7 @@ impl Signals {
     }
 
     /// Waits until closing is asked for, whatever else is.
-    pub(super) async fn close(&mut self) {
+    pub async fn close(&mut self) {
         while self.next().await != Wish::Close {}
     }
 }

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::Patience;
 
@@ -28,17 +28,32 @@ pub struct RequestBody {
 pub type TrailerFilter = Arc<dyn Fn(&mut HeaderMap) + Send + Sync>;
 
 /// How far a request body has come; shared with whoever waits for the answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
-    ended_at: OnceLock<Instant>,
+    begun: Instant,
+    /// When the upstream's connection last took a part, or the end, in milliseconds since `begun`; [`AWAITING_CALLER`]
+    /// while it is the caller who has nothing to give.
+    taken_ms: AtomicU64,
     is_broken: AtomicBool,
 }
 
+/// No moment: the body waits for its caller.
+const AWAITING_CALLER: u64 = u64::MAX;
+
 impl Progress {
-    /// When the whole body had been handed on, if it has been.
+    fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            taken_ms: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Since when the upstream has had all that there was to give it; `None` while it waits for the caller.
     #[must_use]
-    pub fn ended_at(&self) -> Option<Instant> {
-        self.ended_at.get().copied()
+    pub fn taken_at(&self) -> Option<Instant> {
+        let millis = self.taken_ms.load(Ordering::Acquire);
+        (millis != AWAITING_CALLER).then(|| self.begun + Duration::from_millis(millis))
     }
 
     /// Whether the caller broke the body off.
@@ -47,8 +62,14 @@ impl Progress {
         self.is_broken.load(Ordering::Acquire)
     }
 
-    fn end(&self) {
-        self.ended_at.get_or_init(Instant::now);
+    fn take(&self) {
+        let millis = u64::try_from(self.begun.elapsed().as_millis());
+        let millis = millis.unwrap_or(AWAITING_CALLER - 1);
+        self.taken_ms.store(millis, Ordering::Release);
+    }
+
+    fn await_caller(&self) {
+        self.taken_ms.store(AWAITING_CALLER, Ordering::Release);
     }
 
     fn break_off(&self) {
@@ -65,15 +86,11 @@ impl RequestBody {
     /// Wraps the caller's body; `stall` is how long it may go without a frame while one is asked for.
     #[must_use]
     pub fn new(incoming: Incoming, trailers: TrailerFilter, stall: Duration) -> Self {
-        let progress = Arc::new(Progress::default());
-        if incoming.is_end_stream() {
-            progress.end();
-        }
         Self {
             incoming,
             trailers,
             patience: Patience::of(stall),
-            progress,
+            progress: Arc::new(Progress::begin()),
         }
     }
 
@@ -95,17 +112,16 @@ impl Body for RequestBody {
         let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                self.progress.await_caller();
                 ready!(self.patience.poll_over(cx));
                 self.progress.break_off();
                 return Poll::Ready(Some(Err(Box::new(Stalled))));
             }
         };
         self.patience.renew();
+        self.progress.take();
         match frame {
-            None => {
-                self.progress.end();
-                Poll::Ready(None)
-            }
+            None => Poll::Ready(None),
             Some(Err(error)) => {
                 self.progress.break_off();
                 Poll::Ready(Some(Err(Box::new(error))))
@@ -113,9 +129,6 @@ impl Body for RequestBody {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     (self.trailers)(trailers);
-                }
-                if self.incoming.is_end_stream() {
-                    self.progress.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -131,13 +144,15 @@ impl Body for RequestBody {
     }
 }
 
-/// Waits until the answer is late: `limit` after the request body has gone out whole, however long that took.
+/// Waits until the answer is late: `limit` after the upstream took the last part of the request body, be it the end or
+/// one after which it read no more. While it waits for more from the caller, it is the caller who may be late.
 pub(super) async fn lateness(progress: &Progress, limit: Duration) {
     loop {
-        if let Some(ended_at) = progress.ended_at() {
-            return sleep_until(ended_at + limit).await;
+        let taken_at = progress.taken_at().unwrap_or_else(Instant::now);
+        let late_at = taken_at + limit;
+        if late_at <= Instant::now() {
+            return;
         }
-        // A body that still flows has its own limit; whether it has ended is looked at once in a while.
-        sleep(limit).await;
+        sleep_until(late_at).await;
     }
 }

@@ -7,6 +7,7 @@ mod deletion;
 mod everywhere;
 mod forwarding;
 mod last_used;
+mod limits;
 mod refusal_forms;
 mod reload;
 mod silence;
