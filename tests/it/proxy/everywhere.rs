@@ -205,6 +205,40 @@ async fn changes_that_nobody_waits_for_make_no_instance_write() {
     assert!((1..=40).contains(&for_these), "{for_these} reports");
 }
 
+/// A report moves the file's version, which rings every bell: each instance looks once, finds nothing, and writes
+/// nothing. It must not go on from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_makes_each_instance_look_once_at_most() {
+    // Nothing looks or writes unasked but the reports.
+    let quiet = "server.report_every = \"100ms\"\ncache.poll_every = \"1h\"\ncache.max_lag = \"1h\"\n\
+                 usage.flush_every = \"1h\"\nusage.first_within = \"1h\"\n";
+    let first = TestKeyward::with(quiet).await;
+    let other = first.beside(quiet).await;
+    let count = |query: &str| [&first, &other].map(|keyward| keyward.counted.queries()[query]);
+    // Reports first: what is written between the two readings must not be missing among the reports.
+    let (reports_before, looks_before) = (count("instances"), count("changes"));
+    within("both report again and again", async {
+        while count("instances")
+            .iter()
+            .zip(reports_before)
+            .any(|(now, before)| *now < before + 10)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let looks = count("changes");
+    let reports: u64 = count("instances").iter().sum::<u64>() - reports_before.iter().sum::<u64>();
+    for (now, before) in looks.iter().zip(looks_before) {
+        let looked = now - before;
+        // One more for a report that was written before and is heard now.
+        assert!(
+            looked <= reports + 2,
+            "{looked} looks after {reports} reports"
+        );
+    }
+}
+
 #[tokio::test]
 async fn every_instance_counts_how_long_a_revocation_took_to_it() {
     let first = TestKeyward::with(AT_REST).await;
