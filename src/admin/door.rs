@@ -135,9 +135,10 @@ impl Door {
                 )
             });
         }
+        let token = shared.token.get().ok_or_else(Refusal::unavailable)?;
         let known = match PresentedKey::parse(text) {
             Err(_) => None,
-            Ok(_) if shared.token.is(&digest) => Some(Caller::Operator),
+            Ok(_) if token.is(&digest) => Some(Caller::Operator),
             Ok(presented) => {
                 let known = shared.registry.authenticate(presented).await;
                 known.map_err(|error| Refusal::of(&error))?

@@ -33,7 +33,7 @@ use utoipa::{Modify, OpenApi, openapi};
 pub use config::{AdminConfig, ProbesConfig};
 pub use dialect::{DIALECTS, Dialect};
 pub use refusal::{Refusal, status_of};
-pub use token::{AdminToken, EnsuredToken, TokenError, ensure_token};
+pub use token::{AdminToken, EnsuredToken, TokenError, TokenInForce, ensure_token};
 
 use crate::clock::Clock;
 use crate::registry::KeyRegistry;
@@ -49,7 +49,7 @@ pub struct AdminState(Arc<Shared>);
 
 struct Shared {
     registry: KeyRegistry,
-    token: AdminToken,
+    token: TokenInForce,
     dialects: Vec<&'static Dialect>,
     hosts: Hosts,
     failures: Failures,
@@ -117,7 +117,7 @@ impl AdminState {
     pub fn new(
         config: &AdminConfig,
         registry: KeyRegistry,
-        token: AdminToken,
+        token: impl Into<TokenInForce>,
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, AdminConfigError> {
@@ -128,7 +128,7 @@ impl AdminState {
             |dialect: &&Dialect| config.dialects.iter().any(|name| name == dialect.name);
         Ok(Self(Arc::new(Shared {
             registry,
-            token,
+            token: token.into(),
             dialects: DIALECTS.iter().filter(is_spoken).collect(),
             hosts: Hosts::new(config.listen.ip(), &config.hosts)
                 .map_err(AdminConfigError::InvalidHost)?,

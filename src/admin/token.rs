@@ -1,10 +1,11 @@
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use subtle::ConstantTimeEq;
 
 use crate::credential::SecretText;
 use crate::key::{KeyDigest, MalformedKey, NewSecret, PresentedKey};
-use crate::registry::{KeyRegistry, RegistryError, draw_admin_token};
+use crate::registry::{KeyRegistry, RefusalKind, RegistryError, draw_admin_token};
 
 /// The admin token, known by its digest alone.
 #[derive(Clone, Copy)]
@@ -30,6 +31,33 @@ impl fmt::Debug for AdminToken {
     }
 }
 
+/// The admin token, from the moment it is known. Cheap to copy; every copy is the same.
+///
+/// A token that the settings do not give is known to the database alone: while that is away since the start, nobody
+/// can say which token is right, so nobody is told that his is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct TokenInForce(Arc<OnceLock<AdminToken>>);
+
+impl TokenInForce {
+    /// The token, once it is known.
+    #[must_use]
+    pub fn get(&self) -> Option<AdminToken> {
+        self.0.get().copied()
+    }
+
+    /// From now on it is `token`, for good.
+    pub fn set(&self, token: AdminToken) {
+        // One task finds it out, once; were there two, both would have read the same.
+        let _ = self.0.set(token);
+    }
+}
+
+impl From<AdminToken> for TokenInForce {
+    fn from(token: AdminToken) -> Self {
+        Self(Arc::new(token.into()))
+    }
+}
+
 /// The admin token in force, and its text when it was made just now: to be shown once, by whoever starts us.
 #[derive(Debug)]
 pub struct EnsuredToken {
@@ -48,6 +76,14 @@ pub enum TokenError {
     /// The database did not answer, or there was no randomness.
     #[error("cannot keep an admin token")]
     Registry(#[source] RegistryError),
+}
+
+impl TokenError {
+    /// Whether asking again may help, because it is the database that did not answer.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Registry(error) if matches!(error.kind(), RefusalKind::Unavailable))
+    }
 }
 
 /// The admin token: the `configured` one; else the one that was kept; else a new one, kept now.

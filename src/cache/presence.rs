@@ -98,17 +98,25 @@ impl Presence {
         }
     }
 
-    /// Waits until `next`, or until somebody wants to know a place that was not reported yet: whether it is time.
+    /// Waits until `next`, or until somebody wants to know a place that was not reported yet: whether it is time. One
+    /// that could not be announced is, as soon as a look at the database has succeeded.
     async fn is_due(&mut self, next: Instant) -> bool {
-        let wanted = async {
-            if self.wanted.changed().await.is_err() {
+        let Self {
+            applied,
+            wanted,
+            reported,
+            ..
+        } = self;
+        let asked = async {
+            if wanted.changed().await.is_err() {
                 // The cache is gone; the reports go on until somebody stops them.
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             biased;
-            () = wanted => self.reported != Some(*self.wanted.borrow()),
+            () = asked => *reported != Some(*wanted.borrow()),
+            Ok(()) = applied.changed(), if reported.is_none() => true,
             () = sleep_until(next) => true,
         }
     }

@@ -75,7 +75,7 @@ async fn show(model: String, stays: bool) -> Result<()> {
     if stays {
         walk.stay().await?;
         let signals = Signals::listen().context("listening to signals")?;
-        server::until_told(server, signals, || None).await?;
+        server::until_told(server, signals, || None, |_| {}).await?;
     } else {
         server.close().await;
     }

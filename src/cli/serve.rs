@@ -9,6 +9,7 @@ use super::config::SettingsArgs;
 use super::{Common, print};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Settings, Sources};
+use crate::key::NewSecret;
 use crate::server::{self, Server, Signals};
 use crate::telemetry::logging::{self, LogControl};
 use crate::telemetry::{Telemetry, VERSION, chain};
@@ -52,24 +53,24 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let telemetry = Telemetry::new();
-    let mut server = tokio::select! {
+    let server = tokio::select! {
         biased;
         started = Server::start(&config, &telemetry, Clock::system()) => started?,
         // Told to close before there was anything to close; what has begun ends with the process.
         () = signals.close() => return Ok(()),
     };
-    if let Some(token) = server.take_first_token() {
+    let show = |token: &NewSecret| {
         print::words(&format!(
             "Admin token: {}\nSave this token now. It will not be shown again.",
             token.reveal()
         ));
-    }
+    };
     let reloading = Reloading {
         sources,
         settings,
         log,
     };
-    Ok(server::until_told(server, signals, || reloading.reload()).await?)
+    Ok(server::until_told(server, signals, || reloading.reload(), show).await?)
 }
 
 /// What a reload starts from.

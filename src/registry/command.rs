@@ -166,6 +166,7 @@ impl RegistryError {
             ) => RefusalKind::Conflict,
             Self::Store(
                 StoreError::Open { .. }
+                | StoreError::Away { .. }
                 | StoreError::Query { .. }
                 | StoreError::TimedOut { .. }
                 | StoreError::Full { .. },

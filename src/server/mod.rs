@@ -10,8 +10,10 @@ mod identity;
 mod io;
 mod limits;
 mod listen;
+mod memory;
 mod plan;
 mod shutdown;
+mod token;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,14 +33,12 @@ pub use shutdown::Signals;
 
 use crate::admin::probe::{self, ProbeState, Readiness};
 use crate::admin::{self, AdminConfigError, AdminState, TokenError};
-use crate::cache::{CacheState, Freshness, KeyCache};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreError};
 use crate::telemetry::Telemetry;
-use crate::telemetry::metrics::Metrics;
 use crate::usage::UsageRecorder;
 use plan::ServingPlan;
 use shutdown::Wish;
@@ -81,7 +81,7 @@ pub struct Addresses {
 /// A running keyward.
 pub struct Server {
     addresses: Addresses,
-    first_token: Option<NewSecret>,
+    first_token: mpsc::Receiver<NewSecret>,
     workers: Arc<[Worker]>,
     readiness: Readiness,
     store: Arc<dyn KeyStore>,
@@ -160,7 +160,7 @@ struct Closing {
     /// What keeps memory in step.
     followers: Group,
     /// The recorder of last uses, which writes once more.
-    flusher: Group,
+    writers: Group,
     /// Admin and probes.
     aside: Group,
     /// Cancelled when a task of any group has ended and must not have.
@@ -174,7 +174,7 @@ impl Closing {
             draining: CancellationToken::new(),
             acceptor: Group::new(&broken),
             followers: Group::new(&broken),
-            flusher: Group::new(&broken),
+            writers: Group::new(&broken),
             aside: Group::new(&broken),
             broken,
         }
@@ -183,11 +183,12 @@ impl Closing {
 
 impl Server {
     /// Opens the ports and the key database, begins to fill memory, and begins to serve. `/readyz` says when memory is
-    /// filled; until then keys are not known and callers are told to try again.
+    /// filled; until then keys are not known and callers are told to try again. A database that is away is waited for.
     ///
     /// # Errors
     ///
-    /// When the database or a port cannot be opened. Nothing goes on then but what ends with the process.
+    /// When a port cannot be opened, or the database cannot be and will not be by itself. Nothing goes on then but what
+    /// ends with the process.
     pub async fn start(
         config: &Config,
         telemetry: &Telemetry,
@@ -202,31 +203,40 @@ impl Server {
         }
         let ports = Ports::open(config)?;
         let addresses = ports.addresses()?;
-        let store = store::open(&config.store, metrics.store.clone()).await?;
+        let store = store::open_or_await(&config.store, metrics.store.clone()).await?;
         let closing = Closing::new();
 
-        let keys = remember(config, &store, &clock, metrics, &closing.followers).await;
+        // Memory, and what keeps it in step.
+        let readiness = Readiness::default();
+        let keys = memory::begin(
+            config,
+            Arc::clone(&store),
+            clock.clone(),
+            metrics.cache.clone(),
+            &readiness,
+            &closing,
+        )
+        .await;
 
         // When keys were used.
         let (usage, flusher) =
             UsageRecorder::new(Arc::clone(&store), &config.usage, metrics.usage.clone());
-        let flusher = flusher.run(closing.flusher.stop.clone());
-        closing.flusher.spawn("flusher", flusher);
+        let flusher = flusher.run(closing.writers.stop.clone());
+        closing.writers.spawn("flusher", flusher);
 
         // Who administers, and who asks how we are.
         let registry = KeyRegistry::new(Arc::clone(&store), clock.clone(), Some(keys.applied()));
-        let token = admin::ensure_token(&registry, config.admin_token.clone()).await?;
-        let readiness = Readiness::default();
-        let watch = watch_memory(
-            keys.clone(),
-            readiness.clone(),
-            closing.followers.stop.clone(),
-        );
-        closing.followers.spawn("watch", watch);
+        let (token, first_token) = token::ensure(
+            config.admin_token.clone(),
+            KeyRegistry::new(Arc::clone(&store), clock.clone(), None),
+            keys.applied(),
+            &closing.followers,
+        )
+        .await?;
         let state = AdminState::new(
             &config.admin,
             registry,
-            token.token,
+            token,
             clock.clone(),
             metrics.clone(),
         )?;
@@ -282,7 +292,7 @@ impl Server {
 
         Ok(Self {
             addresses,
-            first_token: token.shown,
+            first_token,
             workers,
             readiness,
             store,
@@ -297,9 +307,9 @@ impl Server {
         self.addresses
     }
 
-    /// The admin token's text, if this start made one: to be shown once.
+    /// The admin token's text, if this start has made one by now: to be shown once.
     pub fn take_first_token(&mut self) -> Option<NewSecret> {
-        self.first_token.take()
+        self.first_token.try_recv().ok()
     }
 
     /// Takes over what may change while serving: routes, credentials, upstreams and the limits of callers. Requests in
@@ -352,11 +362,11 @@ impl Server {
         let Closing {
             acceptor,
             followers,
-            flusher,
+            writers,
             aside,
             ..
         } = &self.closing;
-        for group in [acceptor, followers, flusher, aside] {
+        for group in [acceptor, followers, writers, aside] {
             // What is late is told to stop, and not waited for.
             let _ = timeout_at(deadline, group.end()).await;
         }
@@ -381,12 +391,11 @@ impl Server {
 
 /// Connections at once on the listener of probes.
 const PROBE_CONNECTIONS: usize = 64;
-/// How often readiness looks how memory is.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What the steps after the last request may take.
 const LAST_STEPS: Duration = Duration::from_secs(2);
 
-/// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay.
+/// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay;
+/// `show` shows the admin token that this start has made, now or when the database can be reached.
 ///
 /// `signals` were listened to before the server was started, so that none of them ends the process meanwhile. A second
 /// signal to close cuts what still runs; last uses are written even then.
@@ -395,13 +404,20 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 ///
 /// When something ended that nothing works without.
 pub async fn until_told(
-    server: Server,
+    mut server: Server,
     mut signals: Signals,
     mut reload: impl FnMut() -> Option<Config>,
+    mut show: impl FnMut(&NewSecret),
 ) -> Result<(), ServeError> {
+    let (_, none) = mpsc::channel(1);
+    let mut tokens = std::mem::replace(&mut server.first_token, none);
     let ended = loop {
         let wish = tokio::select! {
             biased;
+            Some(token) = tokens.recv() => {
+                show(&token);
+                continue;
+            }
             () = server.broken() => break Err(ServeError::Broken),
             wish = signals.next() => wish,
         };
@@ -418,26 +434,6 @@ pub async fn until_told(
     ended
 }
 
-/// Memory, with what keeps it in step among `followers`. This instance is announced before memory is filled.
-async fn remember(
-    config: &Config,
-    store: &Arc<dyn KeyStore>,
-    clock: &Clock,
-    metrics: &Metrics,
-    followers: &Group,
-) -> KeyCache {
-    let (store, metrics) = (Arc::clone(store), metrics.cache.clone());
-    let (keys, tasks) = KeyCache::new(Arc::clone(&store), &config.cache, clock.clone(), metrics);
-    let identity = identity::of(&config.server);
-    let mut presence = keys.presence(store, identity, &config.cache);
-    presence.announce().await;
-    let stop = &followers.stop;
-    followers.spawn("follower", tasks.follower.run(stop.clone()));
-    followers.spawn("loader", tasks.loader.run(stop.clone()));
-    followers.spawn("presence", presence.run(stop.clone()));
-    keys
-}
-
 fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, ServeError> {
     let count = match config.proxy.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -451,34 +447,6 @@ fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, Serv
         Worker::start(place, count, plan.clone(), shared.clone(), seed)
     });
     Ok(workers.collect::<Result<_, _>>()?)
-}
-
-/// Tells readiness how memory is: filled once, and since then in trouble or not.
-async fn watch_memory(keys: KeyCache, readiness: Readiness, stop: CancellationToken) {
-    let watch = async {
-        keys.filled().await;
-        readiness.started();
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        loop {
-            looks.tick().await;
-            readiness.trouble("keys", trouble_of(keys.state()).as_deref());
-        }
-    };
-    // Stopped wherever it is: it holds nothing.
-    let _ = stop.run_until_cancelled(watch).await;
-}
-
-fn trouble_of(state: CacheState) -> Option<String> {
-    let age = state.age.unwrap_or_default().as_secs();
-    match state.freshness {
-        Freshness::Fresh | Freshness::Empty => None,
-        Freshness::Degraded => Some(format!(
-            "the database has not answered for {age} s; known keys are served on"
-        )),
-        Freshness::Stale => Some(format!(
-            "the database has not answered for {age} s; no key is served any more"
-        )),
-    }
 }
 
 struct Ports {

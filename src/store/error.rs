@@ -14,6 +14,18 @@ pub enum StoreError {
         #[source]
         cause: Option<sqlx::Error>,
     },
+    /// It is not there now and may be later, though nobody sets anything otherwise: it does not answer, somebody keeps
+    /// everybody else out, there is no room, or a file that must be there is not (a volume that is not mounted yet).
+    #[error("cannot open the key database at {address}: {advice}")]
+    Away {
+        /// Where it was looked for, without any password.
+        address: String,
+        /// What is wrong in one sentence, and what to do about it.
+        advice: String,
+        /// The cause.
+        #[source]
+        cause: Option<sqlx::Error>,
+    },
     /// A statement failed, or the database was away.
     #[error("query `{query}` failed")]
     Query {
@@ -63,7 +75,18 @@ impl StoreError {
     pub const fn is_outage(&self) -> bool {
         matches!(
             self,
-            Self::Open { .. } | Self::Query { .. } | Self::TimedOut { .. } | Self::Full { .. }
+            Self::Open { .. }
+                | Self::Away { .. }
+                | Self::Query { .. }
+                | Self::TimedOut { .. }
+                | Self::Full { .. }
         )
+    }
+
+    /// Whether a database that could not be opened may be opened later as it is: trying again may help, where with any
+    /// other error somebody has to do something first.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::TimedOut { .. })
     }
 }

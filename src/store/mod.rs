@@ -9,6 +9,7 @@ mod change;
 mod config;
 mod error;
 mod instance;
+mod reopening;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use instance::{Instance, InstanceId, InstanceReport};
+pub use reopening::open_or_await;
 pub use sqlite::SqliteStore;
 
 use crate::key::{
@@ -133,7 +135,8 @@ impl StoreConfig {
 ///
 /// # Errors
 ///
-/// When the scheme is unknown, or the database cannot be opened or is damaged.
+/// When the scheme is unknown, or the database cannot be opened or is damaged. [`StoreError::is_away`] says whether
+/// trying again may help; [`open_or_await`] does that.
 pub async fn open(
     config: &StoreConfig,
     metrics: StoreMetrics,

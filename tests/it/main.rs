@@ -18,6 +18,7 @@ mod durability;
 mod house;
 mod logging;
 mod metrics;
+mod outage;
 mod proxy;
 mod readme;
 mod registry;

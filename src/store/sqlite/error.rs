@@ -111,6 +111,15 @@ pub fn advice(cause: &sqlx::Error) -> &'static str {
     }
 }
 
+/// Whether what is wrong with a file that cannot be opened may pass, with the file and the settings as they are: it is
+/// kept locked, or there is no room to write.
+pub fn passes(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
+        _ => matches!(primary_code(cause), Some(5 | 13)),
+    }
+}
+
 /// SQLite's extended result code.
 fn code(error: &sqlx::Error) -> Option<u32> {
     error.as_database_error()?.code()?.parse().ok()

@@ -67,6 +67,7 @@ impl SqliteStore {
     ///
     /// [`StoreError::Open`], saying what is wrong and what to do, when the file cannot be made, read or written, is
     /// damaged or empty, belongs to another program or was written by a newer version. It is then as it was.
+    /// [`StoreError::Away`] when it is kept locked, has no room, or must exist and does not.
     pub async fn open(config: &StoreConfig, metrics: StoreMetrics) -> Result<Self, StoreError> {
         let limit = config.statement_timeout;
         let start = Instant::now();

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection as _, SqlSafeStr};
 use tokio::fs;
 use uuid::Uuid;
 
-use super::error::advice;
+use super::error::{advice, passes};
 use super::file::{OpenFile, Place};
 use super::lane::Connection;
 use super::sql;
@@ -34,11 +34,15 @@ const DAMAGED: &str = "the file is damaged; nothing was changed. Put back a copy
 
 /// Opens the file at `place` as a whole key database of this version; makes it if it is not there, unless it must be.
 ///
-/// A file that is there already is never replaced, and nothing is written to it before it has been checked.
+/// A file that is there already is never replaced, and nothing is written to it before it has been checked. One that
+/// is kept locked or has no room to write is [`StoreError::Away`], and so is one that is not there and must be; what is
+/// damaged, empty, foreign or out of reach is [`StoreError::Open`]: somebody has to look at it.
 pub async fn open(place: Place, must_exist: bool) -> Result<OpenFile, StoreError> {
     match prepare(&place, must_exist).await {
         Ok(()) => {}
         Err(Unfit::Found(advice)) => return Err(place.refusal(advice)),
+        Err(Unfit::Missing(cause)) => return Err(away(&place, cause.into())),
+        Err(Unfit::Failed(cause)) if passes(&cause) => return Err(away(&place, cause)),
         Err(Unfit::Failed(cause)) => return Err(cannot_open(&place, cause)),
     }
     let failed = |error: io::Error| cannot_open(&place, error.into());
@@ -49,6 +53,8 @@ pub async fn open(place: Place, must_exist: bool) -> Result<OpenFile, StoreError
 enum Unfit {
     /// It was looked at, and is not what it should be: what to do about it.
     Found(&'static str),
+    /// It is not there, and must be.
+    Missing(io::Error),
     /// It could not be looked at, or not be made.
     Failed(sqlx::Error),
 }
@@ -71,7 +77,10 @@ async fn prepare(place: &Place, must_exist: bool) -> Result<(), Unfit> {
             look_at(place, &metadata)?;
             check(place).await?;
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if must_exist {
+                return Err(Unfit::Missing(error));
+            }
             create(place).await?;
         }
         Err(error) => return Err(error.into()),
@@ -236,6 +245,14 @@ async fn set_wal(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 
 fn cannot_open(place: &Place, cause: sqlx::Error) -> StoreError {
     StoreError::Open {
+        address: place.path().display().to_string(),
+        advice: advice(&cause).to_owned(),
+        cause: Some(cause),
+    }
+}
+
+fn away(place: &Place, cause: sqlx::Error) -> StoreError {
+    StoreError::Away {
         address: place.path().display().to_string(),
         advice: advice(&cause).to_owned(),
         cause: Some(cause),

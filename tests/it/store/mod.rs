@@ -1,5 +1,6 @@
 //! The key database, for itself.
 
 mod contract;
+mod reopening;
 mod sqlite;
 mod statements;

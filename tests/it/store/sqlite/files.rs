@@ -119,7 +119,7 @@ async fn a_file_that_must_be_there_is_not_made() {
         ..sqlite_config(&directory)
     };
     let refused = keyward::store::open(&config, Metrics::unrecorded().store).await;
-    assert!(matches!(refused.err(), Some(StoreError::Open { .. })));
+    assert!(matches!(refused.err(), Some(StoreError::Away { .. })));
     assert!(names(directory.path()).is_empty());
 }
 

@@ -43,6 +43,22 @@ impl Doors {
         ask.send().await.status.as_u16()
     }
 
+    /// What `/readyz?verbose` says.
+    pub async fn troubles(&self) -> String {
+        let ask = Ask::new(self.addresses.probes, Method::GET, "/readyz?verbose");
+        ask.send().await.body
+    }
+
+    /// The value of one series of `/metrics`, such as `keyward_connections`.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let ask = Ask::new(self.addresses.probes, Method::GET, "/metrics");
+        let text = ask.send().await.body;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no {series} in {text}"));
+        value.parse().expect("a metric is a number")
+    }
+
     /// A connection to the data listener.
     pub async fn raw(&self) -> RawConnection {
         RawConnection::connect(self.addresses.proxy).await

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use keyward::server::Addresses;
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::sqlite::SqliteConnection;
 use tokio::net::TcpStream;
 
 use super::{Doors, Settings};
@@ -56,9 +57,24 @@ impl KeywardProcess {
 
     /// Waits until it is ready, after [`KeywardProcess::spawn_again`].
     pub async fn ready_again(&mut self) {
+        self.listens_again().await;
+        self.doors.ready().await;
+    }
+
+    /// Waits until it listens, ready or not, after [`KeywardProcess::spawn_again`].
+    pub async fn listens_again(&mut self) {
         let listens = listens(&mut self.child, self.doors.addresses).await;
         assert!(listens, "{}", self.settings.said());
-        self.doors.ready().await;
+    }
+
+    /// What it has said on both streams since it was started last.
+    pub fn said(&self) -> String {
+        self.settings.said()
+    }
+
+    /// A connection to the database file, as somebody has who knows nothing of keyward.
+    pub async fn database(&self) -> SqliteConnection {
+        self.settings.connection().await
     }
 
     /// Ends it with SIGKILL: there is no process any more when this returns.
