@@ -17,6 +17,7 @@ mod trace;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
@@ -155,11 +156,12 @@ impl Proxy {
             Err(Refusal { why, form, unread }) => {
                 self.metrics.answered(why.outcome(), took);
                 log_refusal(&why, &trace);
+                let ends_connection = why.ends_connection() || expects_continue;
                 let mut response = relay::refuse(why.into_response(form, is_grpc), place);
                 // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
                 // connection's end tells it so (RFC 9110, 10.1.1).
                 let unread = unread.filter(|_| !expects_continue);
-                if expects_continue && version <= Version::HTTP_11 {
+                if ends_connection && version <= Version::HTTP_11 {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
@@ -168,6 +170,21 @@ impl Proxy {
         };
         trace.write(answer.response.headers_mut());
         answer
+    }
+
+    /// Answers a request that never became one: its head was refused before anything of it was understood.
+    #[must_use]
+    pub fn refuse_head(&self, why: Rejection, connection: &ConnectionLoad) -> Response<ProxyBody> {
+        // Even one place too many is taken: it lasts no longer than the answer.
+        let (Ok(place) | Err(place)) = self.load.enter(connection);
+        let trace = Trace::of(&HeaderMap::new(), &self.ids);
+        self.metrics.answered(why.outcome(), Duration::ZERO);
+        log_refusal(&why, &trace);
+        // Which route it was meant for is not known.
+        let form = self.plan.routes.error_form("");
+        let mut response = relay::refuse(why.into_response(form, false), place);
+        trace.write(response.headers_mut());
+        response
     }
 
     async fn admit_and_forward(
@@ -310,14 +327,17 @@ fn log_refusal(why: &Rejection, trace: &Trace) {
         detail = %why,
         "request refused"
     );
-    if let Rejection::Upstream(error) = why
-        && let Some(failure) = error.failure()
-    {
-        tracing::debug!(
-            request.id = trace.id.to_str().unwrap_or_default(),
-            reason = failure.as_str(),
-            error = %crate::telemetry::chain(error),
-            "upstream did not answer"
-        );
+    let Rejection::Upstream(error) = why else {
+        return;
+    };
+    let (id, chain) = (
+        trace.id.to_str().unwrap_or_default(),
+        crate::telemetry::chain(error),
+    );
+    if let Some(failure) = error.failure() {
+        let reason = failure.as_str();
+        tracing::debug!(request.id = id, reason, error = %chain, "upstream did not answer");
+    } else {
+        tracing::debug!(request.id = id, error = %chain, "the request body broke off");
     }
 }

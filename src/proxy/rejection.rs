@@ -23,6 +23,15 @@ pub enum Rejection {
     /// There are more header fields than allowed.
     #[error("there are more header fields than allowed")]
     TooManyFields,
+    /// The head is longer than allowed.
+    #[error("the request head is longer than allowed")]
+    HeadTooLarge,
+    /// The head did not come whole in time.
+    #[error("the request head took too long")]
+    HeadTooSlow,
+    /// The bytes of the connection are not HTTP/1, or can be read in two ways; in words.
+    #[error("{0}")]
+    Malformed(String),
     /// Something in the head can be read in two ways.
     #[error("{0}")]
     Ambiguous(&'static str),
@@ -76,6 +85,7 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
         UpstreamError::RequestBody(_) => "the request body broke off",
+        UpstreamError::RequestFraming(_) => "the request body is not framed as it says",
         UpstreamError::Connect(_)
         | UpstreamError::Broken(_)
         | UpstreamError::UnaskedUpgrade
@@ -135,8 +145,13 @@ impl Rejection {
     pub const fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Method | Self::NoRoute | Self::OtherMethod { .. } => RequestOutcome::NoRoute,
-            Self::TargetTooLong | Self::TooManyFields => RequestOutcome::HeadTooLarge,
+            Self::TargetTooLong | Self::TooManyFields | Self::HeadTooLarge => {
+                RequestOutcome::HeadTooLarge
+            }
             Self::Ambiguous(_) => RequestOutcome::Ambiguous,
+            Self::Malformed(_) | Self::Upstream(UpstreamError::RequestFraming(_)) => {
+                RequestOutcome::MalformedFraming
+            }
             Self::MissingKey => RequestOutcome::MissingKey,
             Self::MalformedKey => RequestOutcome::MalformedKey,
             Self::UnknownKey => RequestOutcome::UnknownKey,
@@ -148,7 +163,9 @@ impl Rejection {
             Self::Denied(Denial::ModelsDiffer) => RequestOutcome::ModelsDiffer,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
             Self::Overloaded => RequestOutcome::Overloaded,
-            Self::Upstream(UpstreamError::RequestBody(_)) => RequestOutcome::CallerGone,
+            Self::HeadTooSlow | Self::Upstream(UpstreamError::RequestBody(_)) => {
+                RequestOutcome::CallerGone
+            }
             Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
                 RequestOutcome::UpstreamTimedOut
             }
@@ -189,12 +206,20 @@ impl Rejection {
                 | Denial::ModelNotNamed
                 | Denial::ModelsDiffer,
             ) => FORBIDDEN,
-            Self::Ambiguous(_) | Self::Upstream(UpstreamError::RequestBody(_)) => BAD_REQUEST,
+            Self::Ambiguous(_)
+            | Self::Malformed(_)
+            | Self::Upstream(UpstreamError::RequestBody(_) | UpstreamError::RequestFraming(_)) => {
+                BAD_REQUEST
+            }
+            Self::HeadTooSlow => Face {
+                status: StatusCode::REQUEST_TIMEOUT,
+                ..BAD_REQUEST
+            },
             Self::TargetTooLong => Face {
                 status: StatusCode::URI_TOO_LONG,
                 ..BAD_REQUEST
             },
-            Self::TooManyFields => Face {
+            Self::TooManyFields | Self::HeadTooLarge => Face {
                 status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 ..BAD_REQUEST
             },
@@ -230,6 +255,14 @@ impl Rejection {
                 "14",
             ),
         }
+    }
+
+    /// Whether the connection cannot carry another request, because this one's end is not known.
+    pub(super) const fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Upstream(UpstreamError::RequestBody(_) | UpstreamError::RequestFraming(_))
+        )
     }
 
     /// The answer, in the form the route's callers expect, or in gRPC's own (CONTRACTS 5).

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::preface::Preface;
 use crate::proxy::{ConnectionLoad, LimitsConfig};
 
 /// How long each kind of silence may last.
@@ -63,6 +64,8 @@ pub(super) struct CallerIo {
     /// How many requests had begun when the phase was last looked at.
     begun: usize,
     last_byte: Instant,
+    preface: Preface,
+    /// Not known while the first bytes may still become the preface.
     is_http2: Option<bool>,
     linger: Option<Linger>,
 }
@@ -95,6 +98,7 @@ impl CallerIo {
             phase: Phase::Head(now),
             begun: 0,
             last_byte: now,
+            preface: Preface::default(),
             is_http2: None,
             linger: None,
         }
@@ -116,10 +120,10 @@ impl CallerIo {
     fn note_read(&mut self, bytes: &[u8]) {
         let now = Instant::now();
         self.last_byte = now;
-        let is_http2 = *self
-            .is_http2
-            .get_or_insert_with(|| bytes.starts_with(b"PRI"));
-        if is_http2 && self.phase != Phase::Busy {
+        if self.is_http2.is_none() {
+            self.is_http2 = self.preface.take(bytes);
+        }
+        if self.is_http2 == Some(true) && self.phase != Phase::Busy {
             // Frames come between requests, too; only a request ends the silence.
             if let Phase::Head(since) = self.phase {
                 self.phase = Phase::Idle(since);

@@ -6,12 +6,15 @@
 
 mod aside;
 mod config;
+mod guard;
+mod guarded;
 mod identity;
 mod io;
 mod limits;
 mod listen;
 mod memory;
 mod plan;
+mod preface;
 mod shutdown;
 mod token;
 mod worker;
@@ -28,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::{ServerConfig, ShutdownConfig};
+pub use guard::{FramingError, Guard, HeadLimits, Part};
 pub use listen::ListenError;
 pub use shutdown::Signals;
 

@@ -25,11 +25,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::guard::{FramingError, HeadLimits};
+use super::guarded::GuardedIo;
 use super::io::{CallerIo, Silences};
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::proxy::{ConnectionLoad, LimitsConfig, Proxy, WorkerLoad};
+use crate::proxy::{ConnectionLoad, LimitsConfig, Proxy, Rejection, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstreams;
 use crate::usage::UsageRecorder;
@@ -162,6 +164,7 @@ struct Room {
     load: WorkerLoad,
     seed: Cell<u64>,
     silences: Cell<Silences>,
+    heads: Cell<HeadLimits>,
     protocols: RefCell<Rc<auto::Builder<LocalExecutor>>>,
     connections: Arc<AtomicUsize>,
     drain: Cell<(usize, Duration)>,
@@ -180,6 +183,7 @@ impl Room {
         Self {
             proxy: RefCell::new(Rc::new(make_proxy(plan, &keys, &shared, &load, seed))),
             silences: Cell::new(limits.into()),
+            heads: Cell::new(heads(limits)),
             protocols: RefCell::new(Rc::new(protocols(limits))),
             drain: Cell::new((limits.drain_bytes, limits.drain_timeout)),
             seed: Cell::new(seed),
@@ -197,8 +201,17 @@ impl Room {
         let limits = &plan.proxy.limits;
         self.proxy.replace(Rc::new(proxy));
         self.silences.set(limits.into());
+        self.heads.set(heads(limits));
         self.protocols.replace(Rc::new(protocols(limits)));
         self.drain.set((limits.drain_bytes, limits.drain_timeout));
+    }
+}
+
+/// The limits of heads, which hyper has as well: the guard's come first, because it has an answer.
+fn heads(limits: &LimitsConfig) -> HeadLimits {
+    HeadLimits {
+        bytes: limits.head_bytes,
+        fields: limits.head_fields,
     }
 }
 
@@ -290,19 +303,29 @@ fn serve_connection(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
         return;
     };
     let load = ConnectionLoad::default();
-    let io = TokioIo::new(CallerIo::new(stream, load.clone(), room.silences.get()));
+    let io = CallerIo::new(stream, load.clone(), room.silences.get());
+    let io = GuardedIo::new(io, room.heads.get());
+    let verdict = io.verdict();
+    let requests = Cell::new(0);
     let service = {
         let room = Rc::clone(room);
         service_fn(move |request: Request<Incoming>| {
             let room = Rc::clone(&room);
             let load = load.clone();
-            // An `Err` would cut the connection; there is always something to say.
-            async move { Ok::<_, Infallible>(answer(&room, request, peer, &load).await) }
+            let refused = verdict.of(requests.replace(requests.get() + 1));
+            async move {
+                let answer = match refused {
+                    None => answer(&room, request, peer, &load).await,
+                    Some(error) => refuse(&room, error, &load),
+                };
+                // An `Err` would cut the connection; there is always something to say.
+                Ok::<_, Infallible>(answer)
+            }
         })
     };
     let protocols = Rc::clone(&room.protocols.borrow());
     let serving = protocols
-        .serve_connection_with_upgrades(io, service)
+        .serve_connection_with_upgrades(TokioIo::new(io), service)
         .into_owned();
     let serving = graceful.watch(serving);
     tokio::task::spawn_local(async move {
@@ -343,6 +366,22 @@ async fn answer(
         answer.response.headers_mut().insert(CONNECTION, close);
     }
     answer.response
+}
+
+/// Answers a head that was refused before hyper saw it.
+fn refuse(
+    room: &Rc<Room>,
+    error: FramingError,
+    load: &ConnectionLoad,
+) -> http::Response<crate::proxy::ProxyBody> {
+    let why = match error {
+        FramingError::TargetTooLong => Rejection::TargetTooLong,
+        FramingError::HeadTooLarge => Rejection::HeadTooLarge,
+        FramingError::TooManyFields => Rejection::TooManyFields,
+        FramingError::HeadTooSlow => Rejection::HeadTooSlow,
+        error => Rejection::Malformed(error.to_string()),
+    };
+    room.proxy.borrow().refuse_head(why, load)
 }
 
 /// Reads the rest of a refused request, so that the connection can be used again; past the limit it is dropped, which

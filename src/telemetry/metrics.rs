@@ -17,6 +17,8 @@ pub enum RequestOutcome {
     NoRoute,
     /// The target, the host or a header could be read in two ways.
     Ambiguous,
+    /// The bytes of the connection are not HTTP/1, or their framing can be read in two ways.
+    MalformedFraming,
     /// No credential.
     MissingKey,
     /// A credential that cannot be a key, or two that differ.
@@ -51,10 +53,11 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Forwarded,
         Self::NoRoute,
         Self::Ambiguous,
+        Self::MalformedFraming,
         Self::MissingKey,
         Self::MalformedKey,
         Self::UnknownKey,
@@ -79,6 +82,7 @@ impl RequestOutcome {
             Self::Forwarded => "forwarded",
             Self::NoRoute => "no_route",
             Self::Ambiguous => "ambiguous",
+            Self::MalformedFraming => "malformed_framing",
             Self::MissingKey => "missing_key",
             Self::MalformedKey => "malformed_key",
             Self::UnknownKey => "unknown_key",

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +36,7 @@ pub struct Progress {
     /// while it is the caller who has nothing to give.
     taken_ms: AtomicU64,
     is_broken: AtomicBool,
+    is_malformed: AtomicBool,
 }
 
 /// No moment: the body waits for its caller.
@@ -46,6 +48,7 @@ impl Progress {
             begun: Instant::now(),
             taken_ms: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
+            is_malformed: AtomicBool::new(false),
         }
     }
 
@@ -60,6 +63,12 @@ impl Progress {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// Whether it broke off because its bytes are not framed as it said.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.is_malformed.load(Ordering::Acquire)
     }
 
     fn take(&self) {
@@ -123,6 +132,9 @@ impl Body for RequestBody {
         match frame {
             None => Poll::Ready(None),
             Some(Err(error)) => {
+                if is_malformed(&error) {
+                    self.progress.is_malformed.store(true, Ordering::Release);
+                }
                 self.progress.break_off();
                 Poll::Ready(Some(Err(Box::new(error))))
             }
@@ -142,6 +154,19 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// Whether a body ended because of what its bytes are: so say the kinds of error, whoever read them.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{InvalidData, InvalidInput};
+            return matches!(error.kind(), InvalidData | InvalidInput);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Waits until the answer is late: `limit` after the upstream took the last part of the request body, be it the end or

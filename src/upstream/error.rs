@@ -24,6 +24,9 @@ pub enum UpstreamError {
     /// The caller's own request body broke off: not the upstream's fault.
     #[error("the request body broke off")]
     RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The caller's request body was not framed as it must be: not the upstream's fault either.
+    #[error("the request body is not framed as it says")]
+    RequestFraming(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl UpstreamError {
@@ -35,7 +38,7 @@ impl UpstreamError {
             Self::ConnectTimeout => Some(UpstreamFailure::ConnectTimeout),
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
-            Self::RequestBody(_) => None,
+            Self::RequestBody(_) | Self::RequestFraming(_) => None,
         }
     }
 }

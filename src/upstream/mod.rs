@@ -112,7 +112,11 @@ impl Upstreams {
                 Err(UpstreamError::Framing)
             }
             Err(UpstreamError::Broken(cause)) if progress.is_broken() => {
-                Err(UpstreamError::RequestBody(cause))
+                Err(if progress.is_malformed() {
+                    UpstreamError::RequestFraming(cause)
+                } else {
+                    UpstreamError::RequestBody(cause)
+                })
             }
             answer => answer,
         };

@@ -1,6 +1,6 @@
 //! Who may call what: one row for each rule, each with its status, its label, and what reached the upstream.
 //!
-//! A row is: the status, the outcome that is counted (`-` where hyper refuses before us) | the rule, named as in
+//! A row is: the status, the outcome that is counted | the rule, named as in
 //! SECURITY 3 | the request line without its version | headers. Names in braces stand for keys; one alone is a bearer
 //! token. A `Host` and a `Content-Length: 0` are added where a row has none.
 
@@ -56,7 +56,7 @@ const KEYS: &str = r"
 401 unknown_key          | C4 SQL                                      | POST {alpha} | authorization: Bearer 'OR'1'='1'--
 401 malformed_key        | C4 LIKE                                     | POST {alpha} | authorization: Bearer {prefix}.%
 401 unknown_key          | C4 GLOB                                     | POST {alpha} | authorization: Bearer *
-400 -                    | C4 NUL                                      | POST {alpha} | authorization: Bearer {every}{nul}
+400 malformed_framing    | C4 NUL                                      | POST {alpha} | authorization: Bearer {every}{nul}
 401 malformed_key        | C4 an 8-bit byte                            | POST {alpha} | authorization: Bearer {every}{8-bit}
 401 malformed_key        | C4 longer than any key                      | POST {alpha} | {long}
 401 key_disabled         | C6 switched off                             | POST {alpha} | {disabled}
@@ -99,11 +99,11 @@ const SCOPES: &str = r"
 400 ambiguous            | S1 a closing slash                     | POST {alpha}/ | {scoped}
 400 ambiguous            | S1 a parameter                         | POST /models/alpha;v=1/predict | {scoped}
 400 ambiguous            | S1 a backslash                         | POST /models\alpha\predict | {scoped}
-200 forwarded            | S1 a fragment, which hyper takes off    | POST {alpha}#beta | {scoped}
-400 ambiguous            | S1 an 8-bit byte                       | POST /models/alph{8-bit}/predict | {scoped}
+400 malformed_framing    | S1 a fragment                           | POST {alpha}#beta | {scoped}
+400 malformed_framing    | S1 an 8-bit byte                       | POST /models/alph{8-bit}/predict | {scoped}
 400 ambiguous            | S1 a closing dot                       | POST /models/alpha./predict | {scoped}
 400 ambiguous            | S1 a closing space                     | POST /models/alpha%20/predict | {scoped}
-400 -                    | S1 a raw space                         | POST /models/alpha /predict | {scoped}
+400 malformed_framing    | S1 a raw space                         | POST /models/alpha /predict | {scoped}
 400 ambiguous            | S2 up and down                         | POST /models/beta/../alpha/predict | {scoped}
 400 ambiguous            | S2 down and up                         | POST /models/alpha/../beta/predict | {scoped}
 400 ambiguous            | S2 escaped dots                        | POST /models/alpha/%2e%2e/beta/predict | {scoped}
@@ -115,11 +115,11 @@ const SCOPES: &str = r"
 403 model_not_allowed    | S5 the host names another              | POST /production/predict | host: model-beta.api.test | {scoped}
 400 ambiguous            | S5 a list                              | POST /production/predict | host: model-alpha.api.test, model-beta.api.test | {scoped}
 400 ambiguous            | S5 user information                    | POST /production/predict | host: model-alpha@model-beta.api.test | {scoped}
-400 ambiguous            | S5 two hosts                           | POST /production/predict | host: model-alpha.api.test | host: model-beta.api.test | {scoped}
-400 ambiguous            | S5 two equal hosts                     | POST /production/predict | host: model-alpha.api.test | host: model-alpha.api.test | {scoped}
+400 malformed_framing    | S5 two hosts                           | POST /production/predict | host: model-alpha.api.test | host: model-beta.api.test | {scoped}
+400 malformed_framing    | S5 two equal hosts                     | POST /production/predict | host: model-alpha.api.test | host: model-alpha.api.test | {scoped}
 400 ambiguous            | S5 an escape                           | POST /production/predict | host: model-%61lpha.api.test | {scoped}
 400 ambiguous            | S5 no host                             | POST {alpha} | host: | {scoped}
-400 ambiguous            | S5 no Host at all                      | POST {alpha} | Host: - | {scoped}
+400 malformed_framing    | S5 no Host at all                      | POST {alpha} | Host: - | {scoped}
 200 forwarded            | S5 a target that agrees                | POST http://model-alpha.api.test/production/predict | host: model-alpha.api.test | {scoped}
 400 ambiguous            | S5 a target that differs               | POST http://model-alpha.api.test/production/predict | host: model-beta.api.test | {scoped}
 400 ambiguous            | S5 a target that differs in its port   | POST http://h:81{alpha} | host: h:82 | {scoped}

@@ -6,6 +6,7 @@ mod closing;
 mod deletion;
 mod everywhere;
 mod forwarding;
+mod framing;
 mod last_used;
 mod limits;
 mod refusal_forms;

@@ -293,7 +293,7 @@ async fn a_body_that_is_no_body_is_refused_and_no_connection_survives_it(#[case]
     assert_eq!(caller.until_closed().await.0, b"");
     assert_eq!(seen.body_end().await, BodyEnd::Broken);
     next_is_undisturbed(&keyward, &key).await;
-    assert_eq!(keyward.counted.outcomes()["caller_gone"], 1);
+    assert_eq!(keyward.counted.outcomes()["malformed_framing"], 1);
 }
 
 /// A call after something went wrong is answered as if nothing had, over another upstream connection.

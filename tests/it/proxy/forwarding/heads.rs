@@ -224,7 +224,6 @@ async fn the_upstream_learns_who_calls_and_which_model() {
     "m"
 )]
 #[case::absolute("http://h/models/m/predict?x", "h", "/models/m/predict?x", "m")]
-#[case::fragment("/models/m/predict#/models/n/predict", "h", "/models/m/predict", "m")]
 #[tokio::test]
 async fn the_target_that_goes_on_is_the_one_that_was_decided_on(
     #[case] target: &str,

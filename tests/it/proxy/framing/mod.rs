@@ -1,0 +1,77 @@
+//! How bytes become requests, and which bytes never do (SECURITY 2 and 3.1).
+
+mod laws;
+mod rows;
+mod wire;
+
+use keyward::server::{FramingError, Guard, HeadLimits, Part};
+
+/// The limits of the default settings.
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: 32 * 1024,
+    fields: 100,
+};
+
+/// What a guard says of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judged {
+    /// How many bytes may be handed on.
+    safe: usize,
+    heads: usize,
+    refused: Option<(FramingError, Part)>,
+}
+
+/// Has a guard read `bytes` in pieces that end at `cuts`.
+fn judge(bytes: &[u8], cuts: &[usize]) -> Judged {
+    let mut guard = Guard::new(LIMITS);
+    let (mut safe, mut read) = (0, 0);
+    for end in cuts.iter().copied().chain([bytes.len()]) {
+        let piece = &bytes[read..end];
+        match guard.scan(piece) {
+            0 => {}
+            more => safe = read + more,
+        }
+        read = end;
+    }
+    Judged {
+        safe,
+        heads: guard.heads(),
+        refused: guard.refused(),
+    }
+}
+
+#[test]
+fn the_guard_judges_every_row_as_it_says() {
+    let mut wrong = Vec::new();
+    for row in rows::all() {
+        let judged = judge(&row.bytes("key"), &[]);
+        let expected = match row.end {
+            rows::End::Guard(reason) => reason.to_owned(),
+            _ => "-".to_owned(),
+        };
+        let reason = judged.refused.map(|(error, _)| format!("{error:?}"));
+        let answered = judged.heads + usize::from(matches!(judged.refused, Some((_, Part::Head))));
+        // What follows a last request is read, and not answered.
+        let may_be_more = row.end == rows::End::Last || row.end == rows::End::Open;
+        let is_right_reason = reason.as_deref().unwrap_or("-") == expected || may_be_more;
+        if !is_right_reason || (answered != row.answers.len() && !may_be_more) {
+            wrong.push(format!("{}: {judged:?}, not {expected}", row.name));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_guard_judges_every_row_alike_in_whatever_pieces_it_comes() {
+    for row in rows::all() {
+        let bytes = row.bytes("key");
+        let whole = judge(&bytes, &[]);
+        for width in [1, 2, 3, 7, 24] {
+            let cuts: Vec<usize> = (0..bytes.len()).step_by(width).collect();
+            assert_eq!(judge(&bytes, &cuts), whole, "{} by {width}", row.name);
+        }
+        for at in 0..bytes.len().min(400) {
+            assert_eq!(judge(&bytes, &[at]), whole, "{} at {at}", row.name);
+        }
+    }
+}
