@@ -17,8 +17,8 @@ use keyward::key::{
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
 use keyward::store::{
-    ChangeBatch, Changes, Cursor, Instance, InstanceId, InstanceReport, KeyStore, SnapshotEnd,
-    StoreError,
+    ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
+    KeyStore, PageMark, SnapshotEnd, StoreError,
 };
 use keyward::telemetry::metrics::Metrics;
 use keyward::usage::{UsageConfig, UsageRecorder};
@@ -115,6 +115,14 @@ impl KeyStore for CountedStore {
 
     async fn insert(&self, _: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError> {
         Err(StoreError::DigestTaken)
+    }
+
+    async fn import(&self, _: &Import) -> Result<Imported, StoreError> {
+        Err(StoreError::DigestTaken)
+    }
+
+    async fn page(&self, _: Option<&PageMark>) -> Result<KeyPage, StoreError> {
+        Err(StoreError::NoSuchKey)
     }
 
     async fn delete(&self, _: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -43,6 +44,75 @@ impl KeyDigest {
     }
 }
 
+/// The text is no digest. It is not shown: it may be the secret itself, put in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is the SHA-256 of a key, as 64 hexadecimal digits or in base64")]
+pub struct InvalidDigest;
+
+impl KeyDigest {
+    /// The digest as 64 hexadecimal digits in lower case: the form in which it leaves this program. Whoever has it can
+    /// neither call with it nor find the text behind it, but can tell whether a text that they have is the key's.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
+    }
+}
+
+impl FromStr for KeyDigest {
+    type Err = InvalidDigest;
+
+    /// Reads 64 hexadecimal digits of either case, or base64 (RFC 4648, either alphabet, with or without `=`).
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let text = text.as_bytes();
+        let bytes = match text {
+            [base64 @ .., b'='] if base64.len() == 43 => from_base64(base64),
+            _ if text.len() == 43 => from_base64(text),
+            _ if text.len() == 64 => from_hex(text),
+            _ => None,
+        };
+        bytes.map(Self).ok_or(InvalidDigest)
+    }
+}
+
+fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        for &digit in digits {
+            let digit = char::from(digit).to_digit(16)?;
+            *byte = *byte << 4 | u8::try_from(digit).ok()?;
+        }
+    }
+    Some(bytes)
+}
+
+/// 43 characters of six bits: 32 bytes and two bits, which must be zero, so that a digest has one spelling only.
+fn from_base64(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let mut places = bytes.iter_mut();
+    let (mut bits, mut held) = (0_u32, 0);
+    for &character in text {
+        let six = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            *places.next()? = u8::try_from(bits >> held).ok()?;
+            bits &= (1 << held) - 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
+}
+
 /// Shows only the first bytes: enough to tell two apart in a log, too little to look one up.
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +123,9 @@ impl fmt::Debug for KeyDigest {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -77,5 +150,48 @@ mod tests {
             KeyDigest::from_stored(&[7; 32]),
             Some(KeyDigest::from_bytes([7; 32]))
         );
+    }
+
+    // SHA-256 of "sk-1234", by `printf %s sk-1234 | sha256sum` and `… | openssl dgst -sha256 -binary | base64`.
+    const HEX: &str = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b";
+    const BASE64: &str = "iNwo0PAwxV7Uq3ftj68JgZbLHAXfd4U5gAyfEkP+a0s=";
+
+    #[rstest]
+    #[case::hex(HEX.to_owned())]
+    #[case::upper_case(HEX.to_uppercase())]
+    #[case::base64(BASE64.to_owned())]
+    #[case::unpadded(BASE64.replace('=', ""))]
+    #[case::url_safe(BASE64.replace('+', "-"))]
+    fn a_digest_is_read_in_hex_and_in_base64(#[case] text: String) {
+        assert_eq!(text.parse(), Ok(KeyDigest::of(b"sk-1234")));
+    }
+
+    #[rstest]
+    #[case::nothing(String::new())]
+    #[case::the_key_itself("sk-1234".to_owned())]
+    #[case::short(HEX.replacen('8', "", 1))]
+    #[case::long(format!("{HEX}0"))]
+    #[case::no_digit(HEX.replacen('8', "g", 1))]
+    #[case::sign(HEX.replacen('8', "+", 1))]
+    #[case::space(HEX.replacen('8', " ", 1))]
+    #[case::padding_inside(BASE64.replacen('0', "=", 1))]
+    #[case::no_base64(BASE64.replacen('0', "!", 1))]
+    #[case::another_spelling_of_the_last_bits(BASE64.replace("0s=", "0t="))]
+    #[case::half("0".repeat(32))]
+    fn what_is_no_digest_is_refused(#[case] text: String) {
+        assert_eq!(text.parse::<KeyDigest>(), Err(InvalidDigest));
+    }
+
+    proptest! {
+        #[test]
+        fn a_digest_survives_being_written(bytes: [u8; 32]) {
+            let digest = KeyDigest::from_bytes(bytes);
+            prop_assert_eq!(digest.to_hex().parse(), Ok(digest));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = text.parse::<KeyDigest>();
+        }
     }
 }

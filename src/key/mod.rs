@@ -6,14 +6,16 @@
 
 mod digest;
 mod grant;
+mod import;
 mod last_used;
 mod record;
 mod scope;
 mod secret;
 mod time;
 
-pub use digest::KeyDigest;
+pub use digest::{InvalidDigest, KeyDigest};
 pub use grant::{Denial, Grant, Identity, NamedModel, Permit};
+pub use import::ImportedKey;
 pub use last_used::{LastUsed, Touch};
 pub use record::{
     ApiKey, InvalidCategory, InvalidName, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate,

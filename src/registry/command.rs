@@ -2,7 +2,7 @@ use crate::key::{
     ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation, OrgId,
     Team, TeamId, UnixTime,
 };
-use crate::store::StoreError;
+use crate::store::{Import, Imported, KeyPage, PageMark, StoreError};
 
 /// What an administrator asks, in whatever dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum Command {
     Create(CreateKey),
     /// Delete a key.
     Delete(KeySelector),
+    /// Store keys that were made elsewhere, by their digests.
+    Import(Import),
+    /// Give out keys with their digests, those after a mark.
+    Export(Option<PageMark>),
     /// Show teams.
     ListTeams,
     /// Make a team.
@@ -52,6 +56,10 @@ pub enum Outcome {
     },
     /// The key as it was, now a tombstone.
     Deleted(Box<ApiKey>),
+    /// What became of the keys.
+    Imported(Imported),
+    /// Some of the keys, and where to go on.
+    Exported(KeyPage),
     /// The teams, the default one first.
     Teams(Vec<Team>),
     /// The team as it was stored.

@@ -4,6 +4,7 @@
 //! What lies between is here: who may do what (CONTRACTS 2), the making of a key's text, and the promise that a
 //! change is in force on this instance before it is answered.
 
+mod bulk;
 mod command;
 mod in_force;
 
@@ -13,13 +14,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use bulk::contradiction;
 pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError, owner_of};
 pub use in_force::{InForce, InvalidWait, Wait};
 
 use crate::clock::Clock;
 use crate::key::{
     ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
-    ModelScope, NamedModel, NewApiKey, NewSecret, PresentedKey,
+    NamedModel, NewApiKey, NewSecret, PresentedKey,
 };
 use crate::store::{Cursor, KeyStore, StoreError};
 
@@ -149,6 +151,8 @@ impl KeyRegistry {
                 let (deleted, written) = self.delete(caller, &which).await?;
                 return Ok((deleted, Some(written)));
             }
+            Command::Import(import) => return self.import(caller, &import).await,
+            Command::Export(after) => self.export(caller, after.as_ref()).await?,
             Command::List(filter) => self.list(caller, &filter).await?,
             Command::ListTeams => Outcome::Teams(self.store.teams().await?),
             Command::CreateTeam(name) => {
@@ -202,22 +206,7 @@ impl KeyRegistry {
     }
 
     fn check(&self, wanted: &CreateKey) -> Result<(), RegistryError> {
-        if matches!(wanted.category, KeyCategory::Unknown(_)) {
-            return Err(RegistryError::Invalid("there is no such type of key"));
-        }
-        match &wanted.scope {
-            ModelScope::Only(_) if !wanted.category.may_have_scope() => {
-                return Err(RegistryError::Invalid(
-                    "only WORKSPACE_EXPORT_METRICS and WORKSPACE_INVOKE keys can be limited to models",
-                ));
-            }
-            ModelScope::Only(models) if models.is_empty() => {
-                return Err(RegistryError::Invalid(
-                    "a key that is limited to models names at least one",
-                ));
-            }
-            ModelScope::Every | ModelScope::Only(_) => {}
-        }
+        bulk::check_rights(&wanted.category, &wanted.scope).map_err(RegistryError::Invalid)?;
         let now = self.clock.unix_time();
         if wanted.expires_at.is_some_and(|end| end <= now) {
             return Err(RegistryError::Invalid("a key cannot expire in the past"));

@@ -5,6 +5,7 @@
 //! waiting, [`KeyStore::changes`] reads the log itself. Every running server has a row here that says how far it has
 //! followed the log, for whoever waits until a change is in force everywhere.
 
+mod bulk;
 mod change;
 mod config;
 mod error;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use bulk::{Conflict, Import, Imported, KeyPage, OnConflict, PageMark};
 pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -62,6 +64,17 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Stores a key; returns it as stored, and the place in the log that its change took.
     async fn insert(&self, key: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError>;
+
+    /// Stores keys that were made elsewhere, each with its digest, in one transaction: all of them, or none where the
+    /// import says so. A key that is there already, live and with the same digest and prefix, stays as it is, so that
+    /// an import may be done again. [`StoreError::NoSuchTeam`], and nothing is stored, when a team is not there.
+    ///
+    /// Costs some tens of microseconds a key, and others wait for it to write: a thousand at a time is a good number.
+    async fn import(&self, import: &Import) -> Result<Imported, StoreError>;
+
+    /// Live keys in the order of their ids, some at a time, those after `after`. Pages are not of one moment: what is
+    /// there all the time is told once, what comes or goes meanwhile may be told or not.
+    async fn page(&self, after: Option<&PageMark>) -> Result<KeyPage, StoreError>;
 
     /// Leaves a tombstone in place of a live key; [`StoreError::NoSuchKey`] when there is none.
     async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError>;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Changes, Cursor, Instance, InstanceId, InstanceReport, KeyStore, SnapshotEnd, StoreConfig,
-    StoreError,
+    Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage, KeyStore,
+    PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
     ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
@@ -160,6 +160,14 @@ impl KeyStore for Reopening {
 
     async fn insert(&self, key: &NewApiKey) -> Result<(ApiKey, Cursor), StoreError> {
         self.real()?.insert(key).await
+    }
+
+    async fn import(&self, import: &Import) -> Result<Imported, StoreError> {
+        self.real()?.import(import).await
+    }
+
+    async fn page(&self, after: Option<&PageMark>) -> Result<KeyPage, StoreError> {
+        self.real()?.page(after).await
     }
 
     async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {

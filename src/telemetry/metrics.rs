@@ -117,6 +117,10 @@ pub enum StoreQuery {
     List,
     /// A new key.
     Insert,
+    /// Keys that were made elsewhere.
+    Import,
+    /// Some of the keys, one batch after another.
+    Page,
     /// A tombstone.
     Delete,
     /// A change of a key.
@@ -133,13 +137,15 @@ pub enum StoreQuery {
 
 impl StoreQuery {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Open,
         Self::Snapshot,
         Self::Changes,
         Self::Find,
         Self::List,
         Self::Insert,
+        Self::Import,
+        Self::Page,
         Self::Delete,
         Self::Update,
         Self::RecordLastUsed,
@@ -158,6 +164,8 @@ impl StoreQuery {
             Self::Find => "find",
             Self::List => "list",
             Self::Insert => "insert",
+            Self::Import => "import",
+            Self::Page => "page",
             Self::Delete => "delete",
             Self::Update => "update",
             Self::RecordLastUsed => "record_last_used",

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward::clock::Clock;
-use keyward::key::{KeyCategory, KeySelector, ModelScope, PresentedKey, UnixTime};
+use keyward::key::{
+    ImportedKey, KeyCategory, KeyDigest, KeySelector, ModelScope, PresentedKey, UnixTime,
+};
 use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome, RegistryError};
-use keyward::store::Cursor;
+use keyward::store::{Cursor, Import, OnConflict};
 use rstest::rstest;
 use tokio::sync::watch;
 
@@ -165,4 +167,78 @@ async fn an_outage_is_not_an_unknown_key() {
     database.store.close().await;
     let presented = PresentedKey::parse(text.as_bytes()).unwrap();
     assert!(registry.authenticate(presented).await.is_err());
+}
+
+fn imported(team: keyward::key::TeamId, category: KeyCategory) -> ImportedKey {
+    ImportedKey {
+        id: None,
+        prefix: "old-1".parse().unwrap(),
+        digest: KeyDigest::of(b"an old key"),
+        old: None,
+        name: None,
+        category,
+        operation: None,
+        scope: ModelScope::Every,
+        team,
+        owner: None,
+        created_at: None,
+        expires_at: None,
+        disabled_at: None,
+        last_used_at: None,
+    }
+}
+
+/// An imported key may be of any category and owner, and an export gives out digests: both are for whoever may do
+/// everything.
+#[rstest]
+#[case::personal(KeyCategory::Personal, true)]
+#[case::manage_all(KeyCategory::WorkspaceManageAll, false)]
+#[case::invoke(KeyCategory::WorkspaceInvoke, false)]
+#[tokio::test]
+async fn only_whoever_may_do_everything_imports_and_exports(
+    #[case] category: KeyCategory,
+    #[case] may: bool,
+) {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (_, text) = create(&registry, wanted(category)).await;
+    let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+    let caller = registry.authenticate(presented).await.unwrap().unwrap();
+    let team = database.store.teams().await.unwrap().remove(0).id;
+    let import = Import {
+        keys: vec![imported(team, KeyCategory::WorkspaceInvoke)],
+        on_conflict: OnConflict::Fail,
+        dry_run: false,
+    };
+    for command in [Command::Export(None), Command::Import(import)] {
+        let outcome = registry.execute(&caller, command).await;
+        assert_eq!(outcome.is_ok(), may, "{outcome:?}");
+        assert!(may || matches!(outcome, Err(RegistryError::Forbidden)));
+    }
+    assert_eq!(database.fill().await.len(), 1 + usize::from(may));
+}
+
+#[tokio::test]
+async fn an_import_with_a_key_that_contradicts_itself_is_refused_whole() {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let team = database.store.teams().await.unwrap().remove(0).id;
+    let good = imported(team, KeyCategory::Personal);
+    let bad = ImportedKey {
+        prefix: "old-2".parse().unwrap(),
+        digest: KeyDigest::of(b"another"),
+        scope: ModelScope::from_request(Some(&["m"])).unwrap(),
+        ..good.clone()
+    };
+    let import = Command::Import(Import {
+        keys: vec![good, bad],
+        on_conflict: OnConflict::Skip,
+        dry_run: false,
+    });
+    let refused = registry.execute(&Caller::Operator, import).await;
+    assert!(
+        matches!(refused, Err(RegistryError::Invalid(_))),
+        "{refused:?}"
+    );
+    assert!(database.fill().await.is_empty());
 }

@@ -7,6 +7,7 @@
 mod bell;
 mod error;
 mod file;
+mod import;
 mod instances;
 mod lane;
 mod open;
@@ -29,8 +30,8 @@ use self::lane::{Lane, Lease};
 use self::row::Complaints;
 use self::write::Write;
 use super::{
-    BadRow, Changes, Cursor, Instance, InstanceId, InstanceReport, KeyStore, SnapshotEnd,
-    StoreConfig, StoreError,
+    BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
+    KeyStore, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
     ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
@@ -239,6 +240,39 @@ impl KeyStore for SqliteStore {
             self.end(write, done).await
         };
         self.measured(StoreQuery::Insert, work).await
+    }
+
+    async fn import(&self, import: &Import) -> Result<Imported, StoreError> {
+        let work = async {
+            if import.dry_run {
+                let mut reader = self.bounded(self.begin_read()).await?;
+                let imported = self.bounded(import::look(&mut reader, import)).await?;
+                self.bounded(end_read(reader)).await?;
+                return Ok(imported);
+            }
+            let mut write = self.begin().await?;
+            let done = self.bounded(import::import(write.connection(), import));
+            let done = done.await;
+            self.end(write, done).await
+        };
+        self.measured(StoreQuery::Import, work).await
+    }
+
+    async fn page(&self, after: Option<&PageMark>) -> Result<KeyPage, StoreError> {
+        let work = async {
+            let mut reader = self.readers.lease().await?;
+            let page = read::page(&mut reader, after).await?;
+            reader.give_back();
+            Ok(page)
+        };
+        let (rows, next) = self.measured(StoreQuery::Page, self.bounded(work)).await?;
+        let (keys, set_aside) = read::keys(&rows);
+        self.note_bad_keys(&set_aside);
+        Ok(KeyPage {
+            keys,
+            next,
+            set_aside,
+        })
     }
 
     async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::error::Fault;
 use super::{row, sql};
 use crate::key::{ApiKey, KeyDigest, KeyFilter, KeySelector, TeamId};
-use crate::store::{BadRow, ChangeBatch, Changes, Cursor, KeyChange};
+use crate::store::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, PageMark};
 
 /// How many entries of the log one look takes.
 const CHANGES_BATCH: usize = 1000;
@@ -172,6 +172,23 @@ pub async fn list(
         .bind(filter.team.map(|team: TeamId| team.to_string()))
         .fetch_all(connection)
         .await
+}
+
+/// The live keys after `mark`, at most one batch, and where to go on while there may be more.
+pub async fn page(
+    connection: &mut SqliteConnection,
+    after: Option<&PageMark>,
+) -> Result<(Vec<SqliteRow>, Option<PageMark>), sqlx::Error> {
+    let rows = sqlx::query(sql::PAGE)
+        .bind(after.map_or("", PageMark::as_str).to_owned())
+        .bind(as_limit(SNAPSHOT_BATCH))
+        .fetch_all(connection)
+        .await?;
+    let next = match rows.last() {
+        Some(last) if rows.len() == SNAPSHOT_BATCH => Some(PageMark::after(last.try_get("id")?)),
+        _ => None,
+    };
+    Ok((rows, next))
 }
 
 /// The keys in `rows`, and the rows that hold none.

@@ -1,6 +1,7 @@
 //! What any key database must do: one suite, every database.
 
 mod bell;
+mod bulk;
 mod by_hand;
 mod calls;
 mod instances;
@@ -45,6 +46,18 @@ suite! {
     keys::the_later_moment_of_use_is_kept,
     keys::moments_of_unknown_keys_and_no_moments_are_no_error,
     keys::a_fill_gives_every_live_key_once,
+    bulk::an_imported_key_is_stored_as_it_was_given,
+    bulk::an_imported_key_without_a_moment_or_an_id_gets_them,
+    bulk::an_import_done_again_changes_nothing,
+    bulk::every_conflict_is_told_and_stops_what_came_with_it,
+    bulk::what_is_in_conflict_can_be_left_out,
+    bulk::a_name_is_given_up_only_where_it_alone_is_taken,
+    bulk::of_two_keys_in_one_import_the_first_is_stored,
+    bulk::a_dry_run_says_the_same_and_writes_nothing,
+    bulk::an_import_into_no_team_is_refused_whole,
+    bulk::an_import_of_nothing_is_nothing,
+    bulk::pages_tell_every_live_key_once,
+    bulk::a_key_of_ours_can_be_imported_too,
     names::a_name_is_taken_once_in_its_team,
     names::a_name_of_a_personal_key_is_taken_once_for_its_owner,
     names::unnamed_keys_are_exempt,

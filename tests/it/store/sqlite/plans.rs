@@ -12,6 +12,9 @@ use crate::support::store::Database;
 #[case::get_by_prefix(sql::GET_BY_PREFIX)]
 #[case::changes(sql::CHANGES)]
 #[case::insert(sql::INSERT)]
+#[case::import(sql::IMPORT)]
+#[case::import_clashes(sql::IMPORT_CLASHES)]
+#[case::page(sql::PAGE)]
 #[case::update(sql::UPDATE)]
 #[case::delete(sql::DELETE)]
 #[case::record_last_used(sql::RECORD_LAST_USED)]
@@ -26,6 +29,7 @@ async fn a_statement_looks_at_no_more_keys_than_it_must(#[case] statement: &'sta
 #[rstest]
 #[case::list(sql::LIST)]
 #[case::snapshot(sql::SNAPSHOT)]
+#[case::page(sql::PAGE)]
 #[case::changes(sql::CHANGES)]
 #[tokio::test]
 async fn rows_come_in_their_order_without_being_sorted(#[case] statement: &'static str) {

@@ -1,0 +1,95 @@
+//! Many keys in one transaction: handed over as one JSON text, so that a statement is prepared once, whatever their
+//! number.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::Fault;
+use super::{read, sql};
+use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
+use crate::store::bulk::{Clash, Plan};
+use crate::store::{Conflict, Import, Imported, StoreError};
+
+/// Stores the keys that can be stored, as the import wants it.
+pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Result<Imported, Fault> {
+    let plan = plan(&mut *connection, import).await?;
+    let mut imported = plan.imported;
+    if plan.keep.is_empty() {
+        return Ok(imported);
+    }
+    let kept = plan.keep.iter().filter_map(|&(place, unnamed)| {
+        let key = import.keys.get(place)?;
+        Some(row(key, unnamed))
+    });
+    let inserted = sqlx::query(sql::IMPORT)
+        .bind(list(kept))
+        .execute(&mut *connection)
+        .await?;
+    // A row whose team is not there is made by no join.
+    if usize::try_from(inserted.rows_affected()).ok() != Some(plan.keep.len()) {
+        return Err(StoreError::NoSuchTeam.into());
+    }
+    imported.written = Some(read::log_end(connection).await?.cursor);
+    Ok(imported)
+}
+
+/// What would become of the keys.
+pub async fn look(connection: &mut SqliteConnection, import: &Import) -> Result<Imported, Fault> {
+    Ok(plan(connection, import).await?.imported)
+}
+
+async fn plan(connection: &mut SqliteConnection, import: &Import) -> Result<Plan, Fault> {
+    let rows = import.keys.iter().map(|key| row(key, false));
+    let rows = sqlx::query(sql::IMPORT_CLASHES)
+        .bind(list(rows))
+        .fetch_all(connection)
+        .await?;
+    let mut clashes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let place: i64 = row.try_get("place")?;
+        let clash: i64 = row.try_get("clash")?;
+        let place = usize::try_from(place).map_err(|_| sqlx::Error::RowNotFound)?;
+        clashes.push((place, clash_of(clash)));
+    }
+    Ok(Plan::new(import, clashes))
+}
+
+/// The numbers of `IMPORT_CLASHES`.
+const fn clash_of(number: i64) -> Clash {
+    match number {
+        0 => Clash::Same,
+        1 => Clash::With(Conflict::Deleted),
+        2 => Clash::With(Conflict::Digest),
+        3 => Clash::With(Conflict::Prefix),
+        4 => Clash::With(Conflict::Id),
+        _ => Clash::With(Conflict::Name),
+    }
+}
+
+/// The columns of a key, in the order in which `IMPORT` and `IMPORT_CLASHES` take them.
+fn row(key: &ImportedKey, unnamed: bool) -> serde_json::Value {
+    let name = key.name.as_ref().filter(|_| !unnamed);
+    let id = key.id.unwrap_or_else(|| KeyId::new(Uuid::now_v7()));
+    serde_json::json!([
+        id.to_string(),
+        key.prefix.as_str(),
+        key.digest.to_hex(),
+        key.old.map(|old| old.digest.to_hex()),
+        key.old.map(|old| old.until.to_stored()),
+        name.map(Name::as_str),
+        key.category.as_str(),
+        key.operation.map(Operation::as_str),
+        key.scope.to_stored(),
+        key.owner.as_ref().map(Name::as_str),
+        key.created_at.map(UnixTime::to_stored),
+        key.expires_at.map(UnixTime::to_stored),
+        key.disabled_at.map(UnixTime::to_stored),
+        key.last_used_at.map(UnixTime::to_stored),
+        key.team.to_string(),
+    ])
+}
+
+fn list(rows: impl Iterator<Item = serde_json::Value>) -> String {
+    rows.collect::<serde_json::Value>().to_string()
+}
