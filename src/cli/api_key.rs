@@ -1,4 +1,4 @@
-//! `keyward org api-key list | create | delete`, as the Baseten command line does it (CONTRACTS 9).
+//! `keyward org api-key list | create | delete | import | export`; the first three as the Baseten command line does it (CONTRACTS 9).
 
 use anyhow::{Context as _, bail};
 use clap::builder::NonEmptyStringValueParser;
@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::Common;
 use super::answer::Answer;
+use super::bulk::export::{self, ExportArgs};
+use super::bulk::import::{self, ImportArgs};
 use super::failure::Failure;
 use super::keys::{ApiKeys, CreatedKey, InForce, KeyRequest, KeyType, Keys, WaitFor};
 use super::{print, table, team};
@@ -20,6 +22,10 @@ pub enum ApiKeyCommand {
     Create(CreateArgs),
     /// Delete a key, by its name or by the prefix that `list` shows
     Delete(DeleteArgs),
+    /// Import keys by their digests: from another keyward, LiteLLM or Unkey, so that nobody needs a new key
+    Import(Box<ImportArgs>),
+    /// Export every key with its digest, for `import` elsewhere; never a key's text
+    Export(ExportArgs),
 }
 
 /// A key to be made.
@@ -65,16 +71,18 @@ pub struct DeleteArgs {
 ///
 /// When the command contradicts itself, the keys cannot be reached, or the other side refuses.
 pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answer> {
-    if let ApiKeyCommand::Create(args) = &command {
-        check(args)?;
+    match command {
+        ApiKeyCommand::List => Keys::with(common, false, list).await,
+        ApiKeyCommand::Create(args) => {
+            check(&args)?;
+            Keys::with(common, true, async |keys| create(keys, args).await).await
+        }
+        ApiKeyCommand::Delete(args) => {
+            Keys::with(common, false, async |keys| delete(keys, args).await).await
+        }
+        ApiKeyCommand::Import(args) => import::run(*args, common).await,
+        ApiKeyCommand::Export(args) => export::run(args, common).await,
     }
-    let makes = matches!(command, ApiKeyCommand::Create(_));
-    Keys::with(common, makes, async |keys| match command {
-        ApiKeyCommand::List => list(keys).await,
-        ApiKeyCommand::Create(args) => create(keys, args).await,
-        ApiKeyCommand::Delete(args) => delete(keys, args).await,
-    })
-    .await
 }
 
 async fn list(keys: &Keys) -> anyhow::Result<Answer> {

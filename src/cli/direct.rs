@@ -12,7 +12,7 @@ use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, 
 use crate::registry::{
     self, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError, Wait,
 };
-use crate::store::{self, KeyStore, StoreConfig};
+use crate::store::{self, Import, Imported, KeyPage, KeyStore, PageMark, StoreConfig};
 use crate::telemetry::metrics::Metrics;
 
 /// The database, with the right of whoever may open it.
@@ -97,6 +97,20 @@ impl Direct {
                 in_force,
                 prefix: key.prefix.to_string(),
             }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn import(&self, import: Import) -> anyhow::Result<Imported> {
+        match self.execute(Command::Import(import)).await? {
+            Outcome::Imported(imported) => Ok(imported),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn export(&self, after: Option<PageMark>) -> anyhow::Result<KeyPage> {
+        match self.execute(Command::Export(after)).await? {
+            Outcome::Exported(page) => Ok(page),
             _ => Err(unexpected()),
         }
     }

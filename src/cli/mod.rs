@@ -6,6 +6,7 @@
 
 mod answer;
 mod api_key;
+mod bulk;
 mod config;
 mod demo;
 mod direct;

@@ -1,11 +1,15 @@
 //! The command line, through the real binary: both streams whole, and exit codes (CONTRACTS 9).
 
 mod api_key;
+mod beside_server;
 mod both_ways;
 mod config;
 mod database;
+mod export;
+mod from_others;
 mod health;
 mod help;
+pub mod import;
 mod jq;
 mod profile;
 mod refusals;
