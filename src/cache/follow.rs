@@ -142,8 +142,18 @@ impl Follower {
         self.filled_at = began;
         self.place = Place::At(end.cursor);
         self.follow_clock(end.database_time);
-        shared.looks.succeeded(began);
+        let was_announced = *shared.announced.borrow();
+        if was_announced {
+            shared.looks.succeeded(began);
+        }
         self.is_in_force(end.cursor, true);
+        if !was_announced {
+            // Whoever makes a change now does not find this instance and does not wait for it. So nothing is served
+            // before the log is read once more, by which time it is known, or could not be made known.
+            let mut announced = shared.announced.subscribe();
+            // The sender is ours, so this ends only when the condition holds.
+            let _ = announced.wait_for(|&announced| announced).await;
+        }
         let took = shared.clock.elapsed().saturating_sub(began);
         self.report.filled(reason, end.set_aside, took);
         Ok(Next::LookOn)

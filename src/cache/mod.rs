@@ -108,6 +108,8 @@ struct Shared {
     applied: watch::Sender<Cursor>,
     /// What was applied when somebody last wanted to know.
     wanted: watch::Sender<Cursor>,
+    /// Whether the database knows this instance, or need not, or cannot be told.
+    announced: watch::Sender<bool>,
     clock: Clock,
     metrics: CacheMetrics,
 }
@@ -129,6 +131,7 @@ impl KeyCache {
             lookup_timeout: config.lookup_timeout,
             applied: watch::Sender::new(Cursor::default()),
             wanted: watch::Sender::new(Cursor::default()),
+            announced: watch::Sender::new(true),
             clock,
             metrics,
         });
@@ -162,6 +165,7 @@ impl KeyCache {
         let Shared {
             applied,
             wanted,
+            announced,
             clock,
             ..
         } = &*self.0;
@@ -173,6 +177,7 @@ impl KeyCache {
             clock.clone(),
             applied,
             wanted,
+            announced.clone(),
         )
     }
 

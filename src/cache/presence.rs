@@ -43,7 +43,12 @@ pub struct Presence {
     applied: watch::Receiver<Cursor>,
     /// The place that somebody wants to know.
     wanted: watch::Receiver<Cursor>,
+    /// Whether this instance is known to the database, or could not be made known when it was there: see
+    /// [`Presence::announce`].
+    announced: watch::Sender<bool>,
     reported: Option<Cursor>,
+    /// Whether a look at the database has succeeded.
+    has_looked: bool,
     has_failed: bool,
 }
 
@@ -55,7 +60,9 @@ impl Presence {
         clock: Clock,
         applied: watch::Receiver<Cursor>,
         wanted: watch::Receiver<Cursor>,
+        announced: watch::Sender<bool>,
     ) -> Self {
+        announced.send_replace(false);
         Self {
             store,
             identity,
@@ -64,7 +71,9 @@ impl Presence {
             clock,
             applied,
             wanted,
+            announced,
             reported: None,
+            has_looked: false,
             has_failed: false,
         }
     }
@@ -72,7 +81,9 @@ impl Presence {
     /// Says for the first time that this instance is there, before it has applied anything.
     ///
     /// To be awaited before memory is filled: whoever then makes a change either finds this instance, and waits for it,
-    /// or has made it early enough for the fill to see it. A failure is logged, and no reason not to start.
+    /// or has made it early enough for the fill to see it. A failure is logged, and no reason not to start; what was
+    /// filled without an announcement is believed only after [`Presence::run`] has tried once more and the log was read
+    /// after that.
     pub async fn announce(&mut self) {
         self.report().await;
     }
@@ -105,6 +116,7 @@ impl Presence {
             applied,
             wanted,
             reported,
+            has_looked,
             ..
         } = self;
         let asked = async {
@@ -115,8 +127,14 @@ impl Presence {
         };
         tokio::select! {
             biased;
-            () = asked => *reported != Some(*wanted.borrow()),
-            Ok(()) = applied.changed(), if reported.is_none() => true,
+            () = asked => {
+                *has_looked = true;
+                *reported != Some(*wanted.borrow())
+            }
+            Ok(()) = applied.changed(), if reported.is_none() => {
+                *has_looked = true;
+                true
+            }
             () = sleep_until(next) => true,
         }
     }
@@ -139,6 +157,9 @@ impl Presence {
                 }
             }
             Err(error) => self.failed(&error),
+        }
+        if self.reported.is_some() || self.has_looked {
+            self.announced.send_replace(true);
         }
     }
 

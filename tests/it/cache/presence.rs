@@ -66,6 +66,38 @@ async fn an_instance_says_who_it_is_before_memory_is_filled_and_where_it_is_afte
     assert!(reports[0].serves_for >= max_stale + EVERY);
 }
 
+/// The database was away when this instance began, and the fill is the first to find it. Whoever changes something
+/// after that, and before the instance is known, would not wait for it.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_could_not_be_announced_serves_only_what_is_so_once_it_is_known() {
+    for is_known in [true, false] {
+        let rig = Rig::over(&CacheConfig::default(), &keys(1..3), |store| {
+            store.gates.snapshot.close();
+            store.break_down(true);
+        });
+        rig.present().await;
+        rig.store.break_down(false);
+        rig.store.gates.report.close();
+        rig.store.gates.snapshot.open();
+        within(rig.store.gates.report.somebody_waits()).await;
+        let deleted = rig.store.delete(key(1).id);
+        settle().await;
+        assert_eq!(rig.ask(&key(1)).await, Err(UNAVAILABLE));
+        if !is_known {
+            rig.store.fail_next();
+        }
+        rig.store.gates.report.open();
+        within(rig.cache.filled()).await;
+        assert_eq!(rig.ask(&key(1)).await, Err(LookupError::Unknown));
+        assert_eq!(rig.ask(&key(2)).await, Ok(key(2).id));
+        if is_known {
+            // Not every place is told, but it is known from before it served anything.
+            assert!(rig.places().iter().all(|place| *place < deleted));
+            assert_eq!(rig.places().len(), 1);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn at_rest_it_reports_now_and_then_however_many_keys_change() {
     let rig = Rig::with(CacheConfig::default(), &[key(1)]).await;
