@@ -25,41 +25,56 @@ enum Source {
     Manual {
         elapsed_ms: AtomicU64,
         origin_ms: AtomicI64,
+        machine_ms: i64,
     },
 }
 
 impl Clock {
     /// This machine's clock, until [`Clock::follow`] says what the database's is.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where this machine's clock is read"
-    )]
     pub fn system() -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self(Arc::new(Source::System {
             start: Instant::now(),
-            origin_ms: AtomicI64::new(millis(now)),
+            origin_ms: AtomicI64::new(millis(machine_time())),
         }))
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
     #[must_use]
     pub fn manual(now: UnixTime) -> Self {
+        let now_ms = millis(Duration::from_secs(now.as_secs()));
         Self(Arc::new(Source::Manual {
             elapsed_ms: AtomicU64::new(0),
-            origin_ms: AtomicI64::new(millis(Duration::from_secs(now.as_secs()))),
+            origin_ms: AtomicI64::new(now_ms),
+            machine_ms: now_ms,
         }))
     }
 
     /// Which second it is, in the database's time.
     #[must_use]
     pub fn unix_time(&self) -> UnixTime {
-        let origin_ms = self.origin_ms().load(Ordering::Relaxed);
-        let now_ms = origin_ms.saturating_add(millis(self.elapsed()));
-        UnixTime::from_secs(u64::try_from(now_ms / 1000).unwrap_or(0))
+        UnixTime::from_secs(u64::try_from(self.unix_ms() / 1000).unwrap_or(0))
+    }
+
+    /// What this machine's own clock says, since 1970, whatever database is followed.
+    ///
+    /// The one measure that outlives a process; it may be set, and jump, at any time.
+    #[must_use]
+    pub fn machine_time(&self) -> Duration {
+        match &*self.0 {
+            Source::System { .. } => machine_time(),
+            Source::Manual { machine_ms, .. } => {
+                let origin = Duration::from_millis(u64::try_from(*machine_ms).unwrap_or(0));
+                origin + self.elapsed()
+            }
+        }
+    }
+
+    /// How many milliseconds the database's clock is ahead of this machine's, as far as is known; negative when it is
+    /// behind.
+    #[must_use]
+    pub fn ahead_ms(&self) -> i64 {
+        self.unix_ms().saturating_sub(millis(self.machine_time()))
     }
 
     /// How long the clock has run: monotonic, and the measure of every "how long ago".
@@ -87,11 +102,25 @@ impl Clock {
         }
     }
 
+    fn unix_ms(&self) -> i64 {
+        let origin_ms = self.origin_ms().load(Ordering::Relaxed);
+        origin_ms.saturating_add(millis(self.elapsed()))
+    }
+
     fn origin_ms(&self) -> &AtomicI64 {
         match &*self.0 {
             Source::System { origin_ms, .. } | Source::Manual { origin_ms, .. } => origin_ms,
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where this machine's clock is read"
+)]
+fn machine_time() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -109,6 +138,16 @@ mod tests {
         clock.advance(Duration::from_millis(2_500));
         assert_eq!(copy.unix_time(), UnixTime::from_secs(102));
         assert_eq!(copy.elapsed(), Duration::from_millis(2_500));
+    }
+
+    #[test]
+    fn what_the_machine_says_stays_apart_from_what_the_database_says() {
+        let clock = Clock::manual(UnixTime::from_secs(100));
+        clock.follow(Duration::from_secs(3_700));
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.machine_time(), Duration::from_secs(105));
+        assert_eq!(clock.ahead_ms(), 3_600_000);
+        assert!(Clock::system().ahead_ms().abs() < 60_000);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -22,6 +23,11 @@ pub struct CacheConfig {
     /// How long known keys are served while the database does not answer.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub max_stale: Duration,
+    /// The file in which the key set is sealed, so that a start without the database can serve from it; none, no file.
+    pub seal: Option<PathBuf>,
+    /// How often it may be written anew when keys have changed.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub seal_every: Duration,
     /// Look-ups of keys that memory does not hold, a second, for the whole process.
     pub lookups_per_second: u32,
     /// Look-ups that may be under way or waiting at once.
@@ -40,6 +46,8 @@ impl Default for CacheConfig {
             poll_every: Duration::from_secs(1),
             max_lag: Duration::from_secs(2),
             max_stale: Duration::from_hours(1),
+            seal: None,
+            seal_every: Duration::from_secs(30),
             lookups_per_second: 500,
             lookups_waiting: 64,
             lookup_timeout: Duration::from_secs(2),

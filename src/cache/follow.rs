@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::looks::Standing;
 use super::report::Report;
-use super::{CacheConfig, Shared};
+use super::{CacheConfig, Shared, seal};
 use crate::store::{ChangeBatch, Changes, Cursor, KeyChange, KeyStore, StoreError};
 use crate::telemetry::metrics::RefillReason;
 
@@ -21,7 +23,10 @@ pub struct Follower {
     store: Arc<dyn KeyStore>,
     poll_every: Duration,
     max_lag: Duration,
+    max_stale: Duration,
     capacity: u64,
+    /// The sealed set, as long as it may be needed: nothing has been read from the database yet.
+    seal: Option<PathBuf>,
     place: Place,
     filled_at: Duration,
     /// How many digests the database holds, at least.
@@ -60,7 +65,9 @@ impl Follower {
             store,
             poll_every: config.poll_every,
             max_lag: config.max_lag,
+            max_stale: config.max_stale,
             capacity: config.keys,
+            seal: config.seal.clone(),
             place: Place::Lost(RefillReason::Start),
             filled_at: Duration::ZERO,
             live: 0,
@@ -93,10 +100,33 @@ impl Follower {
                     self.news(&*store, &mut bell).await;
                 }
                 Err(error) => {
+                    self.serve_sealed().await;
                     self.report.trouble(&error);
                     self.back_off().await;
                 }
             }
+        }
+    }
+
+    /// Fills memory from the sealed set when there is nothing else, and has not been since the start. Tried once: what is
+    /// refused now is not better later.
+    async fn serve_sealed(&mut self) {
+        let Some(path) = self.seal.take() else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        if shared.looks.standing() != Standing::Empty {
+            return;
+        }
+        let began = shared.clock.elapsed();
+        match seal::load(&path, &shared, self.max_stale).await {
+            Ok((confirmed, age)) => {
+                self.follow_clock(confirmed.database_time(age));
+                shared.looks.unsealed(age);
+                let took = shared.clock.elapsed().saturating_sub(began);
+                self.report.unsealed(age, took);
+            }
+            Err(refusal) => self.report.seal_refused(&path, &refusal),
         }
     }
 

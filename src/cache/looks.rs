@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -19,6 +19,8 @@ pub(super) struct Looks {
     max_lag: Duration,
     max_stale: Duration,
     fresh_at: Moment,
+    /// Whether memory is that of a sealed set, and no look of this process has succeeded yet.
+    is_sealed: AtomicBool,
     /// When somebody last saw, being awake, that the database does not answer.
     troubled_at: Moment,
     /// When the look that ended last began.
@@ -55,6 +57,7 @@ impl Looks {
             max_lag: config.max_lag,
             max_stale: config.max_stale,
             fresh_at: Moment::never(),
+            is_sealed: AtomicBool::new(false),
             troubled_at: Moment::never(),
             looked: watch::Sender::new(None),
             wanted: Notify::new(),
@@ -63,11 +66,10 @@ impl Looks {
 
     /// What may be done with memory now. Two loads and a reading of the clock when memory is fresh.
     pub fn standing(&self) -> Standing {
-        let Some(fresh_at) = self.fresh_at.get() else {
+        let now = self.clock.elapsed();
+        let Some(age) = self.fresh_at.before(now) else {
             return Standing::Empty;
         };
-        let now = self.clock.elapsed();
-        let age = now.saturating_sub(fresh_at);
         if age <= self.max_lag {
             Standing::Fresh
         } else if age > self.max_stale {
@@ -81,8 +83,12 @@ impl Looks {
 
     /// How long ago the last successful look began; `None` before the first.
     pub fn age(&self) -> Option<Duration> {
-        let fresh_at = self.fresh_at.get()?;
-        Some(self.clock.elapsed().saturating_sub(fresh_at))
+        self.fresh_at.before(self.clock.elapsed())
+    }
+
+    /// Whether memory is that of a sealed set, and not what a look of this process has seen.
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed.load(Ordering::Acquire)
     }
 
     /// Waits, for a short while, for one look that begins after now.
@@ -98,11 +104,11 @@ impl Looks {
         }
     }
 
-    /// Waits for the first look that succeeds.
+    /// Waits until memory holds something that may be believed: for the first look that succeeds, or a sealed set.
     pub async fn filled(&self) {
         let mut looked = self.looked.subscribe();
         // The sender is ours, so this ends only when the condition holds.
-        let _ = looked.wait_for(|_| self.fresh_at.get().is_some()).await;
+        let _ = looked.wait_for(|_| self.age().is_some()).await;
     }
 
     /// Returns when somebody waits for a look, and at the latest after `time`.
@@ -114,7 +120,16 @@ impl Looks {
     /// A look that began then has succeeded, and memory holds what it saw.
     pub fn succeeded(&self, began: Duration) {
         self.fresh_at.set(began);
+        self.is_sealed.store(false, Ordering::Release);
         self.looked.send_replace(Some(began));
+    }
+
+    /// Memory holds what a process before this one saw in a look that began so long ago.
+    pub fn unsealed(&self, age: Duration) {
+        self.is_sealed.store(true, Ordering::Release);
+        self.fresh_at.set_before(self.clock.elapsed(), age);
+        // No look has ended; but whoever waits for memory to be filled waits no longer.
+        self.looked.send_modify(|_| {});
     }
 
     /// A look that began then has failed.
@@ -128,32 +143,42 @@ impl Looks {
     }
 
     fn is_troubled(&self, now: Duration) -> bool {
-        self.troubled_at
-            .get()
-            .is_some_and(|at| now.saturating_sub(at) <= self.max_lag)
+        let ago = self.troubled_at.before(now);
+        ago.is_some_and(|ago| ago <= self.max_lag)
     }
 }
 
-/// A moment of [`Clock::elapsed`], or none yet, to the microsecond.
+/// A moment of [`Clock::elapsed`], or some time before it began, or none yet; to the microsecond.
 #[derive(Debug)]
 struct Moment(AtomicU64);
 
 impl Moment {
     const NEVER: u64 = u64::MAX;
+    /// Moments are counted from so long before the clock began: longer than anything may be stale.
+    const BEFORE: Duration = Duration::from_hours(24 * 400);
 
     const fn never() -> Self {
         Self(AtomicU64::new(Self::NEVER))
     }
 
-    fn get(&self) -> Option<Duration> {
+    /// How long before `now` it was; nothing when it never was.
+    fn before(&self, now: Duration) -> Option<Duration> {
         match self.0.load(Ordering::Acquire) {
             Self::NEVER => None,
-            micros => Some(Duration::from_micros(micros)),
+            micros => {
+                let at = Duration::from_micros(micros);
+                Some((now + Self::BEFORE).saturating_sub(at))
+            }
         }
     }
 
-    /// Release: whoever sees the moment sees the memory that goes with it.
     fn set(&self, at: Duration) {
+        self.set_before(at, Duration::ZERO);
+    }
+
+    /// Release: whoever sees the moment sees the memory that goes with it.
+    fn set_before(&self, now: Duration, ago: Duration) {
+        let at = (now + Self::BEFORE).saturating_sub(ago);
         let micros = u64::try_from(at.as_micros()).unwrap_or(Self::NEVER - 1);
         self.0.store(micros, Ordering::Release);
     }

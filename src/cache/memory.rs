@@ -53,6 +53,15 @@ pub(super) struct Fill(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Generation(u64);
 
+/// What memory holds, told apart from what it held before. A look-up that adds a key makes no new version: while there
+/// is room for all, the log names that key as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    generation: Generation,
+    /// Partial memory changes with every look-up, and each puts another key out.
+    evicted: u64,
+}
+
 /// How many grants there are, and whether one had to leave for want of room.
 #[derive(Debug)]
 struct Census {
@@ -199,18 +208,37 @@ impl Memory {
         self.unknown.run_pending_tasks();
     }
 
+    /// Every grant that is held, in no order. Takes no lock for longer than one of them; what changes meanwhile is seen
+    /// or not.
+    pub fn grants(&self) -> impl Iterator<Item = (Arc<KeyDigest>, Arc<Grant>)> + Send {
+        let known = self.known.iter();
+        known.map(|(digest, remembered)| (digest, remembered.grant))
+    }
+
+    /// What changes whenever what [`Self::grants`] gives does.
+    pub fn version(&self) -> Version {
+        Version {
+            generation: self.generation(),
+            evicted: self.census.evicted.load(Ordering::Acquire),
+        }
+    }
+
     fn put(&self, key: &ApiKey, fill: Fill) -> u64 {
         let mut digests = 0;
         for (digest, grant) in grants_of(key) {
             digests += 1;
-            self.known.entry(digest).and_compute_with(|present| {
-                if present.is_none() {
-                    self.census.comes();
-                }
-                Op::Put(Remembered { grant, fill })
-            });
+            self.put_grant(digest, grant, fill);
         }
         digests
+    }
+
+    fn put_grant(&self, digest: KeyDigest, grant: Arc<Grant>, fill: Fill) {
+        self.known.entry(digest).and_compute_with(|present| {
+            if present.is_none() {
+                self.census.comes();
+            }
+            Op::Put(Remembered { grant, fill })
+        });
     }
 
     fn remove_if(&self, digest: KeyDigest, goes: impl FnOnce(&Remembered) -> bool) {
@@ -246,6 +274,11 @@ impl Filling<'_> {
     /// Takes in one key of the set; returns by how many digests it is known.
     pub fn put(&self, key: &ApiKey) -> u64 {
         self.memory.put(key, self.fill)
+    }
+
+    /// Takes in one grant of the set.
+    pub fn put_grant(&self, digest: KeyDigest, grant: Arc<Grant>) {
+        self.memory.put_grant(digest, grant, self.fill);
     }
 
     /// Removes what the set did not hold.

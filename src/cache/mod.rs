@@ -1,14 +1,14 @@
 //! What is remembered about keys.
 //!
-//! Memory is a copy of the key set that follows the database. Five parts, each with one job:
+//! Memory is a copy of the key set that follows the database. Six parts, each with one job:
 //!
 //! * `memory` holds what is known, and digests that no key has. An answer that a change has overtaken does not get
 //!   past its `fence`: nobody comes back from the dead.
 //! * `follow` is the task that fills memory once and then applies the change log to it.
 //! * `load` asks the database for one key that memory does not hold: once however many callers wait, within a budget
 //!   for the whole process.
+//! * `seal` keeps the key set in a file, and fills memory from it when a start cannot reach the database.
 //! * `looks` says how long ago the follower last saw the database, and so whether memory may be believed.
-//!
 //! * `presence` says in the database how far the follower is, for whoever waits until a change is in force everywhere.
 //!
 //! Every worker has a [`WorkerFront`], which most requests do not get past.
@@ -26,6 +26,7 @@ mod looks;
 mod memory;
 mod presence;
 mod report;
+mod seal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use follow::Follower;
 pub use front::WorkerFront;
 pub use load::Loader;
 pub use presence::{Identity, Presence};
+pub use seal::{Sealer, was_sealed};
 
 use crate::clock::Clock;
 use crate::key::{Grant, KeyDigest};
@@ -54,12 +56,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct KeyCache(Arc<Shared>);
 
-/// The tasks that keep a [`KeyCache`]; without them it knows nothing. Both belong on the background runtime.
+/// The tasks that keep a [`KeyCache`]; without them it knows nothing. All belong on the background runtime.
 pub struct CacheTasks {
     /// Keeps memory in step with the database.
     pub follower: Follower,
     /// Asks the database for single keys.
     pub loader: Loader,
+    /// Keeps the sealed set, if the settings name a file for it. To be stopped after the follower, so that it seals the
+    /// last that was seen.
+    pub sealer: Option<Sealer>,
 }
 
 /// Why a key is not known.
@@ -85,6 +90,8 @@ pub struct CacheState {
     pub freshness: Freshness,
     /// Whether memory holds every key.
     pub is_complete: bool,
+    /// Whether memory is that of a sealed set: the database has not answered since the start.
+    pub is_sealed: bool,
 }
 
 /// What the age of memory means.
@@ -137,6 +144,7 @@ impl KeyCache {
         });
         let tasks = CacheTasks {
             follower: Follower::new(Arc::clone(&shared), Arc::clone(&store), config),
+            sealer: Sealer::new(Arc::clone(&shared), config),
             loader: Loader::new(asked, Arc::clone(&shared), store, config),
         };
         (Self(shared), tasks)
@@ -193,10 +201,11 @@ impl KeyCache {
                 Standing::Stale => Freshness::Stale,
             },
             is_complete: self.0.memory.is_complete(),
+            is_sealed: self.0.looks.is_sealed(),
         }
     }
 
-    /// Waits until memory has been filled once.
+    /// Waits until memory has been filled once, from the database or from the sealed set.
     pub async fn filled(&self) {
         self.0.looks.filled().await;
     }

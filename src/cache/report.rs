@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
 use super::looks::Standing;
+use super::seal::Refusal;
 use crate::key::ApiKey;
 use crate::store::{BadRow, StoreError};
 use crate::telemetry;
 use crate::telemetry::chain;
-use crate::telemetry::metrics::RefillReason;
+use crate::telemetry::metrics::{RefillReason, SealLoad};
 
 /// How many bad rows are told apart.
 const MAX_BAD_ROWS: usize = 10_000;
@@ -46,6 +48,7 @@ impl Report {
     pub fn filled(&mut self, reason: RefillReason, set_aside: Vec<BadRow>, took: Duration) {
         let memory = &self.shared.memory;
         self.shared.metrics.refilled(reason);
+        self.shared.metrics.sealed(false);
         tracing::info!(
             cache.keys = memory.known_count(),
             cache.is_complete = memory.is_complete(),
@@ -59,6 +62,35 @@ impl Report {
         let ids = set_aside.into_iter().map(|row| row.id);
         self.bad_rows = ids.take(MAX_BAD_ROWS).collect();
         self.count_bad_rows();
+    }
+
+    /// Memory is that of the sealed set, which was last confirmed so long ago.
+    pub fn unsealed(&mut self, confirmed: Duration, took: Duration) {
+        let Shared {
+            memory, metrics, ..
+        } = &*self.shared;
+        memory.tidy();
+        metrics.seal_loaded(SealLoad::Loaded);
+        metrics.sealed(true);
+        metrics.holds(memory.known_count(), 0, false);
+        tracing::warn!(
+            cache.keys = memory.known_count(),
+            confirmed_secs_ago = confirmed.as_secs(),
+            took_ms = telemetry::millis(took),
+            "the key database does not answer at the start; keys are served from the sealed set"
+        );
+        self.age();
+    }
+
+    /// The sealed set is not to be served.
+    pub fn seal_refused(&self, path: &Path, refusal: &Refusal) {
+        self.shared.metrics.seal_loaded(refusal.label());
+        let (path, why) = (path.display(), chain(refusal));
+        if matches!(refusal, Refusal::Missing) {
+            tracing::warn!(cache.seal = %path, "no key set was sealed yet that could be served from");
+        } else {
+            tracing::error!(cache.seal = %path, %why, "the sealed set is refused");
+        }
     }
 
     /// Rows that a look found to be no keys.

@@ -229,6 +229,20 @@ impl<'c> Checks<'c> {
         ] {
             self.time(&at(key), time, TIMES);
         }
+        let seal_every = Duration::from_secs(1)..=Duration::from_hours(24);
+        self.time(&at("seal_every"), cache.seal_every, seal_every);
+        if let Some(seal) = &cache.seal {
+            if seal.file_name().is_none() {
+                self.wrong(&at("seal"), "must name a file");
+            }
+            if cache.seal_every >= cache.max_stale {
+                self.wrong_beside(
+                    "cache.seal_every",
+                    "cache.max_stale",
+                    "must be less than `cache.max_stale`, or the sealed set would be too old whenever it is needed",
+                );
+            }
+        }
         let stale = Duration::ZERO..=Duration::from_hours(24 * 366);
         self.time(&at("max_stale"), cache.max_stale, stale);
         if cache.max_lag < cache.poll_every {

@@ -9,14 +9,14 @@ use super::{ApiKey, KeyCategory, KeyDigest, KeyId, LastUsed, ModelId, ModelScope
 /// There is one grant for each text of a key: the present one, and the one before a rotation while its grace lasts.
 #[derive(Debug)]
 pub struct Grant {
-    id: KeyId,
-    category: KeyCategory,
-    scope: ModelScope,
-    expires_at: Option<UnixTime>,
-    is_disabled: bool,
-    is_old_text: bool,
-    identity: Identity,
-    last_used: LastUsed,
+    pub(super) id: KeyId,
+    pub(super) category: KeyCategory,
+    pub(super) scope: ModelScope,
+    pub(super) expires_at: Option<UnixTime>,
+    pub(super) is_disabled: bool,
+    pub(super) is_old_text: bool,
+    pub(super) identity: Identity,
+    pub(super) last_used: LastUsed,
 }
 
 /// What a route says about the model of a request.
@@ -170,9 +170,9 @@ impl Denial {
 /// copy. All are visible ASCII; what is not, is percent-encoded (RFC 3986 2.1).
 #[derive(Debug)]
 pub struct Identity {
-    text: Bytes,
+    pub(super) text: Bytes,
     /// Where each word ends: id, prefix, name, team, org.
-    ends: [u16; 5],
+    pub(super) ends: [u16; 5],
 }
 
 impl Identity {

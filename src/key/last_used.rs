@@ -55,6 +55,15 @@ impl LastUsed {
         UnixTime::from_secs(self.seen.load(Ordering::Relaxed))
     }
 
+    /// The latest moment, if there is one; the mark stays as it is.
+    #[must_use]
+    pub fn latest(&self) -> Option<UnixTime> {
+        match self.seen.load(Ordering::Relaxed) {
+            0 => None,
+            secs => Some(UnixTime::from_secs(secs)),
+        }
+    }
+
     /// Forgets that the mark was to be queued and that this second was noted, so that the next touch asks again.
     ///
     /// For a caller whose queue was full.

@@ -10,6 +10,7 @@ mod import;
 mod last_used;
 mod record;
 mod scope;
+mod sealed;
 mod secret;
 mod time;
 

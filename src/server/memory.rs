@@ -35,6 +35,10 @@ pub(super) async fn begin(
     followers.spawn("follower", tasks.follower.run(stop()));
     followers.spawn("loader", tasks.loader.run(stop()));
     followers.spawn("presence", presence.run(stop()));
+    if let Some(sealer) = tasks.sealer {
+        let sealer = sealer.run(closing.writers.stop.clone());
+        closing.writers.spawn("sealer", sealer);
+    }
     let watch = watch(keys.clone(), readiness.clone(), stop());
     followers.spawn("watch", watch);
     keys
@@ -42,15 +46,18 @@ pub(super) async fn begin(
 
 /// Tells readiness how memory is: filled once, and in trouble or not.
 async fn watch(keys: KeyCache, readiness: Readiness, stop: CancellationToken) {
+    let tell = || readiness.trouble("keys", trouble_of(keys.state()).as_deref());
     let fill = async {
         keys.filled().await;
+        // Whoever sees that we are ready also sees what there is to be said of it.
+        tell();
         readiness.started();
     };
     let watch = async {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            readiness.trouble("keys", trouble_of(keys.state()).as_deref());
+            tell();
         }
     };
     // Stopped wherever it is: it holds nothing.
@@ -61,6 +68,10 @@ async fn watch(keys: KeyCache, readiness: Readiness, stop: CancellationToken) {
 fn trouble_of(state: CacheState) -> Option<String> {
     let age = state.age.unwrap_or_default().as_secs();
     match state.freshness {
+        Freshness::Fresh | Freshness::Degraded if state.is_sealed => Some(format!(
+            "the database has not answered since the start; known keys are served from the sealed set, confirmed \
+             {age} s ago"
+        )),
         Freshness::Fresh => None,
         Freshness::Empty => Some(
             "they could not be read from the database yet; no key is served until they are"

@@ -37,11 +37,12 @@ pub use shutdown::Signals;
 
 use crate::admin::probe::{self, ProbeState, Readiness};
 use crate::admin::{self, AdminConfigError, AdminState, TokenError};
+use crate::cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
-use crate::store::{self, KeyStore, StoreError};
+use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
 use crate::usage::UsageRecorder;
 use plan::ServingPlan;
@@ -163,7 +164,7 @@ struct Closing {
     acceptor: Group,
     /// What keeps memory in step.
     followers: Group,
-    /// The recorder of last uses, which writes once more.
+    /// The recorder of last uses and the sealer of the key set, which write once more.
     writers: Group,
     /// Admin and probes.
     aside: Group,
@@ -207,7 +208,11 @@ impl Server {
         }
         let ports = Ports::open(config)?;
         let addresses = ports.addresses()?;
-        let store = store::open_or_await(&config.store, metrics.store.clone()).await?;
+        let store_config = StoreConfig {
+            must_exist: config.store.must_exist || cache::was_sealed(&config.cache),
+            ..config.store.clone()
+        };
+        let store = store::open_or_await(&store_config, metrics.store.clone()).await?;
         let closing = Closing::new();
 
         // Memory, and what keeps it in step.
@@ -336,7 +341,7 @@ impl Server {
     }
 
     /// Closes, in order: not ready; a pause in which answers say that connections will close; no new callers; requests
-    /// finish; memory is no longer followed; last uses are written; admin closes; the database closes. All within the
+    /// finish; memory is no longer followed; last uses are written and the key set is sealed; admin closes; the database closes. All within the
     /// deadline of the settings; what still runs then is cut.
     pub async fn close(self) {
         self.close_before(std::future::pending()).await;

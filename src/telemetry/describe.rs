@@ -158,6 +158,24 @@ pub const METRICS: &[Description] = &[
         help: "Rows of the database that the last fill could not read as keys.",
     },
     Description {
+        name: "keyward_cache_sealed",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 while keys are served from the sealed set because the database was away at the start, else 0.",
+    },
+    Description {
+        name: "keyward_seal_loads_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Times the sealed set was to be read: loaded, or why not.",
+    },
+    Description {
+        name: "keyward_seal_writes_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Times the key set was to be sealed: written, confirmed as it is, or failed.",
+    },
+    Description {
         name: "keyward_store_query_duration_seconds",
         kind: Kind::Histogram(QUERY),
         labels: &["query"],

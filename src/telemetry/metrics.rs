@@ -202,6 +202,82 @@ impl RefillReason {
     }
 }
 
+/// What came of reading the sealed key set, at a start without the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SealLoad {
+    /// Keys are served from it.
+    Loaded,
+    /// There is none.
+    Missing,
+    /// It cannot be read.
+    Unreadable,
+    /// Others may write it.
+    Writable,
+    /// It is torn, altered, or something else.
+    Damaged,
+    /// Another version has written it.
+    Version,
+    /// It is older than keys may be served.
+    TooOld,
+    /// It is of a time that this machine says is still to come.
+    Future,
+}
+
+impl SealLoad {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 8] = [
+        Self::Loaded,
+        Self::Missing,
+        Self::Unreadable,
+        Self::Writable,
+        Self::Damaged,
+        Self::Version,
+        Self::TooOld,
+        Self::Future,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+            Self::Writable => "writable",
+            Self::Damaged => "damaged",
+            Self::Version => "version",
+            Self::TooOld => "too_old",
+            Self::Future => "future",
+        }
+    }
+}
+
+/// What came of sealing the key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SealWrite {
+    /// All of it was written.
+    Written,
+    /// It was what the file holds already, and is confirmed.
+    Confirmed,
+    /// It could not be written; the file is as it was.
+    Failed,
+}
+
+impl SealWrite {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Written, Self::Confirmed, Self::Failed];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Confirmed => "confirmed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why an upstream did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpstreamFailure {
@@ -418,6 +494,9 @@ pub struct CacheMetrics {
     revocation_propagation: Histogram,
     refills: [Counter; RefillReason::ALL.len()],
     bad_rows: Gauge,
+    sealed: Gauge,
+    seal_loads: [Counter; SealLoad::ALL.len()],
+    seal_writes: [Counter; SealWrite::ALL.len()],
 }
 
 impl CacheMetrics {
@@ -455,6 +534,15 @@ impl CacheMetrics {
                 )
             }),
             bad_rows: register_gauge(recorder, "keyward_bad_key_rows", &[]),
+            sealed: register_gauge(recorder, "keyward_cache_sealed", &[]),
+            seal_loads: SealLoad::ALL.map(|result| {
+                let labels = [("result", result.as_str())];
+                register_counter(recorder, "keyward_seal_loads_total", &labels)
+            }),
+            seal_writes: SealWrite::ALL.map(|result| {
+                let labels = [("result", result.as_str())];
+                register_counter(recorder, "keyward_seal_writes_total", &labels)
+            }),
         }
     }
 
@@ -519,6 +607,21 @@ impl CacheMetrics {
     /// How many rows the last fill could not read.
     pub fn bad_rows(&self, count: u32) {
         self.bad_rows.set(f64::from(count));
+    }
+
+    /// Whether memory is that of the sealed set, and not yet the database's.
+    pub fn sealed(&self, is_sealed: bool) {
+        self.sealed.set(if is_sealed { 1.0 } else { 0.0 });
+    }
+
+    /// The sealed set was to be read.
+    pub fn seal_loaded(&self, result: SealLoad) {
+        self.seal_loads[result as usize].increment(1);
+    }
+
+    /// The set was to be sealed.
+    pub fn seal_written(&self, result: SealWrite) {
+        self.seal_writes[result as usize].increment(1);
     }
 }
 

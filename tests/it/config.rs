@@ -197,6 +197,20 @@ keyward.toml:23: usage.first_within: must not be longer than `usage.flush_every`
     );
 }
 
+#[rstest]
+#[case::no_file("seal = \"/\"", "cache.seal: must name a file")]
+#[case::too_seldom(
+    "seal = \"set\"\nmax_stale = \"30s\"",
+    "cache.seal_every: must be less than `cache.max_stale`, or the sealed set would be too old whenever it is needed"
+)]
+#[case::too_often("seal_every = \"1ms\"", "cache.seal_every: must be from 1s to 24h")]
+fn a_sealed_set_has_a_file_and_time_to_be_read(#[case] text: &str, #[case] said: &str) {
+    let settings = Settings::of(&format!("[cache]\n{text}")).upstream();
+    let mistakes = settings.mistakes();
+    assert!(mistakes.trim_end().ends_with(said), "{mistakes}");
+    assert_eq!(mistakes.trim_end().lines().count(), 1, "{mistakes}");
+}
+
 #[test]
 fn a_file_that_is_no_toml_says_where() {
     let settings = Settings::of("[proxy]\nlisten = \"canary\n[cache\nkeys = = 1\n");

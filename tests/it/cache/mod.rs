@@ -7,6 +7,7 @@ mod following;
 mod outage;
 mod presence;
 mod resurrection;
+mod sealed;
 mod sqlite;
 
 use std::future::poll_fn;
@@ -76,8 +77,10 @@ impl Rig {
         prepare(&store);
         let (metrics, renderer) = keyward::telemetry::install();
         let metrics = metrics.cache;
-        let (cache, CacheTasks { follower, loader }) =
-            KeyCache::new(Arc::clone(&store) as _, config, clock.clone(), metrics);
+        let (cache, tasks) = KeyCache::new(Arc::clone(&store) as _, config, clock.clone(), metrics);
+        let CacheTasks {
+            follower, loader, ..
+        } = tasks;
         let stop = CancellationToken::new();
         Handle::current().spawn(follower.run(stop.clone()));
         Handle::current().spawn(loader.run(stop.clone()));

@@ -1,0 +1,626 @@
+//! A key set in a file: what is in it, when it is written, and what a start without the database makes of it.
+
+mod refused;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use keyward::key::{OldDigest, UnixTime};
+use keyward::telemetry::install;
+use rstest::rstest;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::support::store::Log;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A machine with a database and a disk, on which one process after the other runs.
+struct Machine {
+    store: Arc<GatedStore>,
+    /// The database's clock.
+    clock: Clock,
+    directory: TempDir,
+    config: CacheConfig,
+    /// How far the machine's own clock is ahead of the database's.
+    ahead_secs: u64,
+}
+
+/// One process.
+struct Process {
+    rig: Rig,
+    database_clock: Clock,
+    tasks: JoinSet<()>,
+    sealer: JoinSet<()>,
+    stop_sealer: CancellationToken,
+}
+
+impl Machine {
+    fn new(keys: &[ApiKey]) -> Self {
+        let clock = Clock::manual(START);
+        let directory = TempDir::new().unwrap();
+        let machine = Self {
+            store: Arc::new(GatedStore::new(clock.clone())),
+            clock,
+            config: CacheConfig {
+                seal: Some(directory.path().join("set")),
+                ..CacheConfig::default()
+            },
+            directory,
+            ahead_secs: 0,
+        };
+        for key in keys {
+            machine.store.put(key);
+        }
+        machine
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("set")
+    }
+
+    /// Which file it is: another each time the whole set is written.
+    fn inode(&self) -> u64 {
+        fs::metadata(self.path()).unwrap().ino()
+    }
+
+    /// The names in its directory.
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Starts a process.
+    fn start(&self) -> Process {
+        let now = START.as_secs() + self.clock.elapsed().as_secs() + self.ahead_secs;
+        let clock = Clock::manual(UnixTime::from_secs(now));
+        let (metrics, renderer) = install();
+        let (cache, parts) = KeyCache::new(
+            Arc::clone(&self.store) as _,
+            &self.config,
+            clock.clone(),
+            metrics.cache,
+        );
+        let (stop, stop_sealer) = (CancellationToken::new(), CancellationToken::new());
+        let (mut tasks, mut sealer) = (JoinSet::new(), JoinSet::new());
+        tasks.spawn(parts.follower.run(stop.clone()));
+        tasks.spawn(parts.loader.run(stop.clone()));
+        let sealing = parts.sealer.expect("a file is named");
+        sealer.spawn(sealing.run(stop_sealer.clone()));
+        let rig = Rig {
+            front: cache.front(),
+            store: Arc::clone(&self.store),
+            counted: Counted(renderer),
+            clock,
+            cache,
+            stop,
+        };
+        Process {
+            rig,
+            database_clock: self.clock.clone(),
+            tasks,
+            sealer,
+            stop_sealer,
+        }
+    }
+
+    /// Starts a process, fills memory, ends it: the set is sealed.
+    async fn seal(&self) {
+        let process = self.start();
+        within(process.rig.cache.filled()).await;
+        process.end().await;
+        assert_eq!(self.files(), ["set"]);
+    }
+
+    /// Starts a process when the database is gone, `later`.
+    async fn start_without_database(&self, later: Duration) -> Process {
+        self.clock.advance(later);
+        self.store.break_down(true);
+        let process = self.start();
+        within(process.rig.cache.filled()).await;
+        process
+    }
+}
+
+impl Process {
+    /// Lets time pass, for the database, too.
+    async fn pass(&self, time: Duration) {
+        let step = Duration::from_millis(100);
+        for _ in 0..time.as_millis() / step.as_millis() {
+            self.database_clock.advance(step);
+            self.rig.pass(step).await;
+        }
+    }
+
+    /// Ends it in good order: the set is sealed once more.
+    async fn end(mut self) {
+        self.stop_sealer.cancel();
+        while let Some(ended) = within(self.sealer.join_next()).await {
+            ended.unwrap();
+        }
+    }
+
+    /// Ends it as kill -9 does.
+    async fn kill(mut self) {
+        self.sealer.shutdown().await;
+        self.tasks.shutdown().await;
+    }
+
+    async fn ask(&self, key: &ApiKey) -> Got {
+        self.rig.ask(key).await
+    }
+
+    /// The value of a series of `/metrics`.
+    fn metric(&self, series: &str) -> u32 {
+        let text = self.rig.counted.0.render();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {series}"))
+            .parse()
+            .unwrap()
+    }
+
+    fn writes(&self, result: &str) -> u32 {
+        self.metric(&format!("keyward_seal_writes_total{{result=\"{result}\"}}"))
+    }
+
+    fn loads(&self, result: &str) -> u32 {
+        self.metric(&format!("keyward_seal_loads_total{{result=\"{result}\"}}"))
+    }
+
+    fn age(&self) -> Duration {
+        self.rig.cache.state().age.expect("memory is filled")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_without_the_database_serves_the_keys_that_were_sealed() {
+    let log = Log::default();
+    let _listening = log.listen();
+    let machine = Machine::new(&keys(1..1_000));
+    machine.seal().await;
+    let process = machine.start_without_database(10 * SECOND).await;
+    for key in &keys(1..1_000) {
+        assert_eq!(process.ask(key).await, Ok(key.id));
+    }
+    let state = process.rig.cache.state();
+    assert!(state.is_sealed && !state.is_complete);
+    assert_eq!(state.age, Some(10 * SECOND));
+    assert_eq!(state.freshness, Freshness::Degraded);
+    assert_eq!(process.loads("loaded"), 1);
+    assert_eq!(process.metric("keyward_cache_sealed"), 1);
+    let said = log.text();
+    assert_eq!(said.matches("served from the sealed set").count(), 1);
+    assert!(said.contains("confirmed_secs_ago=10"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_not_sealed_is_unavailable_and_never_unknown() {
+    let machine = Machine::new(&keys(1..3));
+    machine.seal().await;
+    let process = machine.start_without_database(SECOND).await;
+    for _ in 0..3 {
+        assert_eq!(process.ask(&key(9)).await, Err(UNAVAILABLE));
+        process.pass(SECOND).await;
+    }
+    // Nor when the budget for look-ups is spent, and the set is so young that it counts as fresh.
+    machine.store.gates.find.close();
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    let mut asking = Vec::new();
+    for n in 100..300 {
+        asking.push(process.rig.asking(&key(n)).await);
+    }
+    for asking in asking {
+        assert_eq!(asking.answer().await, Err(UNAVAILABLE));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_key_permits_what_it_did_and_expires_by_the_databases_clock() {
+    let at = |secs| UnixTime::from_secs(START.as_secs() + secs);
+    let (mut scoped, mut disabled, mut expiring, mut rotated) = (key(1), key(2), key(3), key(4));
+    scoped.scope = ModelScope::from_request(Some(&["m1", "meta/*"])).unwrap();
+    disabled.disabled_at = Some(START);
+    expiring.expires_at = Some(at(7_200 + 60));
+    rotated.old = Some(OldDigest {
+        digest: KeyDigest::of(b"old-text"),
+        until: at(7_200 + 30),
+    });
+    let mut machine = Machine::new(&[scoped, disabled, expiring, rotated]);
+    // The database's clock is two hours ahead of everybody's.
+    machine.store.set_ahead(2 * HOUR);
+    machine.seal().await;
+    for ahead_secs in [0, 20] {
+        // And this machine's is set a little otherwise, which makes the set as much older.
+        machine.ahead_secs = ahead_secs;
+        let process = machine.start_without_database(SECOND).await;
+        let rig = &process.rig;
+        let old = rig.front.grant(presented("old-text")).await.unwrap();
+        let may_old = || old.permit(NamedModel::NotNeeded, rig.clock.unix_time());
+        assert!(old.is_old_text() && may_old().is_ok());
+        assert!(rig.permits(&key(1), "m1").await && rig.permits(&key(1), "meta/x").await);
+        assert!(!rig.permits(&key(1), "m2").await);
+        assert!(!rig.permits(&key(2), "m1").await);
+        assert!(rig.permits(&key(3), "m1").await && rig.permits(&key(4), "m1").await);
+        if ahead_secs == 20 {
+            process.pass(10 * SECOND).await;
+            assert!(may_old().is_err());
+            assert!(rig.permits(&key(3), "m1").await);
+            process.pass(30 * SECOND).await;
+            assert!(!rig.permits(&key(3), "m1").await);
+            assert!(rig.permits(&key(4), "m1").await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_set_is_served_until_max_stale_counted_from_its_confirmation() {
+    let mut machine = Machine::new(&keys(1..3));
+    machine.config.max_stale = 100 * SECOND;
+    machine.seal().await;
+    let process = machine.start_without_database(60 * SECOND).await;
+    process.pass(39 * SECOND).await;
+    assert_eq!(process.ask(&key(1)).await, Ok(key(1).id));
+    process.pass(2 * SECOND).await;
+    assert_eq!(process.ask(&key(1)).await, Err(UNAVAILABLE));
+    assert_eq!(process.rig.cache.state().freshness, Freshness::Stale);
+    // A restart gives it no new life.
+    process.kill().await;
+    let process = machine.start();
+    process.pass(10 * SECOND).await;
+    assert_eq!(process.ask(&key(1)).await, Err(UNAVAILABLE));
+    assert_eq!(process.loads("too_old"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_start_after_the_other_without_the_database_makes_a_set_no_younger() {
+    let machine = Machine::new(&keys(1..3));
+    machine.seal().await;
+    for round in 1..6 {
+        let process = machine.start_without_database(60 * SECOND).await;
+        process.pass(40 * SECOND).await;
+        assert_eq!(process.age(), round * 100 * SECOND);
+        if round % 2 == 0 {
+            process.kill().await;
+        } else {
+            process.end().await;
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn a_key_deleted_before_the_set_was_confirmed_is_never_accepted(
+    #[values(0, 1, 5, 29, 31, 45, 90)] secs: u64,
+    #[values(true, false)] killed: bool,
+) {
+    let machine = Machine::new(&keys(1..4));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.pass(20 * SECOND).await;
+    process.rig.applied(machine.store.delete(key(1).id)).await;
+    process.pass(Duration::from_secs(secs)).await;
+    if killed {
+        process.kill().await;
+    } else {
+        process.end().await;
+    }
+    let process = machine.start_without_database(SECOND).await;
+    assert_eq!(process.ask(&key(2)).await, Ok(key(2).id));
+    match process.ask(&key(1)).await {
+        // What was sealed is from before the deletion, and says so.
+        Ok(_) => assert!(killed && process.age() > Duration::from_secs(secs)),
+        refused => assert_eq!(refused, Err(UNAVAILABLE)),
+    }
+    if secs > 31 {
+        assert_eq!(process.ask(&key(1)).await, Err(UNAVAILABLE));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_comes_back_takes_over_without_a_moment_without_keys() {
+    let machine = Machine::new(&keys(1..4));
+    machine.seal().await;
+    machine.store.put_unlogged(&key(4));
+    machine.store.delete_unlogged(key(1).id);
+    let process = machine.start_without_database(SECOND).await;
+    process.pass(20 * SECOND).await;
+    let gates = &machine.store.gates;
+    let steps = [
+        &gates.snapshot,
+        &gates.snapshot_place,
+        &gates.snapshot_keys,
+        &gates.snapshot_done,
+    ];
+    for gate in steps {
+        gate.close();
+    }
+    machine.store.break_down(false);
+    let snapshots = count(&machine.store.calls.snapshot);
+    for gate in steps {
+        process.rig.passing(gate.somebody_waits()).await;
+        for n in 1..4 {
+            assert_eq!(process.rig.asking(&key(n)).await.got, Some(Ok(key(n).id)));
+        }
+        assert!(process.rig.cache.state().is_sealed);
+        gate.open();
+    }
+    process.pass(SECOND).await;
+    assert!(count(&machine.store.calls.snapshot) - snapshots <= 2);
+    assert_eq!(process.ask(&key(1)).await, Err(LookupError::Unknown));
+    for n in 2..5 {
+        assert_eq!(process.ask(&key(n)).await, Ok(key(n).id));
+    }
+    let state = process.rig.cache.state();
+    assert!(!state.is_sealed && state.is_complete);
+    assert_eq!(state.freshness, Freshness::Fresh);
+    assert_eq!(process.metric("keyward_cache_sealed"), 0);
+    process.pass(2 * SECOND).await;
+    assert_eq!(process.writes("written"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_processes_with_a_sealed_set_do_not_come_back_together() {
+    let machine = Machine::new(&keys(1..3));
+    machine.seal().await;
+    let mut processes = Vec::new();
+    for _ in 0..20 {
+        processes.push(machine.start_without_database(Duration::ZERO).await);
+    }
+    processes[0].pass(10 * SECOND).await;
+    machine.store.break_down(false);
+    let snapshots = count(&machine.store.calls.snapshot);
+    let mut each_step = Vec::new();
+    for _ in 0..20 {
+        processes[0].pass(Duration::from_millis(100)).await;
+        each_step.push(count(&machine.store.calls.snapshot) - snapshots);
+    }
+    // Each fills once, all within a second, and not all in the same moment.
+    assert_eq!(each_step.last(), Some(&20));
+    assert!(each_step[0] < 20, "{each_step:?}");
+    for process in &processes {
+        assert_eq!(process.ask(&key(1)).await, Ok(key(1).id));
+        assert!(!process.rig.cache.state().is_sealed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_after_a_sealed_start_is_looked_into_before_anything_is_accepted() {
+    let machine = Machine::new(&keys(1..3));
+    machine.seal().await;
+    let process = machine.start_without_database(SECOND).await;
+    process.pass(10 * SECOND).await;
+    assert_eq!(process.ask(&key(1)).await, Ok(key(1).id));
+    machine.store.break_down(false);
+    machine.store.deafen();
+    machine.store.delete(key(1).id);
+    process.rig.pause(10 * SECOND);
+    assert_eq!(process.ask(&key(1)).await, Err(LookupError::Unknown));
+    assert_eq!(process.ask(&key(2)).await, Ok(key(2).id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_after_a_sealed_start_that_ends_in_the_outage_costs_one_short_wait() {
+    let machine = Machine::new(&keys(1..3));
+    machine.seal().await;
+    let process = machine.start_without_database(SECOND).await;
+    process.pass(10 * SECOND).await;
+    process.rig.pause(10 * SECOND);
+    let mut caller = process.rig.asking(&key(1)).await;
+    assert!(caller.got.is_none());
+    process.pass(SECOND).await;
+    assert!(caller.has_answer().await);
+    assert_eq!(caller.answer().await, Ok(key(1).id));
+    assert_eq!(process.rig.asking(&key(1)).await.got, Some(Ok(key(1).id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_is_its_owners_alone_whole_and_without_a_secret() {
+    let machine = Machine::new(&keys(1..40));
+    machine.seal().await;
+    let metadata = fs::metadata(machine.path()).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(machine.path()).unwrap();
+    let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    for key in keys(1..40) {
+        assert!(holds(key.digest.as_bytes()));
+        assert!(!holds(text_of(&key).as_bytes()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_after_quiet_is_sealed_at_once_and_many_together() {
+    let machine = Machine::new(&keys(1..3));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.pass(2 * SECOND).await;
+    assert_eq!(process.writes("written"), 1);
+    process.pass(40 * SECOND).await;
+    let quiet = machine.inode();
+    assert_eq!(process.writes("written"), 1);
+
+    process.rig.applied(machine.store.put(&key(5))).await;
+    process.pass(2 * SECOND).await;
+    assert_eq!(process.writes("written"), 2);
+    assert_ne!(machine.inode(), quiet);
+    for n in 6..26 {
+        process.rig.applied(machine.store.put(&key(n))).await;
+        process.pass(SECOND).await;
+    }
+    assert_eq!(process.writes("written"), 2);
+    process.pass(10 * SECOND).await;
+    assert_eq!(process.writes("written"), 3);
+    assert_eq!(process.writes("failed"), 0);
+    process.kill().await;
+    let process = machine.start_without_database(SECOND).await;
+    for n in 5..26 {
+        assert_eq!(process.ask(&key(n)).await, Ok(key(n).id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_does_not_change_is_confirmed_and_not_written_again() {
+    let machine = Machine::new(&keys(1..3));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.pass(2 * SECOND).await;
+    let (inode, before) = (machine.inode(), fs::read(machine.path()).unwrap());
+    process.pass(3_600 * SECOND).await;
+    assert_eq!(machine.inode(), inode);
+    let after = fs::read(machine.path()).unwrap();
+    assert_ne!(after[..64], before[..64]);
+    assert_eq!(after[64..], before[64..]);
+    assert_eq!(process.writes("written"), 1);
+    assert!((110..=121).contains(&process.writes("confirmed")));
+    process.kill().await;
+    let process = machine.start_without_database(SECOND).await;
+    assert!(process.age() <= 35 * SECOND, "{:?}", process.age());
+    assert_eq!(process.ask(&key(1)).await, Ok(key(1).id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_confirms_nothing_and_the_last_change_before_it_is_sealed() {
+    let machine = Machine::new(&keys(1..3));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.pass(40 * SECOND).await;
+    process.rig.applied(machine.store.put(&key(5))).await;
+    process.pass(2 * SECOND).await;
+    process.rig.applied(machine.store.delete(key(1).id)).await;
+    machine.store.break_down(true);
+    process.pass(300 * SECOND).await;
+    process.end().await;
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    assert!(process.age() >= 300 * SECOND, "{:?}", process.age());
+    assert_eq!(process.ask(&key(1)).await, Err(UNAVAILABLE));
+    assert_eq!(process.ask(&key(5)).await, Ok(key(5).id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_was_removed_is_written_again() {
+    let machine = Machine::new(&keys(1..3));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.pass(2 * SECOND).await;
+    fs::remove_file(machine.path()).unwrap();
+    process.pass(32 * SECOND).await;
+    assert_eq!(machine.files(), ["set"]);
+    assert_eq!(process.writes("written"), 2);
+}
+
+/// What keeps a set from being written.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// Something in place of the draft.
+    Directory,
+    /// Another process that is writing its own.
+    Another,
+    /// A file that is no sealed set.
+    Foreign,
+}
+
+impl Obstacle {
+    /// Puts it there; returns what takes it away when it is dropped or called.
+    fn put(self, machine: &Machine) -> Box<dyn FnOnce() + '_> {
+        let (path, draft) = (machine.path(), machine.path().with_extension("new"));
+        match self {
+            Self::Directory => {
+                fs::create_dir(&draft).unwrap();
+                Box::new(move || fs::remove_dir(draft).unwrap())
+            }
+            Self::Another => {
+                let file = fs::File::create(&draft).unwrap();
+                file.lock().unwrap();
+                Box::new(move || drop(file))
+            }
+            Self::Foreign => {
+                fs::write(&path, "the keys of the safe").unwrap();
+                Box::new(move || {
+                    assert_eq!(fs::read(&path).unwrap(), b"the keys of the safe");
+                    fs::remove_file(path).unwrap();
+                })
+            }
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_sealed_is_told_of_once_and_costs_nothing(
+    #[values(Obstacle::Directory, Obstacle::Another, Obstacle::Foreign)] obstacle: Obstacle,
+) {
+    let log = Log::default();
+    let _listening = log.listen();
+    let machine = Machine::new(&keys(1..3));
+    let remove = obstacle.put(&machine);
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    for n in 10..20 {
+        process.rig.applied(machine.store.put(&key(n))).await;
+        process.pass(40 * SECOND).await;
+        assert_eq!(process.ask(&key(n)).await, Ok(key(n).id));
+    }
+    let failed = process.writes("failed");
+    assert!((10..=14).contains(&failed), "{failed}");
+    assert_eq!(process.writes("written"), 0);
+    remove();
+    process.pass(40 * SECOND).await;
+    assert_eq!(process.writes("written"), 1);
+    assert_eq!(machine.files(), ["set"]);
+    let said = log.text();
+    assert_eq!(said.matches("could not be sealed").count(), 1, "{said}");
+    assert_eq!(said.matches("sealed again").count(), 1, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_process_left_half_written_is_written_over() {
+    let machine = Machine::new(&keys(1..3));
+    let draft = machine.path().with_extension("new");
+    fs::write(&draft, vec![b'x'; 1_000_000]).unwrap();
+    fs::set_permissions(&draft, PermissionsExt::from_mode(0o666)).unwrap();
+    machine.seal().await;
+    let metadata = fs::metadata(machine.path()).unwrap();
+    assert!(metadata.len() < 1_000);
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let process = machine.start_without_database(SECOND).await;
+    assert_eq!(process.ask(&key(1)).await, Ok(key(1).id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_not_there_is_made_for_us_alone() {
+    let mut machine = Machine::new(&keys(1..3));
+    let directory = machine.directory.path().join("var/lib");
+    machine.config.seal = Some(directory.join("set"));
+    let process = machine.start();
+    within(process.rig.cache.filled()).await;
+    process.end().await;
+    let mode = fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert!(directory.join("set").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_memory_holds_are_sealed_as_far_as_they_are_held() {
+    let mut machine = Machine::new(&keys(1..1_001));
+    machine.config.keys = 100;
+    machine.seal().await;
+    let process = machine.start_without_database(SECOND).await;
+    let mut known = 0;
+    for key in keys(1..1_001) {
+        match process.ask(&key).await {
+            Ok(_) => known += 1,
+            refused => assert_eq!(refused, Err(UNAVAILABLE)),
+        }
+    }
+    assert!((50..=100).contains(&known), "{known}");
+}
