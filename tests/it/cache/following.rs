@@ -152,6 +152,36 @@ async fn a_lost_log_is_made_good_by_a_refill() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refill_leaves_no_moment_without_the_old_set() {
+    let rig = Rig::with(CacheConfig::default(), &keys(1..4)).await;
+    let gates = &rig.store.gates;
+    let steps = [
+        &gates.snapshot,
+        &gates.snapshot_place,
+        &gates.snapshot_keys,
+        &gates.snapshot_done,
+    ];
+    for gate in steps {
+        gate.close();
+    }
+    rig.store.delete_unlogged(key(1).id);
+    rig.store.put_unlogged(&key(9));
+    rig.store.lose_log();
+    for gate in steps {
+        rig.passing(gate.somebody_waits()).await;
+        for n in 1..4 {
+            assert_eq!(rig.asking(&key(n)).await.got, Some(Ok(key(n).id)));
+        }
+        gate.open();
+    }
+    rig.applied(rig.store.end()).await;
+    assert_eq!(rig.ask(&key(1)).await, Err(LookupError::Unknown));
+    for n in [2, 3, 9] {
+        assert_eq!(rig.ask(&key(n)).await, Ok(key(n).id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fill_that_breaks_off_is_begun_again_and_leaves_nothing() {
     let rig = Rig::over(&CacheConfig::default(), &keys(1..4), |store| {
         store.gates.snapshot_done.stop_next();

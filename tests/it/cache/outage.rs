@@ -208,6 +208,44 @@ async fn many_callers_after_a_pause_wait_for_one_look() {
     assert!(count(&rig.store.calls.changes) - before <= 2);
 }
 
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn a_recovery_is_one_look_however_many_callers_there_are(
+    #[values(Outage::Fails, Outage::Hangs)] outage: Outage,
+) {
+    let rig = Rig::with(CacheConfig::default(), &keys(1..3)).await;
+    outage.begin(&rig);
+    rig.pass(Duration::from_secs(20)).await;
+    let before = count(&rig.store.calls.changes);
+    outage.end(&rig);
+    let mut callers = Vec::new();
+    for _ in 0..200 {
+        callers.push(rig.asking(&key(1)).await);
+    }
+    for caller in callers {
+        assert_eq!(caller.answer().await, Ok(key(1).id));
+    }
+    // Known keys wake nobody; the follower looks when its own wait has ended, within a second.
+    while rig.cache.state().freshness != Freshness::Fresh {
+        rig.pass(Duration::from_millis(100)).await;
+    }
+    assert!(count(&rig.store.calls.changes) - before <= 2);
+    assert_eq!(count(&rig.store.calls.snapshot), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_keys_in_an_outage_ask_the_database_within_the_budget_and_are_not_remembered() {
+    let rig = Rig::with(CacheConfig::default(), &[key(1)]).await;
+    rig.store.put_unlogged(&key(2));
+    rig.store.break_down(true);
+    for _ in 0..20 {
+        assert_eq!(rig.ask(&key(2)).await, Err(UNAVAILABLE));
+        rig.pass(Duration::from_secs(1)).await;
+    }
+    rig.store.break_down(false);
+    assert_eq!(rig.ask(&key(2)).await, Ok(key(2).id));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_log_is_told_of_an_outage_once_and_of_its_end_once() {
     let log = Log::default();
