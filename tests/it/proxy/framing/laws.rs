@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -81,10 +81,16 @@ fn hyper_reads(bytes: &[u8]) -> (Vec<Read>, bool) {
             let all = Rc::clone(&all);
             async move {
                 let target = format!("{} {}", request.method(), request.uri());
+                let is_tunnel = request.method() == Method::CONNECT;
                 let body = request.into_body().collect().await;
                 let body = body.ok().map(|body| body.to_bytes().to_vec());
                 all.borrow_mut().push((target, body));
-                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                let mut response = Response::new(Empty::<Bytes>::new());
+                if is_tunnel {
+                    // As we do; granted, what follows would be no requests.
+                    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
