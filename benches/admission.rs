@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use keyward::server::{Guard, HeadLimits};
 use support::{Admission, Draw};
 
 /// Before a number of keys: the argument of a child process that only measures their memory.
@@ -37,6 +38,7 @@ fn main() {
     }
     group.finish();
     refusals(&mut criterion);
+    framing(&mut criterion);
     criterion.final_summary();
     for keys in SIZES {
         let child = std::env::current_exe().expect("this program has a path");
@@ -48,6 +50,37 @@ fn main() {
             "the child failed"
         );
     }
+}
+
+/// What the guard costs before hyper: a head of some 400 bytes, and bodies, which are counted past.
+fn framing(criterion: &mut Criterion) {
+    let head = support::usual_head();
+    let counted = format!(
+        "{head}content-length: 16384\r\n\r\n{}",
+        "x".repeat(16 * 1024)
+    );
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
+    let chunked = format!(
+        "{head}transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk.repeat(16)
+    );
+    let mut group = criterion.benchmark_group("framing");
+    for (name, bytes) in [
+        ("head", format!("{head}\r\n")),
+        ("16 KiB counted", counted),
+        ("16 KiB in 16 chunks", chunked),
+    ] {
+        let limits = HeadLimits {
+            bytes: 32 * 1024,
+            fields: 100,
+        };
+        let mut guard = Guard::new(limits);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| guard.scan(black_box(bytes.as_bytes())));
+        });
+        assert!(guard.refused().is_none());
+    }
+    group.finish();
 }
 
 fn refusals(criterion: &mut Criterion) {

@@ -335,6 +335,19 @@ impl Admission {
     }
 }
 
+/// The head of a usual call, up to where more fields may stand: 400 bytes.
+pub fn usual_head() -> String {
+    let head = "POST /models/llama-3/predict HTTP/1.1\r\n\
+        host: model-llama-3.api.example.com\r\n\
+        user-agent: Mozilla/5.0 (X11; Linux x86_64) python-requests/2.32.3\r\n\
+        accept: application/json, text/event-stream\r\n\
+        accept-encoding: gzip, deflate, br\r\n\
+        content-type: application/json\r\n\
+        authorization: Bearer kw_AAAAAAAA.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBCCCCCC\r\n\
+        traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    head.to_owned()
+}
+
 /// The result of a future that need not wait.
 fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);

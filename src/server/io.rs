@@ -305,6 +305,18 @@ mod tests {
         assert!(matches!(caller.phase, Phase::Idle(_)));
     }
 
+    #[tokio::test]
+    async fn a_preface_in_two_pieces_is_one_of_http2() {
+        let (mut caller, _other_side) = caller(&ConnectionLoad::default()).await;
+        caller.note_read(b"PR");
+        assert!(matches!(caller.phase, Phase::Head(_)));
+        caller.note_read(b"I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert!(matches!(caller.phase, Phase::Idle(_)));
+        // Frames between requests end no silence.
+        caller.note_read(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        assert!(matches!(caller.phase, Phase::Idle(_)));
+    }
+
     /// hyper reads on before the request's place is given back, so the end of a request is seen at the next look only.
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {

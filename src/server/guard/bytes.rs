@@ -83,8 +83,12 @@ pub(super) const fn is_token(byte: u8) -> bool {
     CLASSES[byte as usize] & TOKEN != 0
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches a block of bytes is compared in a few instructions"
+)]
 const fn is_value(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
+    ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
 }
 
 fn run(bytes: &[u8], is_fit: impl Fn(u8) -> bool) -> usize {

@@ -26,6 +26,63 @@ async fn every_row_is_answered_as_it_says_and_nothing_else_reaches_the_upstream(
     assert_eq!(keyward.call(&key, "m").await.status(), 200);
 }
 
+#[tokio::test]
+async fn a_head_that_stops_coming_is_told_so_and_silence_is_not() {
+    let keyward = TestKeyward::with("proxy.limits.head_timeout = \"200ms\"\n").await;
+    let mut stopped = keyward.raw().await;
+    stopped.write("GET /v1/models HTTP/1.1\r\nHost").await;
+    let answer = stopped.read_answer().await;
+    assert_eq!(answer.status(), 408);
+    assert_eq!(complaint_about(&answer), None);
+    for said in ["", "\r\n"] {
+        let mut silent = keyward.raw().await;
+        silent.write(said).await;
+        assert_eq!(silent.until_closed().await, (Vec::new(), Ending::Closed));
+    }
+    assert_eq!(keyward.counted.outcomes()["caller_gone"], 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_counted_and_hyper_is_not_met() {
+    let keyward = TestKeyward::start().await;
+    let key = keyward.key().await;
+    for row in rows::all() {
+        let End::Guard(reason) = row.end else {
+            continue;
+        };
+        let before = keyward.counted.outcomes();
+        drop(play(&keyward, &row, &key.text).await);
+        let after = keyward.counted.outcomes();
+        let last = row.answers.last();
+        let outcome = match last {
+            Some(Expected::Refused(414 | 431)) => "head_too_large",
+            _ => "malformed_framing",
+        };
+        let count = |outcomes: &std::collections::BTreeMap<String, u64>| {
+            outcomes.get(outcome).copied().unwrap_or(0)
+        };
+        assert_eq!(count(&after), count(&before) + 1, "{} {reason}", row.name);
+    }
+}
+
+#[tokio::test]
+async fn a_preface_in_pieces_begins_http2() {
+    let keyward = TestKeyward::start().await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for at in [1, 3, 14, 18, 23] {
+        let mut caller = keyward.raw().await;
+        let (first, second) = preface.split_at(at);
+        caller.write(first).await;
+        // Another caller's whole call lies between the two.
+        assert_eq!(keyward.raw().await.call(NEXT).await.status(), 404);
+        caller.write(second).await;
+        // An empty SETTINGS frame, and then theirs.
+        caller.write([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+        let frame = caller.read_exactly(9).await;
+        assert_eq!(frame[3], 4, "{at}: {frame:?}");
+    }
+}
+
 fn forwarded(expected: &Expected) -> Option<Vec<u8>> {
     match expected {
         Expected::Forwarded(body) => Some(body.clone()),
