@@ -78,7 +78,7 @@ pub struct Common {
     /// How long to wait for an answer [default: 30s]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Tell on standard error what is asked
+    /// Tell on standard error what is asked, and every row that an import changes
     #[arg(short, long, global = true)]
     verbose: bool,
 }

@@ -39,13 +39,13 @@ enum Form {
 }
 
 const HELP: &str = "\
-What is written is all that is known of the live keys, in the order of their ids, and never their text. `import` makes
-the same keys of it, in another database; teams go by their names (--create-teams). A key that was rotated goes with the
+What is written is all that is known of the live keys, in the order of their ids, and never their text. `import` makes \
+the same keys of it in another database; teams go by their names (--create-teams). A key that was rotated goes with the \
 digest of the text before, so that its grace goes on.
 
-A digest is the SHA-256 of a key's whole text. Nobody can call with a digest or find the text behind it; whoever has it
-can tell whether a text is the key's, and whoever can write to a key database makes working keys of it. So keep what is
-written to yourself: --output-file makes a file that only you can read (mode 0600).";
+A digest is the SHA-256 of a key's whole text. Nobody can call with a digest or find the text behind it; whoever has it \
+can tell whether a text is the key's. So keep what is written to yourself: --output-file makes a file that only you can \
+read (mode 0600).";
 
 /// Does it.
 ///

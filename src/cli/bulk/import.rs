@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::key::ModelScope;
 use crate::store::{Import, OnConflict};
 
-/// How many rows that are not imported are named; the others are only counted.
+/// How many rows are named that are not imported, and how many that lose something; the others are only counted.
 const NAMED: u64 = 100;
 
 /// How long the database is left to others between two batches: a server beside us writes, too, and SQLite does not
@@ -125,30 +125,47 @@ enum Invalid {
 }
 
 const HELP: &str = "\
-A digest is the SHA-256 of a key's whole text. Nobody can call with a digest or find the text behind it; whoever has it
+A digest is the SHA-256 of a key's whole text. Nobody can call with a digest or find the text behind it; whoever has it \
 can tell whether a text is the key's. So keep such files to yourself, and never put the keys themselves into one.
 
-Columns of csv (with a header) and jsonl (one object a line): digest, prefix, type; and where there is something to say
-name, model_ids (a JSON list), team, owner, created_at, expires_at, enabled, last_used_at, and what `export` writes
+Columns of csv (with a header) and jsonl (one object a line): digest, prefix, type; where there is something to say \
+name, model_ids (a JSON list), team, owner, created_at, expires_at, enabled, last_used_at; and what `export` writes \
 besides: id, operation, disabled_at, old_digest, old_until. Without model_ids a key may call every model.
 
-A key that is there already, live and with the same digest and prefix, stays as it is: an import that stopped may be
+A key that is there already, live and with the same digest and prefix, stays as it is: an import that stopped may be \
 done again.
 
-From LiteLLM (psql, then --format litellm):
-  \\copy (SELECT v.*, t.team_alias, t.models AS team_models, t.blocked AS team_blocked
-         FROM \"LiteLLM_VerificationToken\" v LEFT JOIN \"LiteLLM_TeamTable\" t ON t.team_id = v.team_id
-         WHERE v.team_id IS DISTINCT FROM 'litellm-dashboard') TO 'keys.csv' CSV HEADER
-  (on one line). A key may call what both it and its team may call. Access groups are taken for models of that name.
+From LiteLLM, with psql; then --format litellm:
+  COPY (SELECT v.*, t.team_alias, t.models AS team_models, t.blocked AS team_blocked,
+    coalesce(u.models, '{}') AS user_models, p.models AS project_models, p.blocked AS project_blocked
+  FROM \"LiteLLM_VerificationToken\" v
+  LEFT JOIN \"LiteLLM_TeamTable\" t ON t.team_id = v.team_id
+  LEFT JOIN \"LiteLLM_UserTable\" u ON u.user_id = v.user_id
+  LEFT JOIN \"LiteLLM_ProjectTable\" p ON p.project_id = v.project_id
+  WHERE v.team_id IS DISTINCT FROM 'litellm-dashboard') TO STDOUT CSV HEADER
+Leave the project out where there are none. A key may call what it, its team (or, without a team, its user) and its \
+project may all call there; where members of a team are limited to models of their own, give those as member_models. \
+Access groups are taken for models of that name. Older texts of rotated keys stand in another table and are not read.
 
-From Unkey (mysql --raw --skip-column-names, then --format unkey):
-  SELECT json_object('hash', k.hash, 'start', k.start, 'name', k.name, 'external_id', i.external_id,
-    'expires', k.expires, 'enabled', k.enabled, 'created_at_m', k.created_at_m, 'last_used_at', k.last_used_at,
-    'remaining_requests', k.remaining_requests, 'ratelimit_limit', k.ratelimit_limit,
+From Unkey, with mysql --raw --skip-column-names; then --format unkey:
+  SELECT json_object('hash', k.hash, 'start', k.start, 'name', k.name,
+    'external_id', i.external_id, 'expires', k.expires, 'enabled', k.enabled,
+    'created_at_m', k.created_at_m, 'last_used_at', k.last_used_at,
+    'remaining_requests', k.remaining_requests, 'refill_amount', k.refill_amount,
+    'environment', k.environment, 'meta', k.meta,
+    'ratelimit_limit', k.ratelimit_limit, 'ratelimits', (SELECT json_arrayagg(l.name)
+      FROM ratelimits l WHERE l.key_id = k.id OR l.identity_id = k.identity_id),
+    'permissions', (SELECT count(*) FROM keys_permissions WHERE key_id = k.id),
+    'roles', (SELECT count(*) FROM keys_roles WHERE key_id = k.id),
     'pending_migration_id', k.pending_migration_id)
   FROM `keys` k LEFT JOIN identities i ON i.id = k.identity_id
   WHERE k.key_auth_id = '…' AND k.deleted_at_m IS NULL
-  Names need not be unique there: --on-conflict unname stores those whose name is taken without it.";
+Names need not be unique there: --on-conflict unname stores those whose name is taken without it. A key whose uses are \
+up comes switched off.
+
+What is not taken over is told of each row, of a hundred rows unless --verbose is given, and counted at the end. Callers \
+go on with the texts they have: any text of 1 to 512 visible ASCII characters is looked up by its digest, unless it \
+begins with `kw_`, the mark of the keys made here.";
 
 /// Does it.
 ///
@@ -160,12 +177,12 @@ pub async fn run(args: ImportArgs, common: &Common) -> anyhow::Result<Answer> {
         bail!("an import works straight on a database: pass --database URL");
     };
     let direct = Direct::open(url, !args.dry_run).await?;
-    let imported = Box::pin(import(&direct, args)).await;
+    let imported = Box::pin(import(&direct, args, common.verbose)).await;
     direct.close().await;
     imported.context("importing API keys")
 }
 
-async fn import(direct: &Direct, args: ImportArgs) -> anyhow::Result<Answer> {
+async fn import(direct: &Direct, args: ImportArgs, tells_all: bool) -> anyhow::Result<Answer> {
     let teams = Teams::load(direct, args.create_teams, args.dry_run).await?;
     let models = Some(args.model_ids.as_slice()).filter(|models| !models.is_empty());
     let defaults = Defaults {
@@ -180,6 +197,8 @@ async fn import(direct: &Direct, args: ImportArgs) -> anyhow::Result<Answer> {
         args: &args,
         tally: Tally::new(args.dry_run),
         named: 0,
+        losing: 0,
+        tells_all,
     };
     let done = match args.format {
         Some(shape) => match open(args.file.as_deref()) {
@@ -213,6 +232,9 @@ struct Work<'w> {
     args: &'w ImportArgs,
     tally: Tally,
     named: u64,
+    /// How many rows that lose something were named, and whether all are to be.
+    losing: u64,
+    tells_all: bool,
 }
 
 impl Work<'_> {
@@ -282,7 +304,11 @@ impl Work<'_> {
         for (_, row) in &mut batch.rows {
             self.teams.make(self.direct, row).await?;
         }
-        self.store(batch.rows).await
+        self.store(batch.rows).await?;
+        for (line, lost) in &batch.lost {
+            self.tell_lost(*line, lost);
+        }
+        Ok(())
     }
 
     async fn store(&mut self, rows: Vec<(u64, Row)>) -> anyhow::Result<()> {
@@ -322,6 +348,17 @@ impl Work<'_> {
             print::words(&format!("line {line}: {problem}"));
         } else if self.named == NAMED + 1 {
             print::words("more rows like these are only counted");
+        }
+    }
+
+    /// Tells what of a row is not taken over.
+    fn tell_lost(&mut self, line: u64, lost: &[&str]) {
+        self.losing += 1;
+        if self.tells_all || self.losing <= NAMED {
+            let lost = lost.join("; ");
+            print::words(&format!("line {line}: not taken over: {lost}"));
+        } else if self.losing == NAMED + 1 {
+            print::words("what more rows lose is only counted; --verbose names each");
         }
     }
 

@@ -1,12 +1,14 @@
-//! Rows of LiteLLM's table `LiteLLM_VerificationToken` (`schema.prisma` of BerriAI/litellm), with three columns of the
-//! key's team beside them: `team_alias`, `team_models` and `team_blocked`.
+//! Rows of LiteLLM's table `LiteLLM_VerificationToken` (`schema.prisma` of BerriAI/litellm), with columns of the key's
+//! team, user and project beside them: `team_alias`, `team_models`, `team_blocked`, `user_models`, `project_models`,
+//! `project_blocked`, and `member_models` where there are such.
 //!
 //! `token` is the SHA-256, in hexadecimal digits, of a text that begins with `sk-`; another text is kept there as it
-//! is, and refused here. What a key may call there is what both it and its team may call, so without the team's models a
-//! key of a team is refused: it could call more here than there.
+//! is, and refused here. What a key may call there is what it, its team or else its user, and its project may all call
+//! (`common_checks` in `proxy/auth/auth_checks.py`), so a key is refused when the file does not have these lists: it
+//! could call more here than there.
 
 use super::native::scope;
-use super::notes::Notes;
+use super::notes::{Lost, Notes};
 use super::record::{Moments, Problem, Record};
 use super::{Defaults, Row, digest, prefix};
 use crate::key::{ImportedKey, KeyCategory, ModelScope};
@@ -21,6 +23,10 @@ pub const COLUMNS: &[&str] = &[
     "team_alias",
     "team_models",
     "team_blocked",
+    "member_models",
+    "user_models",
+    "project_models",
+    "project_blocked",
     "user_id",
     "expires",
     "blocked",
@@ -64,11 +70,11 @@ pub const COLUMNS: &[&str] = &[
     "last_rotation_at",
 ];
 
-/// What cannot be taken over: what to call it, and where it stands.
-const LOST: [(&str, &[&str]); 6] = [
-    (
-        "budgets",
-        &[
+/// What cannot be taken over. Limits to routes are told apart from it, because some take every model away.
+const LOST: [Lost; 6] = [
+    Lost {
+        what: "budgets",
+        columns: &[
             "max_budget",
             "soft_budget",
             "budget_id",
@@ -76,52 +82,73 @@ const LOST: [(&str, &[&str]); 6] = [
             "budget_limits",
             "model_max_budget",
         ],
-    ),
-    (
-        "rate limits",
-        &["tpm_limit", "rpm_limit", "max_parallel_requests"],
-    ),
-    (
-        "limits to routes, tools and access groups",
-        &[
-            "allowed_routes",
+        zero_counts: true,
+    },
+    Lost {
+        what: "rate limits",
+        columns: &["tpm_limit", "rpm_limit", "max_parallel_requests"],
+        zero_counts: true,
+    },
+    Lost {
+        what: "limits to tools and access groups",
+        columns: &[
             "permissions",
             "object_permission_id",
             "access_group_ids",
             "policies",
         ],
-    ),
-    (
-        "aliases and settings of the router",
-        &[
+        zero_counts: true,
+    },
+    Lost {
+        what: "aliases and settings of the router",
+        columns: &[
             "aliases",
             "config",
             "router_settings",
             "allowed_cache_controls",
         ],
-    ),
-    (
-        "rotation by the clock",
-        &["auto_rotate", "rotation_interval", "key_rotation_at"],
-    ),
-    (
-        "organisations, projects, agents and metadata",
-        &["organization_id", "project_id", "agent_id", "metadata"],
-    ),
+        zero_counts: true,
+    },
+    Lost {
+        what: "rotation by the clock",
+        columns: &["auto_rotate", "rotation_interval", "key_rotation_at"],
+        zero_counts: false,
+    },
+    Lost {
+        what: "organisations, projects, agents and metadata",
+        columns: &["organization_id", "project_id", "agent_id", "metadata"],
+        zero_counts: true,
+    },
 ];
+
+/// A limit to single routes.
+const ROUTES: Lost = Lost {
+    what: "limits to routes",
+    columns: &["allowed_routes"],
+    zero_counts: true,
+};
+
+/// LiteLLM's words for whole groups of routes: one that models are called by, and those that call none.
+const ROUTES_TO_MODELS: &str = "llm_api_routes";
+const OTHER_ROUTES: [&str; 2] = ["management_routes", "info_routes"];
 
 /// LiteLLM's words for lists of models that stand elsewhere.
 const EVERY_MODEL: &str = "all-proxy-models";
 const MODELS_OF_TEAM: &str = "all-team-models";
 const MODELS_OF_ORG: &str = "all-org-models";
+const NO_MODEL: &str = "no-default-models";
+
+const NOTHING: &str = "no model is left that the key may call there";
 
 /// The key in `record`.
 pub fn read(record: &Record, defaults: &Defaults, notes: &mut Notes) -> Result<Row, Problem> {
     let missing = || Problem::at("token", "this is required");
     let digest = digest(record, "token")?.ok_or_else(missing)?;
     let moment = |column| record.moment(column, Moments::Database);
-    let is_off =
-        record.flag("blocked")?.unwrap_or(false) || record.flag("team_blocked")?.unwrap_or(false);
+    let mut is_off = false;
+    for column in ["blocked", "team_blocked", "project_blocked"] {
+        is_off |= record.flag(column)?.unwrap_or(false);
+    }
     let key = ImportedKey {
         id: None,
         prefix: prefix(&stem(record)?, &digest)?,
@@ -141,11 +168,8 @@ pub fn read(record: &Record, defaults: &Defaults, notes: &mut Notes) -> Result<R
         disabled_at: is_off.then_some(defaults.now),
         last_used_at: moment("last_active")?,
     };
-    for (what, columns) in LOST {
-        if record.holds_any(columns) {
-            notes.lost(what);
-        }
-    }
+    notes.lost(record, &LOST);
+    routes(record, notes)?;
     let team = record.text("team_alias")?.or(record.text("team_id")?);
     let team = team.map(str::to_owned);
     Ok(Row { key, team })
@@ -165,41 +189,83 @@ fn stem(record: &Record) -> Result<String, Problem> {
     )
 }
 
+/// What a limit to routes comes to: nothing, when models may be called; a refusal, when none may.
+fn routes(record: &Record, notes: &mut Notes) -> Result<(), Problem> {
+    let routes = record.postgres_list("allowed_routes")?.unwrap_or_default();
+    if routes.is_empty() || routes.iter().any(|route| route == ROUTES_TO_MODELS) {
+        return Ok(());
+    }
+    if routes
+        .iter()
+        .all(|route| OTHER_ROUTES.contains(&route.as_str()))
+    {
+        let why = "its routes call no models there: it needs a key of another type";
+        return Err(Problem::at("allowed_routes", why));
+    }
+    notes.lost(record, &[ROUTES]);
+    Ok(())
+}
+
+/// What the key may call: what all the lists allow that hold for it.
 fn models(record: &Record, defaults: &Defaults) -> Result<ModelScope, Problem> {
     let own = record.postgres_list("models")?.unwrap_or_default();
-    let of_team = record.postgres_list("team_models")?;
-    let is_of_team = record.text("team_id")?.is_some();
-    let of_team = match of_team {
-        None if is_of_team || own.iter().any(|model| model == MODELS_OF_TEAM) => {
-            let why =
-                "the file must say which models the key's team may call: see the query in the help";
-            return Err(Problem::at("team_models", why));
+    let says = |column| Ok::<_, Problem>(record.text(column)?.is_some());
+    let is_as_team = own.iter().any(|model| model == MODELS_OF_TEAM);
+    let is_of_team = says("team_id")? || is_as_team;
+    let is_of_user = says("user_id")? && !is_of_team;
+    let lists = [
+        ("team_models", is_of_team),
+        ("user_models", is_of_user),
+        ("project_models", says("project_id")?),
+    ];
+    let own = if is_as_team { Vec::new() } else { own };
+    let mut all = limit("models", own)?;
+    for (column, holds) in lists {
+        let list = record.postgres_list(column)?;
+        if !holds {
+            continue;
         }
-        of_team => of_team.unwrap_or_default(),
-    };
-    let own = limit("models", own)?;
-    let of_team = limit("team_models", of_team)?;
-    let both = match (own, of_team) {
-        (None, None) => return Ok(defaults.scope.clone()),
-        (Some(models), None) | (None, Some(models)) => models,
-        (Some(own), Some(of_team)) => allowed_by_both(&own, &of_team),
-    };
-    if both.is_empty() {
-        let why = "the key and its team have no model in common: it may call nothing";
-        return Err(Problem::at("models", why));
+        let why = "the file must say which models these are: see the query in the help";
+        let list = list.ok_or_else(|| Problem::at(column, why))?;
+        all = both(all, limit(column, list)?)?;
     }
-    scope(Some(&both), "models", defaults)
+    if let Some(list) = record.postgres_list("member_models")? {
+        all = both(all, limit("member_models", list)?)?;
+    }
+    match all {
+        Some(models) => scope(Some(&models), "models", defaults),
+        None => Ok(defaults.scope.clone()),
+    }
 }
 
 /// The models that a list limits to; nothing when it limits to none.
 fn limit(column: &'static str, models: Vec<String>) -> Result<Option<Vec<String>>, Problem> {
-    if models.iter().any(|model| model == MODELS_OF_ORG) {
-        let why = "the models of an organisation are not in the file; write them out";
+    let has = |word: &str| models.iter().any(|model| model == word);
+    if has(MODELS_OF_ORG) || has(MODELS_OF_TEAM) {
+        let why = "the models of a whole team or organisation stand elsewhere; write them out";
         return Err(Problem::at(column, why));
     }
-    let every = |model: &String| model == EVERY_MODEL || model == MODELS_OF_TEAM || model == "*";
-    let limits = !models.is_empty() && !models.iter().any(every);
+    if has(NO_MODEL) {
+        return Err(Problem::at(column, NOTHING));
+    }
+    let limits = !models.is_empty() && !has(EVERY_MODEL) && !has("*");
     Ok(limits.then_some(models))
+}
+
+/// What two limits are together; nothing when there is none.
+fn both(
+    one: Option<Vec<String>>,
+    other: Option<Vec<String>>,
+) -> Result<Option<Vec<String>>, Problem> {
+    let (one, other) = match (one, other) {
+        (Some(one), Some(other)) => (one, other),
+        (one, other) => return Ok(one.or(other)),
+    };
+    let both = allowed_by_both(&one, &other);
+    if both.is_empty() {
+        return Err(Problem::at("models", NOTHING));
+    }
+    Ok(Some(both))
 }
 
 /// What two lists of patterns both allow. Of two patterns, each of which is a text or a beginning, either one allows

@@ -59,6 +59,25 @@ pub enum Cell {
     Json(Value),
 }
 
+impl Cell {
+    fn says_something(&self) -> bool {
+        match self {
+            Self::Text(text) => !matches!(text.as_str(), "{}" | "[]" | "null" | "f" | "false"),
+            Self::Json(Value::Object(members)) => !members.is_empty(),
+            Self::Json(Value::Array(items)) => !items.is_empty(),
+            Self::Json(Value::Bool(flag)) => *flag,
+            Self::Json(_) => true,
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        match self {
+            Self::Text(text) => text == "0",
+            Self::Json(value) => value.as_f64() == Some(0.0),
+        }
+    }
+}
+
 /// The cells of a row that hold something, in the order of `columns`.
 #[derive(Debug)]
 pub struct Record {
@@ -187,16 +206,18 @@ impl Record {
     /// Whether any of `columns` holds something that says more than nothing, no, or zero.
     pub fn holds_any(&self, columns: &[&'static str]) -> bool {
         let mut cells = columns.iter().filter_map(|column| self.cell(column));
-        cells.any(|cell| match cell {
-            Cell::Text(text) => {
-                !matches!(text.as_str(), "{}" | "[]" | "null" | "f" | "false" | "0")
-            }
-            Cell::Json(Value::Object(members)) => !members.is_empty(),
-            Cell::Json(Value::Array(items)) => !items.is_empty(),
-            Cell::Json(Value::Bool(flag)) => *flag,
-            Cell::Json(Value::Number(number)) => number.as_f64() != Some(0.0),
-            Cell::Json(_) => true,
-        })
+        cells.any(|cell| cell.says_something() && !cell.is_zero())
+    }
+
+    /// Whether any of `columns` holds something that says more than nothing or no.
+    pub fn says_any(&self, columns: &[&'static str]) -> bool {
+        let mut cells = columns.iter().filter_map(|column| self.cell(column));
+        cells.any(Cell::says_something)
+    }
+
+    /// Whether `column` holds zero.
+    pub fn is_zero(&self, column: &'static str) -> bool {
+        self.cell(column).is_some_and(Cell::is_zero)
     }
 }
 

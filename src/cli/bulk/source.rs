@@ -25,6 +25,8 @@ pub struct Batch {
     pub rows: Vec<(u64, Row)>,
     /// Those that are not, each with its line and why.
     pub bad: Vec<(u64, Problem)>,
+    /// Of those that are keys, what is not taken over, each with its line.
+    pub lost: Vec<(u64, Vec<&'static str>)>,
     /// How many keys had been deleted where they come from.
     pub left_out: u64,
     /// Whether there may be more.
@@ -79,8 +81,15 @@ impl Source {
             let Some((line, record)) = self.record()? else {
                 return Ok(batch);
             };
-            match record.and_then(|record| self.row(&record)) {
-                Ok(Some(row)) => batch.rows.push((line, row)),
+            let row = record.and_then(|record| self.row(&record));
+            let lost = self.notes.end_row(matches!(row, Ok(Some(_))));
+            match row {
+                Ok(Some(row)) => {
+                    batch.rows.push((line, row));
+                    if !lost.is_empty() {
+                        batch.lost.push((line, lost));
+                    }
+                }
                 Ok(None) => batch.left_out += 1,
                 Err(problem) => batch.bad.push((line, problem)),
             }

@@ -3,7 +3,7 @@
 //! `hash` is the SHA-256 of the whole text in base64; `start` its first characters. The owner is the identity's
 //! `external_id`, which stands in another table.
 
-use super::notes::Notes;
+use super::notes::{Lost, Notes};
 use super::record::{Moments, Problem, Record};
 use super::{Defaults, Row, digest, prefix};
 use crate::key::{ImportedKey, KeyCategory, KeyDigest, ModelScope, UnixTime};
@@ -42,7 +42,6 @@ pub const COLUMNS: &[&str] = &[
     "refill_amount",
     "ratelimit",
     "ratelimits",
-    "ratelimit_async",
     "ratelimit_limit",
     "ratelimit_duration",
     "permissions",
@@ -67,13 +66,14 @@ pub const COLUMNS: &[&str] = &[
     "updated_at",
     "updatedAt",
     "last_refill_at",
+    "ratelimit_async",
 ];
 
-/// What cannot be taken over: what to call it, and where it stands.
-const LOST: [(&str, &[&str]); 4] = [
-    (
-        "credits and refills",
-        &[
+/// What cannot be taken over.
+const LOST: [Lost; 4] = [
+    Lost {
+        what: "credits and refills",
+        columns: &[
             "remaining_requests",
             "remaining",
             "credits",
@@ -82,23 +82,32 @@ const LOST: [(&str, &[&str]); 4] = [
             "refill_day",
             "refill_amount",
         ],
-    ),
-    (
-        "rate limits",
-        &[
+        zero_counts: true,
+    },
+    Lost {
+        what: "rate limits",
+        columns: &[
             "ratelimit",
             "ratelimits",
-            "ratelimit_async",
             "ratelimit_limit",
             "ratelimit_duration",
         ],
-    ),
-    ("permissions and roles", &["permissions", "roles"]),
-    (
-        "environments, identities and metadata",
-        &["environment", "identity", "meta"],
-    ),
+        zero_counts: true,
+    },
+    Lost {
+        what: "permissions and roles",
+        columns: &["permissions", "roles"],
+        zero_counts: false,
+    },
+    Lost {
+        what: "environments, identities and metadata",
+        columns: &["environment", "identity", "meta"],
+        zero_counts: true,
+    },
 ];
+
+/// What a key begins with that is made here: a text that only begins like one is refused before it is looked up.
+const OUR_MARK: &str = "kw_";
 
 /// The longest `start` that is shown: Unkey's own prefix, and a few characters.
 const START_CHARS: usize = 24;
@@ -122,7 +131,11 @@ pub fn read(
     }
     let missing = || Problem::at("hash", "this is required");
     let digest = digest(record, "hash")?.ok_or_else(missing)?;
-    let is_off = record.flag("enabled")? == Some(false);
+    // A key whose uses are up is refused there until it gets new ones.
+    let is_used_up = ["remaining_requests", "remaining"]
+        .iter()
+        .any(|column| record.is_zero(column));
+    let is_off = is_used_up || record.flag("enabled")? == Some(false);
     let key = ImportedKey {
         id: None,
         prefix: prefix(&stem(record, &digest)?, &digest)?,
@@ -146,11 +159,7 @@ pub fn read(
         disabled_at: is_off.then_some(defaults.now),
         last_used_at: moment(record, &["last_used_at", "lastUsedAt"])?,
     };
-    for (what, columns) in LOST {
-        if record.holds_any(columns) {
-            notes.lost(what);
-        }
-    }
+    notes.lost(record, &LOST);
     if key.scope == ModelScope::Every {
         notes
             .remark("Unkey knows no models: these keys may call every one; --model-id limits them");
@@ -163,6 +172,11 @@ fn stem(record: &Record, digest: &KeyDigest) -> Result<String, Problem> {
     let start = record.text("start")?.unwrap_or_default();
     if KeyDigest::of(start.as_bytes()) == *digest {
         return Err(Problem::at("start", "the whole key stands here"));
+    }
+    if start.starts_with(OUR_MARK) {
+        let why =
+            "a text that begins with `kw_` is refused unless it was made here: it needs a new key";
+        return Err(Problem::at("start", why));
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let is_shown = (1..=START_CHARS).contains(&start.len()) && start.chars().all(is_plain);

@@ -34,11 +34,19 @@ fn keys_of_litellm_are_what_they_were_there(#[case] file: &str) {
     let (shell, url) = Shell::with_database();
     let line = "org api-key import --format litellm --create-teams";
     let ran = feed(&shell, &url, line, file);
-    let err = "not taken over: budgets (2 keys)\n\
-               not taken over: organisations, projects, agents and metadata (1 key)\n\
-               not taken over: rate limits (1 key)\n\
-               imported 5, skipped 0 (already there), invalid 0\n";
-    assert_eq!(ran, Ran::new(0, "", err));
+    let first = if file == LITELLM_CSV { 2 } else { 1 };
+    let [scoped, both, user] = [first + 1, first + 4, first + 5];
+    let others = "organisations, projects, agents and metadata";
+    let err = format!(
+        "line {scoped}: not taken over: budgets; rate limits; {others}\n\
+         line {both}: not taken over: budgets\n\
+         line {user}: not taken over: budgets; {others}\n\
+         not taken over: budgets (3 keys)\n\
+         not taken over: {others} (2 keys)\n\
+         not taken over: rate limits (1 key)\n\
+         imported 6, skipped 0 (already there), invalid 0\n"
+    );
+    assert_eq!(ran, Ran::new(0, "", &err));
     let made = "2026-03-01T09:30:00Z";
     let expected = [
         serde_json::json!({
@@ -65,13 +73,18 @@ fn keys_of_litellm_are_what_they_were_there(#[case] file: &str) {
             "type": "WORKSPACE_INVOKE", "model_ids": ["llama", "meta/*"], "team": "search", "created_at": made,
             "enabled": true,
         }),
+        serde_json::json!({
+            "digest": hex("sk-sample-user"), "prefix": "sk-user-47aea01868a7", "name": "of a user and a project",
+            "type": "WORKSPACE_INVOKE", "model_ids": ["llama"], "team": "default", "owner": "bob",
+            "created_at": made, "enabled": true,
+        }),
     ];
     assert_eq!(exported(&shell, &url), expected);
     let again = feed(&shell, &url, line, file);
     assert!(
         again
             .err
-            .ends_with("imported 0, skipped 5 (already there), invalid 0\n"),
+            .ends_with("imported 0, skipped 6 (already there), invalid 0\n"),
         "{again}"
     );
 }
@@ -90,19 +103,39 @@ fn litellm(members: &str) -> String {
 )]
 #[case::team_unknown(
     litellm(r#","models":[],"team_id":"CANARY""#),
-    "team_models: the file must say which models the key's team may call: see the query in the help"
+    "team_models: the file must say which models these are: see the query in the help"
 )]
 #[case::no_team(
     litellm(r#","models":["all-team-models"]"#),
-    "team_models: the file must say which models the key's team may call: see the query in the help"
+    "team_models: the file must say which models these are: see the query in the help"
 )]
 #[case::models_of_the_organisation(
     litellm(r#","models":["all-org-models"]"#),
-    "models: the models of an organisation are not in the file; write them out"
+    "models: the models of a whole team or organisation stand elsewhere; write them out"
+)]
+#[case::user_unknown(
+    litellm(r#","models":[],"user_id":"CANARY""#),
+    "user_models: the file must say which models these are: see the query in the help"
+)]
+#[case::user_without_models(
+    litellm(r#","user_id":"u","user_models":["no-default-models"]"#),
+    "user_models: no model is left that the key may call there"
+)]
+#[case::project_unknown(
+    litellm(r#","models":[],"project_id":"CANARY""#),
+    "project_models: the file must say which models these are: see the query in the help"
+)]
+#[case::member(
+    litellm(r#","models":["a"],"team_id":"t","team_models":[],"member_models":["b"]"#),
+    "models: no model is left that the key may call there"
+)]
+#[case::no_routes_to_models(
+    litellm(r#","allowed_routes":["management_routes"]"#),
+    "allowed_routes: its routes call no models there: it needs a key of another type"
 )]
 #[case::nothing_in_common(
     litellm(r#","models":["a"],"team_id":"t","team_models":["b"]"#),
-    "models: the key and its team have no model in common: it may call nothing"
+    "models: no model is left that the key may call there"
 )]
 #[case::pattern(
     litellm(r#","models":["CAN*ARY"]"#),
@@ -122,7 +155,8 @@ fn what_is_new_in_litellm_is_told_too() {
     let (shell, url) = Shell::with_database();
     let row = litellm(r#","moon_phase":"full","CANARY":1,"allowed_routes":["/v1/models"]"#);
     let ran = feed(&shell, &url, "org api-key import --format litellm", &row);
-    let err = "not taken over: limits to routes, tools and access groups (1 key)\n\
+    let err = "line 1: not taken over: limits to routes\n\
+               not taken over: limits to routes (1 key)\n\
                not taken over: columns not known here: moon_phase\n\
                imported 1, skipped 0 (already there), invalid 0\n";
     assert_eq!(ran, Ran::new(0, "", err));
@@ -133,13 +167,18 @@ fn keys_of_unkey_are_what_they_were_there() {
     let (shell, url) = Shell::with_database();
     let line = "org api-key import --format unkey --on-conflict unname";
     let ran = feed(&shell, &url, line, UNKEY_JSON);
-    let err = "not taken over: credits and refills (1 key)\nnot taken over: rate limits (1 key)\n\
+    let err = "line 2: not taken over: credits and refills; rate limits\n\
+               line 4: not taken over: credits and refills; rate limits; permissions and roles\n\
+               not taken over: credits and refills (2 keys)\n\
+               not taken over: permissions and roles (1 key)\nnot taken over: rate limits (2 keys)\n\
                Unkey knows no models: these keys may call every one; --model-id limits them\n\
-               imported 3, skipped 0 (already there), invalid 0, 1 without their names\n";
+               imported 4, skipped 0 (already there), invalid 0, 1 without their names\n";
     assert_eq!(ran, Ran::new(0, "", err));
     let mut rows = exported(&shell, &url);
-    let moment = rows[2].as_object_mut().unwrap().remove("created_at");
-    assert!(moment.is_some(), "a key of unknown age is new here");
+    for row in &mut rows[2..] {
+        let moment = row.as_object_mut().unwrap().remove("created_at");
+        assert!(moment.is_some(), "a key of unknown age is new here");
+    }
     let expected = [
         serde_json::json!({
             "digest": hex("prod_sample-one"), "prefix": "prod_sam-6152816cb2f9", "name": "checkout",
@@ -150,6 +189,10 @@ fn keys_of_unkey_are_what_they_were_there() {
             "digest": hex("prod_sample-two"), "prefix": "prod_sam-618b5c3baf1f", "type": "WORKSPACE_INVOKE",
             "team": "default", "owner": "customer-2", "created_at": "2026-03-01T09:30:00Z",
             "expires_at": "2099-01-31T00:00:00Z", "enabled": true,
+        }),
+        serde_json::json!({
+            "digest": hex("sample-four"), "prefix": "samp-1923c822b45e", "name": "used up",
+            "type": "WORKSPACE_INVOKE", "team": "default", "enabled": false,
         }),
         serde_json::json!({
             "digest": hex("sample-three"), "prefix": "samp-41f81ad221c1", "type": "WORKSPACE_INVOKE",
@@ -164,7 +207,8 @@ fn a_key_that_unkey_has_deleted_is_left_out_and_models_come_from_the_flags() {
     let (shell, url) = Shell::with_database();
     let line = "org api-key import --format unkey --model-id m1";
     let ran = feed(&shell, &url, line, UNKEY_CSV);
-    let err = "not taken over: environments, identities and metadata (1 key)\n\
+    let err = "line 2: not taken over: environments, identities and metadata\n\
+               not taken over: environments, identities and metadata (1 key)\n\
                imported 1, skipped 0 (already there), invalid 0, 1 left out (deleted there)\n";
     assert_eq!(ran, Ran::new(0, "", err));
     let rows = exported(&shell, &url);
@@ -178,6 +222,10 @@ fn a_key_that_unkey_has_deleted_is_left_out_and_models_come_from_the_flags() {
     "the key itself stands in this file: leave that column out, and remove the file"
 )]
 #[case::start(r#","start":"CANARY""#, "start: the whole key stands here")]
+#[case::like_ours(
+    r#","start":"kw_CA""#,
+    "start: a text that begins with `kw_` is refused unless it was made here: it needs a new key"
+)]
 #[case::another_hash(
     r#","pending_migration_id":"m_1""#,
     "pending_migration_id: its hash may not be a SHA-256 of the whole key before it is first used there"
@@ -189,4 +237,31 @@ fn a_key_of_unkey_that_cannot_be_taken_over_is_refused(#[case] members: &str, #[
     assert_eq!(ran.code, Some(5), "{ran}");
     assert!(ran.err.starts_with(&format!("line 1: {why}\n")), "{ran}");
     assert!(!ran.err.contains("CANARY"), "{ran}");
+}
+
+#[test]
+fn what_many_rows_lose_is_told_of_each_when_asked() {
+    let (shell, url) = Shell::with_database();
+    let rows: Vec<String> = (0..150)
+        .map(|number| {
+            let digest = hex(&number.to_string());
+            format!("{{\"hash\":\"{digest}\",\"remaining\":7}}")
+        })
+        .collect();
+    let rows = rows.join("\n");
+    let told = |line: &str| {
+        let ran = feed(&shell, &url, line, &rows);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(
+            ran.err
+                .contains("not taken over: credits and refills (150 keys)\n"),
+            "{ran}"
+        );
+        ran.err
+            .matches(": not taken over: credits and refills\n")
+            .count()
+    };
+    let line = "org api-key import --format unkey --model-id m1";
+    assert_eq!(told(line), 100);
+    assert_eq!(told(&format!("{line} --verbose")), 150);
 }

@@ -26,6 +26,8 @@ fn the_version_is_told(#[case] line: &str, #[case] out: &str) {
 #[case("org api-key")]
 #[case("org api-key --help")]
 #[case("org api-key create -h")]
+#[case("org api-key import --help")]
+#[case("org api-key export -h")]
 #[case("profile")]
 fn help_goes_to_standard_output_and_is_no_failure(#[case] line: &str) {
     let ran = Shell::new().line(line);
@@ -115,6 +117,7 @@ fn bash_can_read_its_completions() {
 #[rstest]
 #[case("man", "keyward")]
 #[case("man org api-key create", "keyward-org-api-key-create")]
+#[case("man org api-key import", "keyward-org-api-key-import")]
 fn a_manual_page_is_roff_with_its_title(#[case] line: &str, #[case] title: &str) {
     let ran = Shell::new().line(line);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -128,4 +131,25 @@ fn a_manual_page_is_roff_with_its_title(#[case] line: &str, #[case] title: &str)
 fn there_is_no_page_of_what_is_no_command() {
     let ran = Shell::new().line("man org nope");
     assert_eq!(ran, Ran::new(1, "", "there is no command `org nope`\n"));
+}
+
+/// Whoever is asked to give or take a file of digests is told what they are good for.
+#[rstest]
+#[case("import")]
+#[case("export")]
+fn the_help_says_what_a_digest_is_good_for(#[case] command: &str) {
+    let help = Shell::new()
+        .line(&format!("org api-key {command} --help"))
+        .out;
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        "A digest is the SHA-256 of a key's whole text.",
+        "Nobody can call with a digest or find the text behind it; whoever has it can tell whether a text is the key's.",
+    ] {
+        assert!(words.contains(sentence), "{help}");
+    }
+    assert!(
+        help.lines().all(|line| line.chars().count() <= 100),
+        "{help}"
+    );
 }
