@@ -24,6 +24,7 @@
 //! for byte. A host has no case, so a model named there is compared in lower case. Only when nothing is found does
 //! the route's own word count (`named`, `not-needed`).
 
+mod body;
 mod compile;
 mod config;
 mod host;
@@ -41,6 +42,7 @@ use http::Method;
 
 use crate::key::NamedModel;
 
+pub use body::{BodyFault, MAX_BODY_DEPTH, ModelScanner};
 pub use compile::RouteMistake;
 pub use config::{ErrorForm, ModelConfig, RouteConfig};
 pub use host::RequestHost;
