@@ -152,18 +152,33 @@ fn settle(node: &mut Node, default: Option<&Node>, path: &Path) {
     }
 }
 
-/// A password in a url becomes `***`.
+/// A password in a url becomes `***`, before the host and among the parameters.
 fn hide_password(text: &mut String) {
-    let hidden = text.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end)?;
-        let (who, host) = authority.rsplit_once('@')?;
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return;
+    };
+    let (place, parameters) = match rest.split_once('?') {
+        Some((place, parameters)) => (place, Some(parameters)),
+        None => (rest, None),
+    };
+    // The last `@`: one in a password may stand there as it is.
+    let user = place.rsplit_once('@').and_then(|(who, host)| {
         let (user, _) = who.split_once(':')?;
-        Some(format!("{scheme}://{user}:***@{host}{path}"))
+        Some(format!("{user}:***@{host}"))
     });
-    if let Some(hidden) = hidden {
-        *text = hidden;
+    let mut hidden = format!("{scheme}://{}", user.as_deref().unwrap_or(place));
+    for (number, parameter) in parameters
+        .into_iter()
+        .flat_map(|all| all.split('&'))
+        .enumerate()
+    {
+        hidden.push(if number == 0 { '?' } else { '&' });
+        hidden.push_str(match parameter.strip_prefix("password=") {
+            Some(_) => "password=***",
+            None => parameter,
+        });
     }
+    *text = hidden;
 }
 
 /// The paths of values, or of whole lists, that differ.

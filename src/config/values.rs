@@ -196,11 +196,25 @@ impl<'c> Checks<'c> {
         let at = |key| Path::dotted("store").key(key);
         if let Err(message) = store.check_url() {
             self.wrong(&at("url"), message);
+        } else if let Err(message) = store.check_bell_url() {
+            self.wrong(&at("bell_url"), message);
         }
         self.time(&at("statement_timeout"), store.statement_timeout, TIMES);
         let bell = Duration::from_millis(1)..=Duration::from_mins(1);
         self.time(&at("bell_every"), store.bell_every, bell);
         self.within(&at("readers"), store.readers, 1..=64, "connections");
+        let postgres = &store.postgres;
+        let at = |key| Path::dotted("store.postgres").key(key);
+        // Two, for one tries what the other holds when the server's locks are looked at.
+        let connections = postgres.connections;
+        self.within(&at("connections"), connections, 2..=1000, "connections");
+        for (key, time) in [
+            ("acquire_timeout", postgres.acquire_timeout),
+            ("statement_timeout", postgres.statement_timeout),
+            ("heartbeat", postgres.heartbeat),
+        ] {
+            self.time(&at(key), time, TIMES);
+        }
     }
 
     fn cache(&mut self, cache: &CacheConfig) {

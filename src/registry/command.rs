@@ -164,7 +164,7 @@ impl RegistryError {
         match self {
             Self::Forbidden => RefusalKind::Forbidden,
             Self::Invalid(_) => RefusalKind::Invalid,
-            Self::Entropy => RefusalKind::Internal,
+            Self::Entropy | Self::Store(StoreError::NotAllowed { .. }) => RefusalKind::Internal,
             Self::Store(StoreError::NoSuchKey | StoreError::NoSuchTeam) => RefusalKind::NotFound,
             Self::Store(
                 StoreError::NameTaken(_)

@@ -111,6 +111,20 @@ pub enum Clash {
     With(Conflict),
 }
 
+impl Clash {
+    /// The one that a statement `IMPORT_CLASHES` numbers so, whatever the database.
+    pub const fn numbered(number: i64) -> Self {
+        match number {
+            0 => Self::Same,
+            1 => Self::With(Conflict::Deleted),
+            2 => Self::With(Conflict::Digest),
+            3 => Self::With(Conflict::Prefix),
+            4 => Self::With(Conflict::Id),
+            _ => Self::With(Conflict::Name),
+        }
+    }
+}
+
 /// Which keys of an import are to be stored, and what becomes of the others.
 #[derive(Debug, Default)]
 pub struct Plan {

@@ -42,6 +42,15 @@ pub enum StoreError {
         /// The statement's name.
         query: &'static str,
     },
+    /// The database's user has not the right, or the server only reads; nothing was changed.
+    #[error("the key database does not let this user do that (query `{query}`)")]
+    NotAllowed {
+        /// The statement's name.
+        query: &'static str,
+        /// The cause.
+        #[source]
+        cause: sqlx::Error,
+    },
     /// There is no room to write; nothing was changed.
     #[error("the key database has no room left to write")]
     Full {
@@ -79,6 +88,7 @@ impl StoreError {
                 | Self::Away { .. }
                 | Self::Query { .. }
                 | Self::TimedOut { .. }
+                | Self::NotAllowed { .. }
                 | Self::Full { .. }
         )
     }

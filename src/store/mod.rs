@@ -10,7 +10,9 @@ mod change;
 mod config;
 mod error;
 mod instance;
+pub mod postgres;
 mod reopening;
+mod row;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -20,9 +22,10 @@ use async_trait::async_trait;
 
 pub use bulk::{Conflict, Import, Imported, KeyPage, OnConflict, PageMark};
 pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
-pub use config::StoreConfig;
+pub use config::{BellKind, PostgresConfig, StoreConfig};
 pub use error::StoreError;
 pub use instance::{Instance, InstanceId, InstanceReport};
+pub use postgres::PostgresStore;
 pub use reopening::open_or_await;
 pub use sqlite::SqliteStore;
 
@@ -130,21 +133,43 @@ impl StoreConfig {
     ///
     /// When no database has such a url: what would be right, in words.
     pub fn check_url(&self) -> Result<(), String> {
-        let checked = match self.url.split_once(':') {
+        in_words(match self.url.split_once(':') {
             Some(("sqlite", _)) => SqliteStore::check_url(self),
+            Some(("postgres" | "postgresql", _)) => PostgresStore::check_url(self),
             scheme => Err(unknown_scheme(scheme.map(|(scheme, _)| scheme))),
-        };
-        checked.map_err(|error| match error {
-            StoreError::Open { advice, .. } => advice,
-            other => other.to_string(),
         })
+    }
+
+    /// Looks at the url of the bell, if there is one, and opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be listened to: what would be right, in words.
+    pub fn check_bell_url(&self) -> Result<(), String> {
+        match self.bell_url {
+            Some(_) if self.url.starts_with("sqlite:") => {
+                Err("is for Postgres alone; SQLite needs none".to_owned())
+            }
+            Some(_) if self.bell == BellKind::Poll => Err(
+                "must not be set when `store.bell` is \"poll\", which does not listen".to_owned(),
+            ),
+            Some(_) => in_words(PostgresStore::check_bell_url(self)),
+            None => Ok(()),
+        }
     }
 }
 
+fn in_words(checked: Result<(), StoreError>) -> Result<(), String> {
+    checked.map_err(|error| match error {
+        StoreError::Open { advice, .. } => advice,
+        other => other.to_string(),
+    })
+}
+
 /// Opens the key database that `config.url` names, making it when it is a file that is not there yet, unless
-/// `config.must_exist`.
+/// `config.must_exist`. A Postgres database must have been migrated ([`migrate`]).
 ///
-/// This, with [`StoreConfig::check_url`], is the one list of databases: a scheme a line.
+/// This, with [`StoreConfig::check_url`] and [`migrate`], is the one list of databases: a scheme a line.
 ///
 /// # Errors
 ///
@@ -156,6 +181,32 @@ pub async fn open(
 ) -> Result<Arc<dyn KeyStore>, StoreError> {
     match config.url.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(SqliteStore::open(config, metrics).await?)),
+        Some(("postgres" | "postgresql", _)) => {
+            Ok(Arc::new(PostgresStore::open(config, metrics).await?))
+        }
+        scheme => Err(unknown_scheme(scheme.map(|(scheme, _)| scheme))),
+    }
+}
+
+/// What a migration has done, by the numbers of migrations. They are equal when there was nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// The newest one before; 0 when there was none.
+    pub was: i64,
+    /// The newest one now.
+    pub is: i64,
+}
+
+/// Brings the schema of the key database that `config.url` names up to date. For SQLite that is what [`open`] does;
+/// Postgres, where other programs run on the same database, is migrated by this alone.
+///
+/// # Errors
+///
+/// When the scheme is unknown, or the database cannot be opened or changed; then nothing was changed.
+pub async fn migrate(config: &StoreConfig) -> Result<Migrated, StoreError> {
+    match config.url.split_once(':') {
+        Some(("sqlite", _)) => SqliteStore::migrate(config).await,
+        Some(("postgres" | "postgresql", _)) => PostgresStore::migrate(config).await,
         scheme => Err(unknown_scheme(scheme.map(|(scheme, _)| scheme))),
     }
 }
@@ -164,9 +215,9 @@ pub async fn open(
 fn unknown_scheme(scheme: Option<&str>) -> StoreError {
     StoreError::Open {
         address: scheme.unwrap_or("the configured url").to_owned(),
-        advice:
-            "a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`"
-                .to_owned(),
+        advice: "a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`, or with \
+                 `postgres:`, as in `postgres://keyward@localhost/keyward`"
+            .to_owned(),
         cause: None,
     }
 }

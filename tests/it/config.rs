@@ -189,7 +189,7 @@ keyward.toml:7: proxy.limits.requests: must be from 1 to 10_000_000 requests
 keyward.toml:4: proxy.workers: must be from 0 to 1_024 threads
 keyward.toml:30: shutdown.deadline: must be longer than `shutdown.delay`, which is a part of it
 keyward.toml:17: store.readers: must be from 1 to 64 connections
-keyward.toml:16: store.url: a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`
+keyward.toml:16: store.url: a database url begins with `sqlite:`, as in `sqlite:///var/lib/keyward/keyward.db`, or with `postgres:`, as in `postgres://keyward@localhost/keyward`
 keyward.toml:13: upstreams.vllm.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`
 keyward.toml:13: upstreams.vllm.limits.response_head_bytes: must be from 8_192 to 1_048_576 bytes
 keyward.toml:23: usage.first_within: must not be longer than `usage.flush_every`, which writes every use

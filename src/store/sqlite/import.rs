@@ -9,7 +9,7 @@ use super::error::Fault;
 use super::{read, sql};
 use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
 use crate::store::bulk::{Clash, Plan};
-use crate::store::{Conflict, Import, Imported, StoreError};
+use crate::store::{Import, Imported, StoreError};
 
 /// Stores the keys that can be stored, as the import wants it.
 pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Result<Imported, Fault> {
@@ -50,21 +50,9 @@ async fn plan(connection: &mut SqliteConnection, import: &Import) -> Result<Plan
         let place: i64 = row.try_get("place")?;
         let clash: i64 = row.try_get("clash")?;
         let place = usize::try_from(place).map_err(|_| sqlx::Error::RowNotFound)?;
-        clashes.push((place, clash_of(clash)));
+        clashes.push((place, Clash::numbered(clash)));
     }
     Ok(Plan::new(import, clashes))
-}
-
-/// The numbers of `IMPORT_CLASHES`.
-const fn clash_of(number: i64) -> Clash {
-    match number {
-        0 => Clash::Same,
-        1 => Clash::With(Conflict::Deleted),
-        2 => Clash::With(Conflict::Digest),
-        3 => Clash::With(Conflict::Prefix),
-        4 => Clash::With(Conflict::Id),
-        _ => Clash::With(Conflict::Name),
-    }
 }
 
 /// The columns of a key, in the order in which `IMPORT` and `IMPORT_CLASHES` take them.

@@ -5,6 +5,7 @@
 //! among them: the triggers of the schema write the change log, not this code.
 
 mod bell;
+mod columns;
 mod error;
 mod file;
 mod import;
@@ -12,7 +13,6 @@ mod instances;
 mod lane;
 mod open;
 mod read;
-mod row;
 pub mod sql;
 mod write;
 
@@ -27,11 +27,11 @@ use self::bell::Bell;
 use self::error::Fault;
 use self::file::Place;
 use self::lane::{Lane, Lease};
-use self::row::Complaints;
 use self::write::Write;
+use super::row::{self, Complaints};
 use super::{
     BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
-    KeyStore, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
     ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
@@ -85,6 +85,19 @@ impl SqliteStore {
             metrics,
             complaints: Complaints::default(),
         })
+    }
+
+    /// Opens the file as [`SqliteStore::open`] does, and closes it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub(super) async fn migrate(config: &StoreConfig) -> Result<Migrated, StoreError> {
+        let place = Place::parse(&config.url, config.statement_timeout)?;
+        let was = open::version(&place).await;
+        let opened = open::open(place, config.must_exist).await?;
+        let is = open::version(&opened.place).await;
+        Ok(Migrated { was, is })
     }
 
     /// Runs a query, and notes how long it took.
@@ -217,7 +230,7 @@ impl KeyStore for SqliteStore {
             Ok(rows)
         };
         let rows = self.measured(StoreQuery::List, self.bounded(work)).await?;
-        let (keys, bad) = read::keys(&rows);
+        let (keys, bad) = row::keys(&rows);
         self.note_bad_keys(&bad);
         Ok(keys)
     }
@@ -266,7 +279,7 @@ impl KeyStore for SqliteStore {
             Ok(page)
         };
         let (rows, next) = self.measured(StoreQuery::Page, self.bounded(work)).await?;
-        let (keys, set_aside) = read::keys(&rows);
+        let (keys, set_aside) = row::keys(&rows);
         self.note_bad_keys(&set_aside);
         Ok(KeyPage {
             keys,
@@ -397,8 +410,7 @@ impl KeyStore for SqliteStore {
             let mut reader = self.readers.lease().await?;
             let rows = instances::list(&mut reader).await?;
             reader.give_back();
-            let instances = rows.iter().map(row::instance);
-            Ok(instances.collect::<Result<_, _>>()?)
+            Ok(row::instances(&rows).ok_or(sqlx::Error::RowNotFound)?)
         };
         self.measured(StoreQuery::Instances, self.bounded(work))
             .await

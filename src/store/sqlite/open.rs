@@ -49,6 +49,18 @@ pub async fn open(place: Place, must_exist: bool) -> Result<OpenFile, StoreError
     OpenFile::at(place.clone()).map_err(failed)
 }
 
+/// The newest migration that was applied to the file at `place`; 0 when there is none, or no such file.
+pub async fn version(place: &Place) -> i64 {
+    let Ok(mut connection) = Connection::open(&place.reader().read_only(true)).await else {
+        return 0;
+    };
+    let version: Result<Option<i64>, _> = sqlx::query_scalar(sql::SCHEMA_VERSION)
+        .fetch_one(&mut *connection)
+        .await;
+    connection.close().await;
+    version.ok().flatten().unwrap_or(0)
+}
+
 /// Why a file is not opened.
 enum Unfit {
     /// It was looked at, and is not what it should be: what to do about it.

@@ -1,15 +1,14 @@
 //! The questions, each on a connection of its own turn. Where one fails, the connection goes with it.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::Fault;
-use super::{row, sql};
-use crate::key::{ApiKey, KeyDigest, KeyFilter, KeySelector, TeamId};
-use crate::store::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, PageMark};
+use super::sql;
+use crate::key::{KeyDigest, KeyFilter, KeySelector, TeamId};
+use crate::store::{ChangeBatch, Changes, Cursor, PageMark, row};
 
 /// How many entries of the log one look takes.
 const CHANGES_BATCH: usize = 1000;
@@ -85,49 +84,9 @@ pub async fn changes(connection: &mut SqliteConnection, cursor: Cursor) -> Resul
     }
     batch.cursor = Cursor::new(seq(last)?);
     batch.more = batch.cursor < end.cursor;
-    batch.oldest_at =
-        row::millis(first, "changed_at_ms").or_else(|| row::secs(first, "changed_at"));
-    collapse(&rows, &mut batch);
+    batch.oldest_at = row::written_at(first);
+    row::collapse(&rows, &mut batch);
     Ok(Changes::Read(batch))
-}
-
-/// The last word about each digest, in the order in which it was said. A row says what is so now, so that the entries
-/// before it add nothing.
-fn collapse(rows: &[SqliteRow], batch: &mut ChangeBatch) {
-    let mut told = HashSet::new();
-    let mut keys_told = HashSet::new();
-    for row in rows.iter().rev() {
-        // A digest that is none is nobody's.
-        let Some(digest) = row::digest(row, "changed_digest") else {
-            continue;
-        };
-        if !told.insert(digest) {
-            continue;
-        }
-        let is_revoked = match row::key_if_any(row) {
-            Ok(None) => {
-                batch.changes.push(KeyChange::Gone(digest));
-                true
-            }
-            Ok(Some(key)) if keys_told.insert(key.id) => {
-                let is_off = key.disabled_at.is_some();
-                batch.changes.push(KeyChange::Put(Box::new(key)));
-                is_off
-            }
-            Ok(Some(_)) => false,
-            Err(bad) => {
-                batch.changes.push(KeyChange::Gone(digest));
-                batch.set_aside.push(bad);
-                true
-            }
-        };
-        if is_revoked {
-            batch.revoked_at.extend(row::millis(row, "changed_at_ms"));
-        }
-    }
-    batch.changes.reverse();
-    batch.revoked_at.reverse();
-    batch.set_aside.reverse();
 }
 
 /// The row of the live key known by `digest`.
@@ -189,19 +148,6 @@ pub async fn page(
         _ => None,
     };
     Ok((rows, next))
-}
-
-/// The keys in `rows`, and the rows that hold none.
-pub fn keys(rows: &[SqliteRow]) -> (Vec<ApiKey>, Vec<BadRow>) {
-    let mut keys = Vec::with_capacity(rows.len());
-    let mut bad = Vec::new();
-    for row in rows {
-        match row::key(row) {
-            Ok(key) => keys.push(key),
-            Err(row) => bad.push(row),
-        }
-    }
-    (keys, bad)
 }
 
 fn seq(row: &SqliteRow) -> Result<u64, sqlx::Error> {

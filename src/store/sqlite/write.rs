@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use super::error::{Constraint, Fault};
 use super::lane::{Lane, Lease};
-use super::{read, row, sql};
+use super::{read, sql};
 use crate::key::{
     ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name, NewApiKey,
     Operation, Rotation, Team, UnixTime,
 };
-use crate::store::{Cursor, StoreError};
+use crate::store::{Cursor, StoreError, row};
 
 /// The longest grace: 136 years. More would not fit the database's arithmetic.
 const MAX_GRACE_SECS: u64 = u32::MAX as u64;

@@ -149,6 +149,7 @@ in = "authorization"  # keyward.toml:18
 schemes = ["Bearer"]  # keyward.toml:18
 [upstreams.vllm.limits]
 [store]
+[store.postgres]
 [cache]
 max_lag = "3s"  # KEYWARD_CACHE__MAX_LAG
 [usage]

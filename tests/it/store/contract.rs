@@ -16,15 +16,24 @@ use crate::support::store::Database;
 /// The databases, a line each, and what holds for each of them.
 macro_rules! suite {
     ($($room:ident::$test:ident),+ $(,)?) => {
-        suite! { on sqlite: $($room::$test),+ }
-    };
-    (on $database:ident: $($room:ident::$test:ident),+) => {
-        mod $database {
+        mod sqlite {
             use super::Database;
 
             $(#[tokio::test]
             async fn $test() {
-                super::$room::$test(&Database::$database().await).await;
+                super::$room::$test(&Database::sqlite().await).await;
+            })+
+        }
+
+        mod postgres {
+            use super::Database;
+
+            $(#[tokio::test]
+            async fn $test() {
+                // Nothing when somebody has asked to go without it.
+                if let Some(database) = Database::postgres().await {
+                    super::$room::$test(&database).await;
+                }
             })+
         }
     };

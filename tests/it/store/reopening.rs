@@ -7,7 +7,6 @@ use std::time::Duration;
 use keyward::key::KeySelector;
 use keyward::store::{KeyStore, StoreConfig, StoreError, open_or_await};
 use keyward::telemetry::metrics::Metrics;
-use sqlx::Connection;
 use tempfile::TempDir;
 
 use crate::support::store::{Database, Log, in_time, new_key, open, sqlite_config};

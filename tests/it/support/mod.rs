@@ -6,6 +6,7 @@
 //! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
 //! * [`keyward::TestKeyward`] is the whole program between the two;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way;
+//! * [`store::Database`] is a real key database, in SQLite or on a throw-away Postgres ([`postgres::Postgres`]);
 //! * [`gated_store::GatedStore`] is a key database that stops where a test says so.
 
 pub mod admin;
@@ -17,6 +18,7 @@ pub mod gated_store;
 pub mod http2;
 pub mod keys;
 pub mod keyward;
+pub mod postgres;
 pub mod raw;
 pub mod raw_upstream;
 pub mod source;

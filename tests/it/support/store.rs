@@ -10,10 +10,13 @@ use keyward::key::{
 };
 use keyward::store::{ChangeBatch, Changes, Cursor, KeyChange, KeyStore, StoreConfig};
 use keyward::telemetry::metrics::Metrics;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use super::postgres::Postgres;
 
 /// How long a test waits for what must happen.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,20 +27,111 @@ pub struct Database {
     pub store: Arc<dyn KeyStore>,
     /// How it was opened.
     pub config: StoreConfig,
-    /// Where its files are.
+    /// Where SQLite's files are.
     pub directory: TempDir,
+    /// Where it is on Postgres.
+    pub postgres: Option<OnPostgres>,
 }
+
+/// A database of one test on a server of Postgres.
+pub struct OnPostgres {
+    /// The server.
+    pub server: &'static Postgres,
+    /// The name of the database.
+    pub name: String,
+}
+
+impl Drop for OnPostgres {
+    fn drop(&mut self) {
+        self.server.forget(&self.name);
+    }
+}
+
+/// A session that knows nothing of keyward.
+pub enum Plain {
+    /// In SQLite.
+    Sqlite(SqliteConnection),
+    /// On Postgres.
+    Postgres(PgConnection),
+}
+
+impl Plain {
+    /// Runs `sql`, which may be refused.
+    pub async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(connection) => connection.execute(sql).await.map(|_| ()),
+            Self::Postgres(connection) => connection.execute(sql).await.map(|_| ()),
+        }
+    }
+
+    /// The one number that `sql` answers.
+    pub async fn number(&mut self, sql: &str) -> Result<i64, sqlx::Error> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(connection) => sqlx::query_scalar(sql).fetch_one(connection).await,
+            Self::Postgres(connection) => sqlx::query_scalar(sql).fetch_one(connection).await,
+        }
+    }
+
+    /// Ends the session.
+    pub async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+    }
+}
+
+/// What SQLite calls so, for statements that are the same for every database.
+const SQLITE_WORDS: &str = "
+    CREATE FUNCTION randomblob(bytes integer) RETURNS bytea LANGUAGE sql AS
+      $$ SELECT substring(sha256(gen_random_uuid()::text::bytea) FOR bytes) $$;
+    CREATE FUNCTION unixepoch() RETURNS bigint LANGUAGE sql AS
+      $$ SELECT floor(extract(epoch FROM clock_timestamp()))::bigint $$;";
 
 impl Database {
     /// A new SQLite file.
     pub async fn sqlite() -> Self {
         let directory = TempDir::new().unwrap();
         let config = sqlite_config(&directory);
+        Self::in_sqlite(config, directory).await
+    }
+
+    /// The SQLite file in `directory` that `config` names.
+    pub async fn in_sqlite(config: StoreConfig, directory: TempDir) -> Self {
         Self {
             store: open(&config).await,
             config,
             directory,
+            postgres: None,
         }
+    }
+
+    /// A new database on the shared server; nothing when tests go without Postgres.
+    pub async fn postgres() -> Option<Self> {
+        Self::on_postgres(|_| {}).await
+    }
+
+    /// The same, opened as `set` says.
+    pub async fn on_postgres(set: impl FnOnce(&mut StoreConfig)) -> Option<Self> {
+        let server = Postgres::shared()?;
+        let name = server.new_database().await;
+        let mut config = StoreConfig {
+            url: server.url(&name),
+            ..StoreConfig::default()
+        };
+        set(&mut config);
+        keyward::store::migrate(&config).await.unwrap();
+        let mut connection = server.connect(&name).await;
+        connection.execute(SQLITE_WORDS).await.unwrap();
+        connection.close().await.unwrap();
+        Some(Self {
+            store: open(&config).await,
+            config,
+            directory: TempDir::new().unwrap(),
+            postgres: Some(OnPostgres { server, name }),
+        })
     }
 
     /// The file itself.
@@ -53,27 +147,29 @@ impl Database {
 
     /// The same, where it may be refused.
     pub async fn try_by_hand(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let mut connection = self.plain_connection().await;
-        connection.execute(AssertSqlSafe(sql)).await?;
-        connection.close().await
+        let mut plain = self.plain().await;
+        plain.run(sql).await?;
+        plain.close().await
     }
 
     /// Begins a transaction that writes, runs `sql` in it, and leaves it open while the connection lives.
-    pub async fn begin_by_hand(&self, sql: &str) -> SqliteConnection {
-        let mut connection = self.plain_connection().await;
-        for statement in ["BEGIN IMMEDIATE", sql] {
-            connection.execute(AssertSqlSafe(statement)).await.unwrap();
+    pub async fn begin_by_hand(&self, sql: &str) -> Plain {
+        let mut plain = self.plain().await;
+        let begin = match plain {
+            Plain::Sqlite(_) => "BEGIN IMMEDIATE",
+            Plain::Postgres(_) => "BEGIN",
+        };
+        for statement in [begin, sql] {
+            plain.run(statement).await.unwrap();
         }
-        connection
+        plain
     }
 
     /// The one number that `sql` answers.
     pub async fn number(&self, sql: &str) -> i64 {
-        let mut connection = self.plain_connection().await;
-        let number = sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&mut connection)
-            .await;
-        connection.close().await.unwrap();
+        let mut plain = self.plain().await;
+        let number = plain.number(sql).await;
+        plain.close().await.unwrap();
         number.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
@@ -84,14 +180,36 @@ impl Database {
 
     /// Makes so many keys in one statement, as an import would.
     pub async fn insert_many(&self, count: usize) {
+        let (numbers, id) = match self.postgres {
+            None => (
+                format!(
+                    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
+                ),
+                "printf('019f0000-0000-7000-8000-%012x', i)",
+            ),
+            Some(_) => (
+                format!("WITH n (i) AS (SELECT generate_series(1, {count}))"),
+                "'019f0000-0000-7000-8000-' || lpad(to_hex(i), 12, '0')",
+            ),
+        };
         let statement = format!(
             "INSERT INTO api_keys (id, prefix, digest, category, org_id, team_id)
-             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-             SELECT printf('019f0000-0000-7000-8000-%012x', i), 'many_' || i, randomblob(32), 'WORKSPACE_INVOKE',
-                    teams.org_id, teams.id
+             {numbers}
+             SELECT {id}, 'many_' || i, randomblob(32), 'WORKSPACE_INVOKE', teams.org_id, teams.id
              FROM n, teams WHERE teams.is_default"
         );
         self.by_hand(&statement).await;
+    }
+
+    /// A session with the database's own defaults, but for foreign keys, which are not kept.
+    pub async fn plain(&self) -> Plain {
+        let Some(on) = &self.postgres else {
+            return Plain::Sqlite(self.plain_connection().await);
+        };
+        let mut connection = on.server.connect(&on.name).await;
+        let role = connection.execute("SET session_replication_role = replica");
+        role.await.unwrap();
+        Plain::Postgres(connection)
     }
 
     /// A connection with SQLite's own defaults.

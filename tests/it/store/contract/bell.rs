@@ -45,13 +45,14 @@ pub async fn a_ring_nobody_waited_for_is_not_lost(database: &Database) {
 }
 
 pub async fn a_wait_that_was_given_up_loses_no_ring(database: &Database) {
+    database.store.insert(&new_key()).await.unwrap();
     in_time(database.store.changed()).await.unwrap();
     for round in 0..30 {
         // Given up at another point each time: while it looks, and while it sleeps.
         let patience = Duration::from_micros(200 * round);
         let given_up = tokio::time::timeout(patience, database.store.changed()).await;
         assert!(given_up.is_err());
-        let touch = "UPDATE orgs SET created_at = created_at + 1";
+        let touch = "UPDATE api_keys SET created_at = created_at + 1";
         database.by_hand(touch).await;
         in_time(database.store.changed()).await.unwrap();
     }

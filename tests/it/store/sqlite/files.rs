@@ -193,7 +193,7 @@ async fn a_copy_made_by_sqlite_is_a_key_database() {
 }
 
 #[rstest]
-#[case("postgres://user:pass-word@host/db", "postgres")]
+#[case("mysql://user:pass-word@host/db", "mysql")]
 #[case("keyward.db", "the configured url")]
 #[case("sqlite3://keyward.db", "sqlite3")]
 #[tokio::test]

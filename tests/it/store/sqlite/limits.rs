@@ -6,7 +6,7 @@ use keyward::key::{KeySelector, UnixTime};
 use keyward::store::{StoreConfig, StoreError};
 use tempfile::TempDir;
 
-use crate::support::store::{Database, in_time, name, new_key, open, sqlite_config};
+use crate::support::store::{Database, in_time, name, new_key, sqlite_config};
 
 const LIMIT: Duration = Duration::from_millis(300);
 
@@ -18,11 +18,7 @@ async fn database(set: impl FnOnce(&mut StoreConfig)) -> Database {
     let directory = TempDir::new().unwrap();
     let mut config = sqlite_config(&directory);
     set(&mut config);
-    Database {
-        store: open(&config).await,
-        config,
-        directory,
-    }
+    Database::in_sqlite(config, directory).await
 }
 
 #[tokio::test]
@@ -52,7 +48,7 @@ async fn a_write_that_another_process_keeps_out_ends_in_time_and_undone() {
     }
     assert!(took < 4 * (LIMIT + LIMIT), "{took:?}");
 
-    sqlx::Executor::execute(&mut lock, "COMMIT").await.unwrap();
+    lock.run("COMMIT").await.unwrap();
     in_time(store.insert(&new_key())).await.unwrap();
     let stored = in_time(store.get(&which)).await.unwrap();
     assert_eq!(stored, Some(key));
@@ -68,7 +64,7 @@ async fn a_writer_waits_for_another_process_as_long_as_it_may() {
     let key = new_key();
     let (inserted, ()) = tokio::join!(database.store.insert(&key), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        sqlx::Executor::execute(&mut lock, "COMMIT").await.unwrap();
+        lock.run("COMMIT").await.unwrap();
     });
     inserted.unwrap();
 }

@@ -1,55 +1,85 @@
-//! Rows, as they are read. A row that anybody may have written is not trusted to be one of ours.
+//! Rows, as any database gives them. A row that anybody may have written is not trusted to be one of ours.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Decode, Row, Type, ValueRef};
-
+use super::{BadRow, ChangeBatch, Cursor, Instance, KeyChange};
 use crate::key::{
     ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, Name, OldDigest, Operation, OrgId, Team,
     TeamId, TeamRef, UnixTime,
 };
-use crate::store::{BadRow, Cursor, Instance};
+
+/// What a column holds is of another type, or no UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongType;
+
+/// The columns of a row, by their names. `None` is a null.
+pub trait Columns {
+    /// A text.
+    fn text(&self, column: &'static str) -> Result<Option<&str>, WrongType>;
+    /// Bytes.
+    fn bytes(&self, column: &'static str) -> Result<Option<&[u8]>, WrongType>;
+    /// A number.
+    fn number(&self, column: &'static str) -> Result<Option<i64>, WrongType>;
+    /// Yes or no.
+    fn truth(&self, column: &'static str) -> Result<Option<bool>, WrongType>;
+    /// Whether there is nothing in it.
+    fn is_null(&self, column: &'static str) -> bool;
+    /// Whatever it holds, to be shown.
+    fn raw(&self, column: &'static str) -> &[u8];
+}
 
 /// The longest id that is shown of a row that cannot be read.
 const SHOWN_ID_CHARS: usize = 64;
 
 /// The key in a row of one of the `select_keys!` statements.
-pub fn key(row: &SqliteRow) -> Result<ApiKey, BadRow> {
+pub fn key(row: &impl Columns) -> Result<ApiKey, BadRow> {
     Fields(row).key().map_err(|why| Fields(row).bad(why))
 }
 
 /// The key in a row that may hold none: every column of it is then null.
-pub fn key_if_any(row: &SqliteRow) -> Result<Option<ApiKey>, BadRow> {
-    match row.try_get_raw("id") {
-        Ok(id) if id.is_null() => Ok(None),
-        _ => key(row).map(Some),
+pub fn key_if_any(row: &impl Columns) -> Result<Option<ApiKey>, BadRow> {
+    if row.is_null("id") {
+        return Ok(None);
     }
+    key(row).map(Some)
+}
+
+/// The keys in `rows`, and the rows that hold none.
+pub fn keys<R: Columns>(rows: &[R]) -> (Vec<ApiKey>, Vec<BadRow>) {
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut bad = Vec::new();
+    for row in rows {
+        match key(row) {
+            Ok(key) => keys.push(key),
+            Err(row) => bad.push(row),
+        }
+    }
+    (keys, bad)
 }
 
 /// The team in a row of `TEAMS` or `TEAM`.
-pub fn team(row: &SqliteRow) -> Result<Team, BadRow> {
+pub fn team(row: &impl Columns) -> Result<Team, BadRow> {
     Fields(row).team().map_err(|why| Fields(row).bad(why))
 }
 
 /// The digest in `column`, if it holds one.
-pub fn digest(row: &SqliteRow, column: &'static str) -> Option<KeyDigest> {
-    let bytes: &[u8] = row.try_get(column).ok()?;
-    KeyDigest::from_stored(bytes)
+pub fn digest(row: &impl Columns, column: &'static str) -> Option<KeyDigest> {
+    KeyDigest::from_stored(row.bytes(column).ok()??)
+}
+
+/// When the entry of the log in a row was written, since 1970: to the millisecond where the log says so.
+pub fn written_at(row: &impl Columns) -> Option<Duration> {
+    millis(row, "changed_at_ms").or_else(|| {
+        let moment = UnixTime::from_stored(row.number("changed_at").ok()??)?;
+        Some(Duration::from_secs(moment.as_secs()))
+    })
 }
 
 /// The milliseconds since 1970 in `column`, if it holds any.
-pub fn millis(row: &SqliteRow, column: &'static str) -> Option<Duration> {
-    let millis: Option<i64> = row.try_get(column).ok()?;
-    millis.map(since_1970)
-}
-
-/// The seconds since 1970 in `column`, if it holds any.
-pub fn secs(row: &SqliteRow, column: &'static str) -> Option<Duration> {
-    let moment = UnixTime::from_stored(row.try_get(column).ok()?)?;
-    Some(Duration::from_secs(moment.as_secs()))
+fn millis(row: &impl Columns, column: &'static str) -> Option<Duration> {
+    row.number(column).ok()?.map(since_1970)
 }
 
 /// A stored count of milliseconds; nothing is before 1970.
@@ -57,19 +87,22 @@ pub fn since_1970(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// The instance in a row. Whatever was written there by hand is taken as far as it goes: an instance that is left out
-/// would not be waited for.
-pub fn instance(row: &SqliteRow) -> Result<Instance, sqlx::Error> {
-    let count =
-        |column| Ok::<u64, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
-    let name: &str = row.try_get("name")?;
-    Ok(Instance {
+/// The instances in `rows`, or nothing when they are none. Whatever was written there by hand is taken as far as it
+/// goes: an instance that is left out would not be waited for.
+pub fn instances<R: Columns>(rows: &[R]) -> Option<Vec<Instance>> {
+    rows.iter().map(instance).collect()
+}
+
+fn instance(row: &impl Columns) -> Option<Instance> {
+    let count = |column| Some(u64::try_from(row.number(column).ok()??).unwrap_or(0));
+    let name = row.text("name").ok()??;
+    Some(Instance {
         name: name.chars().flat_map(shown).collect(),
         started_at: UnixTime::from_secs(count("started_at")?),
         seen_at: UnixTime::from_secs(count("seen_at_ms")? / 1000),
         applied: Cursor::new(count("applied")?),
         behind_by: count("behind_by")?,
-        is_heard: row.try_get("is_heard")?,
+        is_heard: row.truth("is_heard").ok()??,
     })
 }
 
@@ -83,11 +116,53 @@ fn shown(character: char) -> impl Iterator<Item = char> {
         .chain((!is_control).then_some(character))
 }
 
-struct Fields<'r>(&'r SqliteRow);
+/// Adds the last word about each digest in `rows` to `batch`, in the order in which it was said. A row says what is so
+/// now, so that the entries before it add nothing.
+pub fn collapse<R: Columns>(rows: &[R], batch: &mut ChangeBatch) {
+    let mut told = HashSet::new();
+    let mut keys_told = HashSet::new();
+    for row in rows.iter().rev() {
+        // A digest that is none is nobody's.
+        let Some(digest) = digest(row, "changed_digest") else {
+            continue;
+        };
+        if !told.insert(digest) {
+            continue;
+        }
+        let is_revoked = match key_if_any(row) {
+            Ok(None) => {
+                batch.changes.push(KeyChange::Gone(digest));
+                true
+            }
+            Ok(Some(key)) if keys_told.insert(key.id) => {
+                let is_off = key.disabled_at.is_some();
+                batch.changes.push(KeyChange::Put(Box::new(key)));
+                is_off
+            }
+            Ok(Some(_)) => false,
+            Err(bad) => {
+                batch.changes.push(KeyChange::Gone(digest));
+                batch.set_aside.push(bad);
+                true
+            }
+        };
+        if is_revoked {
+            batch.revoked_at.extend(millis(row, "changed_at_ms"));
+        }
+    }
+    batch.changes.reverse();
+    batch.revoked_at.reverse();
+    batch.set_aside.reverse();
+}
 
-impl<'r> Fields<'r> {
+struct Fields<'r, R>(&'r R);
+
+impl<'r, R: Columns> Fields<'r, R> {
     fn key(&self) -> Result<ApiKey, &'static str> {
-        let old_digest: Option<&[u8]> = self.get("old_digest", "its old digest is no digest")?;
+        let old_digest = self
+            .0
+            .bytes("old_digest")
+            .map_err(|_| "its old digest is no digest")?;
         let old = match (old_digest, self.moment("old_until")?) {
             (None, _) => None,
             (Some(digest), Some(until)) => Some(OldDigest {
@@ -96,15 +171,16 @@ impl<'r> Fields<'r> {
             }),
             (Some(_), None) => return Err("its old digest has no end"),
         };
-        let prefix: &str = self.required("prefix", "its prefix is no text")?;
-        let digest: &[u8] = self.required("digest", "its digest is no digest")?;
-        let category: &str = self.required("category", "its category is no text")?;
-        let operation: Option<&str> = self.get("operation", "its operation is no text")?;
-        let scope: Option<&str> = self.get("scope", "its scope is no text")?;
+        let prefix = self.text("prefix", "its prefix is no text")?;
+        let prefix = prefix.ok_or("its prefix is no text")?;
+        let category = self.text("category", "its category is no text")?;
+        let category = category.ok_or("its category is no text")?;
+        let operation = self.text("operation", "its operation is no text")?;
+        let scope = self.text("scope", "its scope is no text")?;
         Ok(ApiKey {
             id: KeyId::new(self.uuid("id")?.ok_or("its id is missing")?),
             prefix: prefix.parse().map_err(|_| "its prefix is no key prefix")?,
-            digest: KeyDigest::from_stored(digest).ok_or("its digest is no digest")?,
+            digest: digest(self.0, "digest").ok_or("its digest is no digest")?,
             old,
             name: self.name("name")?,
             category: KeyCategory::from_stored(category),
@@ -136,29 +212,28 @@ impl<'r> Fields<'r> {
             id: TeamId::new(self.uuid("id")?.ok_or("its id is missing")?),
             org: OrgId::new(self.uuid("org_id")?.ok_or("its organisation is missing")?),
             name: self.name("name")?.ok_or("its name is missing")?,
-            is_default: self.required("is_default", "whether it is the default is no number")?,
+            is_default: self
+                .0
+                .truth("is_default")
+                .ok()
+                .flatten()
+                .ok_or("whether it is the default is not said")?,
             created_at: self.moment("created_at")?.ok_or("it was never made")?,
         })
     }
 
-    fn get<T>(&self, column: &'static str, why: &'static str) -> Result<Option<T>, &'static str>
-    where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
-    {
-        self.0.try_get(column).map_err(|_| why)
-    }
-
-    fn required<T>(&self, column: &'static str, why: &'static str) -> Result<T, &'static str>
-    where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
-    {
-        self.get(column, why)?.ok_or(why)
+    fn text(
+        &self,
+        column: &'static str,
+        why: &'static str,
+    ) -> Result<Option<&'r str>, &'static str> {
+        self.0.text(column).map_err(|_| why)
     }
 
     /// A UUID as we write them. Another spelling of it would not be found by its id again.
     fn uuid(&self, column: &'static str) -> Result<Option<uuid::Uuid>, &'static str> {
         const WHY: &str = "an id of it is no UUID in lower case";
-        let Some(text) = self.get::<&str>(column, WHY)? else {
+        let Some(text) = self.text(column, WHY)? else {
             return Ok(None);
         };
         let uuid: uuid::Uuid = text.parse().map_err(|_| WHY)?;
@@ -172,21 +247,20 @@ impl<'r> Fields<'r> {
 
     fn name(&self, column: &'static str) -> Result<Option<Name>, &'static str> {
         const WHY: &str = "a name of it is too long, empty or holds control characters";
-        let text: Option<&str> = self.get(column, WHY)?;
+        let text = self.text(column, WHY)?;
         text.map(str::parse).transpose().map_err(|_| WHY)
     }
 
     fn moment(&self, column: &'static str) -> Result<Option<UnixTime>, &'static str> {
         const WHY: &str = "a moment of it is before 1970 or no number";
-        let Some(secs) = self.get(column, WHY)? else {
+        let Some(secs) = self.0.number(column).map_err(|_| WHY)? else {
             return Ok(None);
         };
         UnixTime::from_stored(secs).map(Some).ok_or(WHY)
     }
 
     fn bad(&self, why: &'static str) -> BadRow {
-        let id: &[u8] = self.0.try_get("id").unwrap_or_default();
-        let id = String::from_utf8_lossy(id);
+        let id = String::from_utf8_lossy(self.0.raw("id"));
         let shown = id.chars().take(SHOWN_ID_CHARS);
         BadRow {
             id: shown.flat_map(char::escape_debug).collect(),

@@ -1,0 +1,142 @@
+//! Many keys in one transaction: handed over column by column, so that a statement is one message, whatever their number.
+
+use sqlx::Row;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use super::error::Fault;
+use super::lane::Lease;
+use super::{read, sql};
+use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
+use crate::store::bulk::{Clash, Plan};
+use crate::store::{Import, Imported, StoreError};
+
+/// Stores the keys that can be stored, as the import wants it.
+pub async fn import(
+    lease: &mut Lease<'_>,
+    import: &Import,
+    columns: &Columns,
+) -> Result<Imported, Fault> {
+    let plan = plan(lease, import, columns).await?;
+    let mut imported = plan.imported;
+    if plan.keep.is_empty() {
+        return Ok(imported);
+    }
+    let mut kept = Columns::default();
+    for (place, unnamed) in &plan.keep {
+        if let Some(key) = import.keys.get(*place) {
+            kept.add(key, *unnamed);
+        }
+    }
+    let inserted = kept.bind(lease.query(sql::IMPORT)).execute(&mut **lease);
+    let inserted = inserted.await?.rows_affected();
+    // A row whose team is not there is made by no join.
+    if usize::try_from(inserted).ok() != Some(plan.keep.len()) {
+        return Err(StoreError::NoSuchTeam.into());
+    }
+    imported.written = Some(read::log_end(lease).await?.cursor);
+    Ok(imported)
+}
+
+/// What would become of the keys.
+pub async fn look(
+    lease: &mut Lease<'_>,
+    import: &Import,
+    columns: &Columns,
+) -> Result<Imported, Fault> {
+    Ok(plan(lease, import, columns).await?.imported)
+}
+
+async fn plan(lease: &mut Lease<'_>, import: &Import, columns: &Columns) -> Result<Plan, Fault> {
+    let clashes = columns.bind(lease.query(sql::IMPORT_CLASHES));
+    let rows = clashes.fetch_all(&mut **lease).await?;
+    let mut clashes = Vec::with_capacity(rows.len());
+    for row in rows {
+        // Counted from 1.
+        let place: i64 = row.try_get("place")?;
+        let place = usize::try_from(place - 1).map_err(|_| sqlx::Error::RowNotFound)?;
+        clashes.push((place, Clash::numbered(row.try_get("clash")?)));
+    }
+    Ok(Plan::new(import, clashes))
+}
+
+/// The keys of an import, column by column.
+#[derive(Default)]
+pub struct Columns {
+    id: Vec<String>,
+    prefix: Vec<String>,
+    digest: Vec<Vec<u8>>,
+    old_digest: Vec<Option<Vec<u8>>>,
+    old_until: Vec<Option<i64>>,
+    name: Vec<Option<String>>,
+    category: Vec<String>,
+    operation: Vec<Option<&'static str>>,
+    scope: Vec<Option<String>>,
+    owner: Vec<Option<String>>,
+    created_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
+    disabled_at: Vec<Option<i64>>,
+    last_used_at: Vec<Option<i64>>,
+    team: Vec<String>,
+}
+
+impl Columns {
+    /// Those of all `keys`.
+    pub fn of(keys: &[ImportedKey]) -> Self {
+        let mut columns = Self::default();
+        for key in keys {
+            columns.add(key, false);
+        }
+        columns
+    }
+
+    fn add(&mut self, key: &ImportedKey, unnamed: bool) {
+        let id = key.id.unwrap_or_else(|| KeyId::new(Uuid::now_v7()));
+        let name = key.name.as_ref().filter(|_| !unnamed);
+        let old = key.old.as_ref();
+        self.id.push(id.to_string());
+        self.prefix.push(key.prefix.to_string());
+        self.digest.push(key.digest.as_bytes().to_vec());
+        self.old_digest
+            .push(old.map(|old| old.digest.as_bytes().to_vec()));
+        self.old_until.push(old.map(|old| old.until.to_stored()));
+        self.name.push(name.map(Name::to_string));
+        self.category.push(key.category.as_str().to_owned());
+        self.operation.push(key.operation.map(Operation::as_str));
+        self.scope.push(key.scope.to_stored());
+        self.owner.push(key.owner.as_ref().map(Name::to_string));
+        self.created_at
+            .push(key.created_at.map(UnixTime::to_stored));
+        self.expires_at
+            .push(key.expires_at.map(UnixTime::to_stored));
+        self.disabled_at
+            .push(key.disabled_at.map(UnixTime::to_stored));
+        self.last_used_at
+            .push(key.last_used_at.map(UnixTime::to_stored));
+        self.team.push(key.team.to_string());
+    }
+
+    /// In the order of `imported!` in `sql.rs`.
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        query
+            .bind(&self.id)
+            .bind(&self.prefix)
+            .bind(&self.digest)
+            .bind(&self.old_digest)
+            .bind(&self.old_until)
+            .bind(&self.name)
+            .bind(&self.category)
+            .bind(&self.operation)
+            .bind(&self.scope)
+            .bind(&self.owner)
+            .bind(&self.created_at)
+            .bind(&self.expires_at)
+            .bind(&self.disabled_at)
+            .bind(&self.last_used_at)
+            .bind(&self.team)
+    }
+}
