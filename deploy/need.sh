@@ -25,6 +25,14 @@ need_rust() {
 install_missing() {
     [ -n "$missing" ] || return 0
     line="apt-get update && apt-get install -y --no-install-recommends$missing"
+    case " $missing " in
+    *" postgresql "*)
+        # Debian's package would make a database and start a server; the tests start their own.
+        conf=/etc/postgresql-common/createcluster.conf
+        line="apt-get update && apt-get install -y --no-install-recommends postgresql-common && \
+sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' $conf && ${line#* && }"
+        ;;
+    esac
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "missing, by Debian's names:$missing. Install them and run this again." >&2
         exit 1

@@ -29,12 +29,22 @@ unpack_promtool() {
     rm -rf target/tools/unpacked
 }
 
+# What tests/it/support/postgres.rs looks for. The tests start servers of their own.
+has_postgres() {
+    [ "${KEYWARD_TEST_PG:-}" = skip ] && return
+    for bin in "${KEYWARD_TEST_PG_BIN:-}" /usr/lib/postgresql/*/bin "$(pg_config --bindir)" /usr/local/bin; do
+        test -x "$bin/initdb" && test -x "$bin/postgres" && return
+    done
+    return 1
+}
+
 need_rust
 want "gcc libc6-dev" compiles_c
 want git git --version
 want curl curl --version
 want sqlite3 sqlite3 --version
 want "python3 python3-venv" has_venv
+want postgresql has_postgres
 install_missing
 has_promtool >/dev/null || unpack_promtool
 

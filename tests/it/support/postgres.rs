@@ -1,7 +1,7 @@
 //! A real Postgres for tests, that nobody has to set up: started from the distribution's binaries, as another user when
 //! root, in a directory of its own, and gone when this process is, even after a kill.
 //!
-//! [`Postgres::shared`] is one server for all tests that only need a database; [`Postgres::start`] is one for a test
+//! [`Postgres::shared`] is one server for all tests that only need a database; [`Postgres::own`] is one for a test
 //! that stops, pauses or kills it.
 
 use std::fs;
@@ -66,17 +66,20 @@ pub struct Postgres {
 impl Postgres {
     /// The server that the tests of this process share; nothing when `KEYWARD_TEST_PG=skip` says to go without.
     pub fn shared() -> Option<&'static Self> {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
-        (!is_skipped()).then(|| LazyLock::force(&SHARED))
+        // Found outside of the lock, so that every test fails for the reason and none for another's failure.
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(binaries(), &[]));
+        (!is_skipped()).then(|| {
+            binaries();
+            LazyLock::force(&SHARED)
+        })
     }
 
     /// A server of one's own, with settings such as `wal_level=logical`; nothing when tests go without.
     pub fn own(settings: &[&str]) -> Option<Self> {
-        (!is_skipped()).then(|| Self::start(settings))
+        (!is_skipped()).then(|| Self::start(binaries(), settings))
     }
 
-    fn start(settings: &[&str]) -> Self {
-        let bin = binaries();
+    fn start(bin: PathBuf, settings: &[&str]) -> Self {
         let user = somebody();
         let directory = own_directory(user);
         let mut supervisor = as_user(Command::new("sh"), user)
@@ -306,11 +309,18 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
-        let _ = self.supervisor.wait();
+        if self.is_running() {
+            for pid in self.all_processes() {
+                let _ = kill_process(pid, Signal::CONT);
+            }
+            // At once, and its children with it.
+            self.signal(Signal::QUIT);
+        }
         if let Some(mut child) = self.process().take() {
             let _ = child.wait();
         }
+        drop(self.supervisor.stdin.take());
+        let _ = self.supervisor.wait();
     }
 }
 
@@ -334,21 +344,20 @@ fn binaries() -> PathBuf {
         .collect();
     debian.sort_unstable_by(|one, other| other.cmp(one));
     let debian = debian.into_iter().map(|(_, bin)| bin);
-    let told = Command::new("pg_config").arg("--bindir").output().ok();
-    let told = told.map(|told| PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()));
+    let told = std::iter::once_with(|| {
+        let told = Command::new("pg_config").arg("--bindir").output().ok()?;
+        Some(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()))
+    });
     let local = [PathBuf::from("/usr/local/bin")];
     let found = named
         .chain(debian)
-        .chain(told)
+        .chain(told.flatten())
         .chain(local)
         .find(has_server);
-    found.unwrap_or_else(|| {
-        panic!(
-            "there is no Postgres here. Type `sh tests/all.sh`, which gets one, or as root `apt-get install \
-             postgresql`; or set KEYWARD_TEST_PG_BIN to where `initdb` and `postgres` are; or set \
-             KEYWARD_TEST_PG=skip to go without these tests"
-        )
-    })
+    found.expect(
+        "this test needs Postgres: install Debian's package `postgresql` (`sh tests/all.sh` does, and starts no server), \
+         or name the directory of `initdb` and `postgres` in KEYWARD_TEST_PG_BIN, or set KEYWARD_TEST_PG=skip",
+    )
 }
 
 /// Postgres does not run as root: then it is its own user, or nobody.

@@ -113,8 +113,18 @@ impl Database {
         Self::on_postgres(|_| {}).await
     }
 
-    /// The same, opened as `set` says.
+    /// The same, opened as `set` says, with so much time for everything that a busy machine is not taken for an outage.
     pub async fn on_postgres(set: impl FnOnce(&mut StoreConfig)) -> Option<Self> {
+        Self::on_postgres_as_configured(|config| {
+            config.postgres.statement_timeout = DEADLINE;
+            config.postgres.acquire_timeout = DEADLINE;
+            set(config);
+        })
+        .await
+    }
+
+    /// The same, with the limits that hold when nobody sets any.
+    pub async fn on_postgres_as_configured(set: impl FnOnce(&mut StoreConfig)) -> Option<Self> {
         let server = Postgres::shared()?;
         let name = server.new_database().await;
         let mut config = StoreConfig {
