@@ -126,7 +126,7 @@ statements! {
          UNION ALL SELECT n.place, 3 FROM n CROSS JOIN api_keys k WHERE k.prefix = n.prefix \
          UNION ALL SELECT n.place, 4 FROM n CROSS JOIN api_keys k WHERE k.id = n.id \
          UNION ALL SELECT n.place, 5 FROM n CROSS JOIN api_keys k \
-           WHERE n.category <> 'PERSONAL' AND k.org_id = n.org_id AND coalesce(k.team_id, '') = n.team_id \
+           WHERE n.category <> 'PERSONAL' AND k.org_id = n.org_id AND coalesce(k.team_id, '') = coalesce(n.team_id, '') \
              AND k.name = n.name AND k.category <> 'PERSONAL' AND k.deleted_at IS NULL AND k.name IS NOT NULL \
          UNION ALL SELECT n.place, 5 FROM n CROSS JOIN api_keys k \
            WHERE n.category = 'PERSONAL' AND k.org_id = n.org_id AND coalesce(k.owner, '') = coalesce(n.owner, '') \
