@@ -191,6 +191,48 @@ fn no_thread_finds_a_key_after_its_deletion_was_applied() {
     assert_eq!(back.into_inner(), 0, "keys were found again");
 }
 
+/// Threads that ask for keys all the time while memory is filled again and again, with keys that go and keys that stay:
+/// whoever asks for one that stays finds it, as it was or as it is.
+#[test]
+fn no_thread_misses_a_key_while_memory_is_filled_again() {
+    const STAY: u64 = 500;
+    const FILLS: u64 = 20;
+    let memory = memory(2 * STAY);
+    let fill = |round: u64| {
+        let filling = memory.begin_fill();
+        for n in (0..STAY).chain([STAY + round]) {
+            filling.put(&key(n, 0));
+        }
+        filling.end();
+    };
+    fill(0);
+    let [rounds, missed] = [const { AtomicU64::new(0) }; 2];
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let digests: Vec<KeyDigest> = (0..STAY).map(digest).collect();
+                while rounds.load(Ordering::Acquire) < FILLS {
+                    let known = digests.iter().filter(|one| memory.known(one).is_some());
+                    let found = u64::try_from(known.count()).unwrap();
+                    missed.fetch_add(STAY - found, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 1..=FILLS {
+            fill(round);
+            rounds.store(round, Ordering::Release);
+        }
+    });
+    assert_eq!(missed.into_inner(), 0, "keys were missed");
+    assert!(memory.known(&digest(STAY + FILLS)).is_some());
+    for gone in STAY..STAY + FILLS {
+        assert!(
+            memory.known(&digest(gone)).is_none(),
+            "{gone} is still known"
+        );
+    }
+}
+
 /// One step of a history: somebody does something, with one of a few keys or look-ups.
 #[derive(Debug, Clone)]
 enum Step {
