@@ -17,7 +17,7 @@
 //!  ────────────────────────────────────────────────
 //!  facts       key     route   credential                  pure: no I/O, no clock, no async
 //!  ════════════════════════════════════════════════
-//!  cellar      telemetry      clock                        metric names, logging, what time it is
+//!  cellar      telemetry      clock          tls           metric names, logging, what time it is, certificates
 //! ```
 //!
 //! # Where to read on
@@ -49,5 +49,6 @@ pub mod route;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod usage;

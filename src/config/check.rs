@@ -8,6 +8,8 @@ use http::uri::{Authority, Scheme};
 use crate::credential::{CredentialLocations, SecretSource, SecretText};
 use crate::proxy::ProxyConfig;
 use crate::route::{self, RouteTable};
+use crate::telemetry::chain;
+use crate::tls::{ClientTls, ServerTls, TlsError, UpstreamTlsConfig};
 use crate::upstream::{CredentialConfig, UpstreamConfig, UpstreamCredential, UpstreamPlan};
 
 use super::Config;
@@ -34,6 +36,8 @@ pub fn check(
     let routes = routes(&file.proxy, tree, &mut checks);
     told_to_nobody(&file, tree, &mut checks);
     let credentials = credentials(&file.proxy, &mut checks);
+    let tls = file.proxy.tls.as_ref().map(ServerTls::open);
+    let tls = opened(tls, &Path::dotted("proxy.tls"), &mut checks);
     let upstreams: Vec<_> = file
         .upstreams
         .into_iter()
@@ -45,6 +49,7 @@ pub fn check(
         secret_at(&path, token, environment, &mut checks)
     });
     Some(Config {
+        tls: tls.ok()?,
         routes: Arc::new(routes?),
         credentials: credentials?,
         proxy: file.proxy,
@@ -167,14 +172,50 @@ fn plan_upstream(
         checks.wrong(&path.key("url"), message);
     }
     let (scheme, authority) = address.ok()?;
+    let tls = client_tls(&scheme, upstream.tls, &path.key("tls"), checks);
     Some(UpstreamPlan {
         name,
+        tls: tls.ok()?,
         scheme,
         authority,
         host: upstream.host,
         credential: credential?,
         limits: upstream.limits,
     })
+}
+
+/// How the upstream whose settings of TLS stand at `path` is met.
+fn client_tls(
+    scheme: &Scheme,
+    config: Option<UpstreamTlsConfig>,
+    path: &Path,
+    checks: &mut Checks<'_>,
+) -> Result<Option<Arc<ClientTls>>, Noted> {
+    if *scheme == Scheme::HTTPS {
+        let tls = ClientTls::open(&config.unwrap_or_default());
+        return opened(Some(tls), path, checks);
+    }
+    if config.is_some() {
+        checks.wrong(path, "is for a url that begins with `https`");
+    }
+    Ok(None)
+}
+
+/// A mistake that was noted.
+struct Noted;
+
+/// What was opened, or why not, at the setting that names what is wrong.
+fn opened<T>(
+    tls: Option<Result<T, TlsError>>,
+    path: &Path,
+    checks: &mut Checks<'_>,
+) -> Result<Option<Arc<T>>, Noted> {
+    tls.transpose()
+        .map(|tls| tls.map(Arc::new))
+        .map_err(|error| {
+            checks.wrong(&path.key(error.setting()), chain(&error).to_string());
+            Noted
+        })
 }
 
 /// What is presented to the upstream at `path`, its secret read.

@@ -31,6 +31,7 @@ use crate::route::RouteTable;
 use crate::server::{ServerConfig, ShutdownConfig};
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
+use crate::tls::ServerTls;
 use crate::upstream::UpstreamPlan;
 use crate::usage::UsageConfig;
 
@@ -83,6 +84,8 @@ impl Overrides {
 pub struct Config {
     /// The data listener. Its routes are those in force: the built-in table when none were written.
     pub proxy: ProxyConfig,
+    /// What callers are met with, when that is TLS: the files were read.
+    pub tls: Option<Arc<ServerTls>>,
     /// Where requests lead. An upstream's id is its place in `upstreams`.
     pub routes: Arc<RouteTable>,
     /// Where callers' keys may sit.

@@ -14,6 +14,7 @@ use crate::key::Name;
 use crate::proxy::LimitsConfig;
 use crate::server::ServerConfig;
 use crate::store::StoreConfig;
+use crate::tls::ListenerTlsConfig;
 use crate::upstream::UpstreamLimits;
 use crate::usage::UsageConfig;
 
@@ -44,6 +45,9 @@ impl<'c> Checks<'c> {
         self.listeners(file);
         let workers = Path::dotted("proxy.workers");
         self.within(&workers, file.proxy.workers, 0..=1024, "threads");
+        if let Some(tls) = &file.proxy.tls {
+            self.listener_tls(tls);
+        }
         self.limits(&file.proxy.limits);
         for (name, upstream) in &file.upstreams {
             let path = Path::dotted("upstreams").key(name).key("limits");
@@ -113,6 +117,13 @@ impl<'c> Checks<'c> {
                 }
             }
         }
+    }
+
+    fn listener_tls(&mut self, tls: &ListenerTlsConfig) {
+        let at = |key| Path::dotted("proxy.tls").key(key);
+        self.time(&at("handshake_timeout"), tls.handshake_timeout, TIMES);
+        let sessions = at("sessions");
+        self.within(&sessions, tls.sessions, 0..=1_000_000, "sessions");
     }
 
     fn limits(&mut self, limits: &LimitsConfig) {
@@ -320,6 +331,7 @@ impl<'c> Checks<'c> {
         // Each report is a write; and whoever has not been heard of for three of them counts as gone.
         let times = Duration::from_millis(100)..=Duration::from_hours(1);
         self.time(&at("report_every"), server.report_every, times);
+        self.time(&at("certificates_every"), server.certificates_every, TIMES);
     }
 
     fn closing(&mut self, file: &ConfigFile) {

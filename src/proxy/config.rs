@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, HeaderNameText};
 use crate::route::{ErrorForm, RouteConfig};
+use crate::tls::ListenerTlsConfig;
 
 /// The data listener, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,6 +13,8 @@ use crate::route::{ErrorForm, RouteConfig};
 pub struct ProxyConfig {
     /// Where callers connect.
     pub listen: SocketAddr,
+    /// TLS on that address; plain HTTP when absent.
+    pub tls: Option<ListenerTlsConfig>,
     /// Threads that serve calls; 0 is one for each core this process may use.
     pub workers: usize,
     /// Where a caller's key may sit. All are read, all are emptied.
@@ -80,6 +83,7 @@ impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: None,
             workers: 0,
             credentials: vec![
                 CredentialLocation::Authorization {

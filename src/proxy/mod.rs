@@ -55,6 +55,15 @@ pub struct ProxyPlan {
     pub limits: LimitsConfig,
 }
 
+/// Who connected, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// From where.
+    pub address: IpAddr,
+    /// Whether TLS is spoken with it.
+    pub is_tls: bool,
+}
+
 /// The data listener's decisions, as one worker makes them. Not shared between threads.
 pub struct Proxy {
     plan: Arc<ProxyPlan>,
@@ -125,7 +134,7 @@ impl Proxy {
     pub async fn handle(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        peer: Peer,
         connection: &ConnectionLoad,
     ) -> Answer {
         let started = self.now.elapsed();
@@ -190,7 +199,7 @@ impl Proxy {
     async fn admit_and_forward(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        peer: Peer,
         trace: &Trace,
     ) -> Result<Response<Incoming>, Refusal> {
         let started = self.now.elapsed();

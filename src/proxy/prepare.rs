@@ -1,13 +1,12 @@
 //! What leaves and joins a request before it goes on.
 
-use std::net::IpAddr;
-
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
+use super::Peer;
 use crate::credential::CredentialLocations;
 use crate::key::{Identity, NamedModel, holds_a_key};
 
@@ -166,15 +165,16 @@ pub(super) fn introduce(headers: &mut HeaderMap, caller: &Identity, model: Optio
 }
 
 /// Says for whom the request is forwarded, when `host` says that the settings want it said.
-pub(super) fn forward_for(headers: &mut HeaderMap, peer: IpAddr, host: Option<HeaderValue>) {
+pub(super) fn forward_for(headers: &mut HeaderMap, peer: Peer, host: Option<HeaderValue>) {
     let Some(host) = host else {
         return;
     };
-    if let Ok(peer) = HeaderValue::from_str(&peer.to_string()) {
+    if let Ok(peer) = HeaderValue::from_str(&peer.address.to_string()) {
         headers.insert("x-forwarded-for", peer);
     }
     headers.insert("x-forwarded-host", host);
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    let scheme = if peer.is_tls { "https" } else { "http" };
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
 }
 
 /// Takes from a request's trailers what may not go on: framing, targets, credentials and identities have no place

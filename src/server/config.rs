@@ -11,6 +11,9 @@ pub struct ServerConfig {
     /// How often the instance says in the key database that it is there, though nobody asks.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub report_every: Duration,
+    /// How often the files of certificates and keys are looked at, callers' side and upstreams'.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub certificates_every: Duration,
 }
 
 impl Default for ServerConfig {
@@ -18,6 +21,7 @@ impl Default for ServerConfig {
         Self {
             name: None,
             report_every: Duration::from_secs(5),
+            certificates_every: Duration::from_secs(5),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::guard::{FramingError, Guard, HeadLimits, Part};
+use super::guard::{FramingError, Guard, Part};
 use super::io::CallerIo;
 
 /// How much is read at once while a head is kept back; hyper's own buffers begin at 8 KiB.
@@ -22,8 +22,8 @@ const STAND_IN: &[u8] = b"GET /refused HTTP/1.1\r\nhost: refused\r\nconnection: 
 /// A head that comes in pieces is kept back until it is whole; nothing is copied otherwise. Of a refused head hyper sees
 /// no byte, but a request of ours in its place, which [`Verdict`] tells apart. A refused body ends with an error, as it
 /// does when the caller breaks it off, so that its request is answered, or its answer cut, by whoever reads it.
-pub(super) struct GuardedIo {
-    io: CallerIo,
+pub(super) struct GuardedIo<S> {
+    io: CallerIo<S>,
     guard: Guard,
     kept: Kept,
     verdict: Verdict,
@@ -87,12 +87,12 @@ impl Kept {
     }
 }
 
-impl GuardedIo {
+impl<S: AsyncRead + Unpin> GuardedIo<S> {
     /// Guards a new connection.
-    pub(super) fn new(io: CallerIo, limits: HeadLimits) -> Self {
+    pub(super) fn new(io: CallerIo<S>, guard: Guard) -> Self {
         Self {
             io,
-            guard: Guard::new(limits),
+            guard,
             kept: Kept::default(),
             verdict: Verdict::default(),
         }
@@ -147,7 +147,7 @@ impl GuardedIo {
     }
 }
 
-impl AsyncRead for GuardedIo {
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -189,7 +189,7 @@ impl AsyncRead for GuardedIo {
     }
 }
 
-impl AsyncWrite for GuardedIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::preface::Preface;
@@ -55,8 +54,8 @@ impl From<&LimitsConfig> for Silences {
 ///
 /// When the connection ends, what the caller still sends is read away for a moment first: closing over unread bytes
 /// makes the system reset the connection, and the caller may lose the answer that told it why (RFC 9112, 9.6).
-pub(super) struct CallerIo {
-    stream: TcpStream,
+pub(super) struct CallerIo<S> {
+    stream: S,
     load: ConnectionLoad,
     silences: Silences,
     timer: Pin<Box<Sleep>>,
@@ -86,9 +85,9 @@ struct Linger {
     bytes: usize,
 }
 
-impl CallerIo {
-    /// Wraps a new connection; its first head is being waited for.
-    pub(super) fn new(stream: TcpStream, load: ConnectionLoad, silences: Silences) -> Self {
+impl<S> CallerIo<S> {
+    /// Wraps a new connection, on which TLS, if it is spoken, has been agreed on; its first head is being waited for.
+    pub(super) fn new(stream: S, load: ConnectionLoad, silences: Silences) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -169,7 +168,7 @@ impl CallerIo {
     }
 }
 
-impl AsyncRead for CallerIo {
+impl<S: AsyncRead + Unpin> AsyncRead for CallerIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -191,7 +190,7 @@ impl AsyncRead for CallerIo {
     }
 }
 
-impl CallerIo {
+impl<S> CallerIo<S> {
     fn after_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -210,7 +209,7 @@ impl CallerIo {
     }
 }
 
-impl AsyncWrite for CallerIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CallerIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -234,7 +233,14 @@ impl AsyncWrite for CallerIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS holds what it was given until the socket takes it.
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Pending => match self.check_silence(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -267,10 +273,12 @@ impl AsyncWrite for CallerIo {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     /// A connection, and the other side of it.
-    async fn caller(load: &ConnectionLoad) -> (CallerIo, tokio::net::TcpListener) {
+    async fn caller(load: &ConnectionLoad) -> (CallerIo<TcpStream>, tokio::net::TcpListener) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
         let silences = Silences::from(&LimitsConfig::default());

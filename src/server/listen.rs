@@ -17,6 +17,12 @@ use super::worker::{NewConnection, Worker};
 const BACKLOG: i32 = 1024;
 
 /// What a caller is told that comes when there is no place left.
+pub(super) const fn full(speaks_tls: bool) -> &'static [u8] {
+    if speaks_tls { FULL_IN_TLS } else { FULL }
+}
+
+/// A fatal alert, `internal_error` (RFC 8446, 6.2): TLS has no word for being full, and no handshake is spent on one.
+const FULL_IN_TLS: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 34\r\n\r\n{\"error\":\"too many connections\"}\r\n";
@@ -65,12 +71,13 @@ pub(super) fn open(
 
 /// Accepts callers until stopped, and gives each to the worker with the fewest connections.
 ///
-/// When every place is taken a caller is told so at once and closed. When the system has no descriptors left the loop
+/// When every place is taken a caller is told so at once, in the words of [`full`], and closed. When the system has no descriptors left the loop
 /// waits instead of spinning, and says so once.
 pub(super) async fn accept(
     listener: TcpListener,
     workers: Arc<[Worker]>,
     places: Arc<Semaphore>,
+    full: &'static [u8],
     stop: CancellationToken,
 ) {
     let mut trouble = Trouble::default();
@@ -92,7 +99,7 @@ pub(super) async fn accept(
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            refuse(&stream);
+            refuse(&stream, full);
             continue;
         };
         // Answers go out at once; a peer that vanished is found within two minutes.
@@ -115,11 +122,11 @@ pub(super) async fn accept(
 }
 
 /// Says that there is no place, without waiting for anything: the answer fits any socket's buffer.
-fn refuse(stream: &std::net::TcpStream) {
+fn refuse(stream: &std::net::TcpStream, words: &[u8]) {
     use std::io::Write;
 
     let mut stream = stream;
-    let _ = stream.write(FULL);
+    let _ = stream.write(words);
     let _ = stream.shutdown(std::net::Shutdown::Write);
 }
 

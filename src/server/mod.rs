@@ -5,9 +5,12 @@
 //! called on, so that no background work ever delays a call.
 
 mod aside;
+mod certificates;
 mod config;
+mod connection;
 mod guard;
 mod guarded;
+mod handshake;
 mod identity;
 mod io;
 mod limits;
@@ -45,6 +48,7 @@ use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
 use crate::usage::UsageRecorder;
+use certificates::Certificates;
 use plan::ServingPlan;
 use shutdown::Wish;
 use worker::{Shared, Worker};
@@ -83,6 +87,18 @@ pub struct Addresses {
     pub probes: SocketAddr,
 }
 
+impl Addresses {
+    fn tell(&self) {
+        for (listener, address) in [
+            ("calls", self.proxy),
+            ("administration", self.admin),
+            ("probes", self.probes),
+        ] {
+            tracing::info!(listener, %address, "listening");
+        }
+    }
+}
+
 /// A running keyward.
 pub struct Server {
     addresses: Addresses,
@@ -90,6 +106,7 @@ pub struct Server {
     workers: Arc<[Worker]>,
     readiness: Readiness,
     store: Arc<dyn KeyStore>,
+    certificates: Certificates,
     closing: Closing,
     shutdown: ShutdownConfig,
 }
@@ -271,12 +288,15 @@ impl Server {
         );
         closing.aside.spawn("probes", probes);
 
-        // Who calls.
+        // Who calls, and the certificates between us.
+        let group = &closing.followers;
+        let certificates = certificates::begin(config, metrics, clock.clone(), group);
         let shared = Shared {
             keys,
             usage,
             metrics: metrics.clone(),
             clock,
+            tls: config.tls.clone(),
             draining: closing.draining.clone(),
         };
         let workers = start_workers(config, &shared)?;
@@ -287,24 +307,19 @@ impl Server {
             TcpListener::from_std(ports.proxy)?,
             Arc::clone(&workers),
             places,
+            listen::full(config.tls.is_some()),
             closing.acceptor.stop.clone(),
         );
         closing.acceptor.spawn("acceptor", acceptor);
 
-        for (listener, address) in [
-            ("calls", addresses.proxy),
-            ("administration", addresses.admin),
-            ("probes", addresses.probes),
-        ] {
-            tracing::info!(listener, %address, "listening");
-        }
-
+        addresses.tell();
         Ok(Self {
             addresses,
             first_token,
             workers,
             readiness,
             store,
+            certificates,
             closing,
             shutdown: config.shutdown.clone(),
         })
@@ -328,6 +343,7 @@ impl Server {
         for worker in self.workers.iter() {
             worker.adopt(plan.clone());
         }
+        self.certificates.adopt(config);
     }
 
     /// Waits until a task or a thread has ended that must not.
@@ -436,6 +452,8 @@ pub async fn until_told(
                 if let Some(config) = reload() {
                     server.adopt(&config);
                 }
+                // Whatever became of the settings: certificates stand for themselves.
+                server.certificates.look();
             }
         }
     };

@@ -2,7 +2,6 @@
 //! stays on the thread that was given its connection; what is shared is read, not written.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
@@ -11,28 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{FramingError, HeadLimits};
-use super::guarded::GuardedIo;
-use super::io::{CallerIo, Silences};
+use super::connection;
+use super::guard::HeadLimits;
+use super::io::Silences;
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::proxy::{ConnectionLoad, LimitsConfig, Proxy, Rejection, WorkerLoad};
+use crate::proxy::{LimitsConfig, Proxy, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
+use crate::tls::ServerTls;
 use crate::upstream::Upstreams;
 use crate::usage::UsageRecorder;
 
@@ -43,6 +36,8 @@ pub(super) struct Shared {
     pub(super) usage: UsageRecorder,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    /// What callers are met with; nothing where they are met in the open.
+    pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
     pub(super) draining: CancellationToken,
 }
@@ -140,7 +135,7 @@ impl Worker {
 
 /// Runs what hyper needs to run, on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
+pub(super) struct LocalExecutor;
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
@@ -157,17 +152,25 @@ where
 }
 
 /// One worker's own things.
-struct Room {
-    proxy: RefCell<Rc<Proxy>>,
+pub(super) struct Room {
+    pub(super) proxy: RefCell<Rc<Proxy>>,
     keys: Rc<crate::cache::WorkerFront>,
-    shared: Shared,
+    pub(super) shared: Shared,
     load: WorkerLoad,
     seed: Cell<u64>,
-    silences: Cell<Silences>,
-    heads: Cell<HeadLimits>,
-    protocols: RefCell<Rc<auto::Builder<LocalExecutor>>>,
-    connections: Arc<AtomicUsize>,
-    drain: Cell<(usize, Duration)>,
+    pub(super) silences: Cell<Silences>,
+    pub(super) heads: Cell<HeadLimits>,
+    protocols: RefCell<Rc<Protocols>>,
+    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) drain: Cell<(usize, Duration)>,
+}
+
+/// hyper, set up.
+pub(super) struct Protocols {
+    /// For what begins as either does.
+    pub(super) either: auto::Builder<LocalExecutor>,
+    /// For what must be HTTP/2.
+    pub(super) http2: auto::Builder<LocalExecutor>,
 }
 
 impl Room {
@@ -205,6 +208,10 @@ impl Room {
         self.protocols.replace(Rc::new(protocols(limits)));
         self.drain.set((limits.drain_bytes, limits.drain_timeout));
     }
+
+    pub(super) fn protocols(&self) -> Rc<Protocols> {
+        Rc::clone(&self.protocols.borrow())
+    }
 }
 
 /// The limits of heads, which hyper has as well: the guard's come first, because it has an answer.
@@ -236,7 +243,7 @@ fn make_proxy(
 }
 
 /// hyper, with every limit of ours set.
-fn protocols(limits: &LimitsConfig) -> auto::Builder<LocalExecutor> {
+fn protocols(limits: &LimitsConfig) -> Protocols {
     let mut builder = auto::Builder::new(LocalExecutor);
     builder
         .http1()
@@ -258,7 +265,10 @@ fn protocols(limits: &LimitsConfig) -> auto::Builder<LocalExecutor> {
         .max_local_error_reset_streams(100)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
-    builder
+    Protocols {
+        http2: builder.clone().http2_only(),
+        either: builder,
+    }
 }
 
 /// Takes messages until told to drain, then lets what runs end.
@@ -268,7 +278,7 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     while let Some(message) = messages.recv().await {
         match message {
             Message::Serve(connection) => {
-                serve_connection(&room, connection, &graceful);
+                connection::serve(&room, connection, &graceful);
             }
             Message::Adopt(plan) => room.adopt(&plan),
             Message::Drain => break,
@@ -277,132 +287,8 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     // Connections that were on their way when draining began are served, too.
     while let Ok(message) = messages.try_recv() {
         if let Message::Serve(connection) = message {
-            serve_connection(&room, connection, &graceful);
+            connection::serve(&room, connection, &graceful);
         }
     }
     graceful.shutdown().await;
-}
-
-/// Starts to serve one connection.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is where tasks are made"
-)]
-fn serve_connection(room: &Rc<Room>, connection: NewConnection, graceful: &GracefulShutdown) {
-    let NewConnection {
-        stream,
-        peer,
-        place,
-    } = connection;
-    let ends = Ends {
-        room: Rc::clone(room),
-        _place: place,
-    };
-    room.shared.metrics.proxy.connection_opened();
-    let Ok(stream) = TcpStream::from_std(stream) else {
-        return;
-    };
-    let load = ConnectionLoad::default();
-    let io = CallerIo::new(stream, load.clone(), room.silences.get());
-    let io = GuardedIo::new(io, room.heads.get());
-    let verdict = io.verdict();
-    let requests = Cell::new(0);
-    let service = {
-        let room = Rc::clone(room);
-        service_fn(move |request: Request<Incoming>| {
-            let room = Rc::clone(&room);
-            let load = load.clone();
-            let refused = verdict.of(requests.replace(requests.get() + 1));
-            async move {
-                let answer = match refused {
-                    None => answer(&room, request, peer, &load).await,
-                    Some(error) => refuse(&room, error, &load),
-                };
-                // An `Err` would cut the connection; there is always something to say.
-                Ok::<_, Infallible>(answer)
-            }
-        })
-    };
-    let protocols = Rc::clone(&room.protocols.borrow());
-    let serving = protocols
-        .serve_connection_with_upgrades(TokioIo::new(io), service)
-        .into_owned();
-    let serving = graceful.watch(serving);
-    tokio::task::spawn_local(async move {
-        if let Err(error) = serving.await {
-            tracing::trace!(%error, "a caller's connection ended early");
-        }
-        drop(ends);
-    });
-}
-
-/// Gives a connection's place back, however it ends.
-struct Ends {
-    room: Rc<Room>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.room.connections.fetch_sub(1, Ordering::Relaxed);
-        self.room.shared.metrics.proxy.connection_closed();
-    }
-}
-
-async fn answer(
-    room: &Rc<Room>,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    load: &ConnectionLoad,
-) -> http::Response<crate::proxy::ProxyBody> {
-    let version = request.version();
-    let proxy = Rc::clone(&room.proxy.borrow());
-    let mut answer = proxy.handle(request, peer.ip(), load).await;
-    if let Some(unread) = answer.unread {
-        read_away(unread, room.drain.get());
-    }
-    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 {
-        let close = HeaderValue::from_static("close");
-        answer.response.headers_mut().insert(CONNECTION, close);
-    }
-    answer.response
-}
-
-/// Answers a head that was refused before hyper saw it.
-fn refuse(
-    room: &Rc<Room>,
-    error: FramingError,
-    load: &ConnectionLoad,
-) -> http::Response<crate::proxy::ProxyBody> {
-    let why = match error {
-        FramingError::TargetTooLong => Rejection::TargetTooLong,
-        FramingError::HeadTooLarge => Rejection::HeadTooLarge,
-        FramingError::TooManyFields => Rejection::TooManyFields,
-        FramingError::HeadTooSlow => Rejection::HeadTooSlow,
-        error => Rejection::Malformed(error.to_string()),
-    };
-    room.proxy.borrow().refuse_head(why, load)
-}
-
-/// Reads the rest of a refused request, so that the connection can be used again; past the limit it is dropped, which
-/// closes the connection.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is where tasks are made"
-)]
-fn read_away(mut unread: Incoming, (most, limit): (usize, Duration)) {
-    use http_body::Body;
-
-    if unread.is_end_stream() {
-        return;
-    }
-    tokio::task::spawn_local(timeout(limit, async move {
-        let mut left = most;
-        while let Some(Ok(frame)) = unread.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else {
-                return;
-            };
-            left = rest;
-        }
-    }));
 }

@@ -91,6 +91,24 @@ pub const METRICS: &[Description] = &[
         help: "Connections of callers.",
     },
     Description {
+        name: "keyward_tls_handshakes_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "TLS handshakes with callers, by how they ended: full, resumed, or why not.",
+    },
+    Description {
+        name: "keyward_tls_certificate_expiry_seconds",
+        kind: Kind::Gauge,
+        labels: &["certificate"],
+        help: "When each certificate of ours that is in force ends, in Unix time, by the place of its settings.",
+    },
+    Description {
+        name: "keyward_tls_reloads_total",
+        kind: Kind::Counter,
+        labels: &["certificate", "result"],
+        help: "Times the files of certificates had changed: taken, or the old ones kept because the new do not fit.",
+    },
+    Description {
         name: "keyward_old_key_texts_used_total",
         kind: Kind::Counter,
         labels: &[],

@@ -4,7 +4,11 @@
 //! sets and never hold a key, a prefix, a model, a path or an address (SECURITY X5). Every series exists from the
 //! start, so that `rate()` sees the first failure.
 
+mod tls;
+
 use std::time::Duration;
+
+pub use tls::{CertificateMetrics, TlsHandshake, TlsMetrics};
 
 use metrics::{Counter, Gauge, Histogram, Recorder};
 
@@ -285,6 +289,8 @@ pub enum UpstreamFailure {
     Connect,
     /// No connection in time.
     ConnectTimeout,
+    /// No trust: its certificate, or ours.
+    Tls,
     /// No response head in time.
     HeadTimeout,
     /// It broke off, or sent what is no HTTP.
@@ -293,9 +299,10 @@ pub enum UpstreamFailure {
 
 impl UpstreamFailure {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Connect,
         Self::ConnectTimeout,
+        Self::Tls,
         Self::HeadTimeout,
         Self::Broken,
     ];
@@ -306,6 +313,7 @@ impl UpstreamFailure {
         match self {
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
             Self::HeadTimeout => "head_timeout",
             Self::Broken => "broken",
         }
@@ -771,6 +779,8 @@ impl AdminMetrics {
 pub struct Metrics {
     /// For `proxy`.
     pub proxy: ProxyMetrics,
+    /// For TLS towards callers.
+    pub tls: TlsMetrics,
     /// For `cache`.
     pub cache: CacheMetrics,
     /// For `store`.
@@ -786,6 +796,7 @@ impl Metrics {
     pub fn register(recorder: std::sync::Arc<dyn Recorder + Send + Sync>) -> Self {
         Self {
             proxy: ProxyMetrics::register(&*recorder),
+            tls: TlsMetrics::register(&*recorder),
             cache: CacheMetrics::register(&*recorder),
             store: StoreMetrics::register(&*recorder),
             usage: UsageMetrics::register(&*recorder),
@@ -809,6 +820,13 @@ impl Metrics {
     #[must_use]
     pub fn admin(&self, name: &str) -> AdminMetrics {
         AdminMetrics::register(&*self.recorder, name)
+    }
+
+    /// The handles for the files of certificates whose settings stand at `place`, such as `proxy.tls`; with its end when
+    /// one of ours `is_shown` there.
+    #[must_use]
+    pub fn certificate(&self, place: &str, is_shown: bool) -> CertificateMetrics {
+        CertificateMetrics::register(&*self.recorder, place, is_shown)
     }
 
     /// The handles for the upstream called `name` in the settings.

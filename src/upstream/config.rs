@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -5,6 +6,7 @@ use http::uri::{Authority, Scheme};
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, SecretSource, SecretText, UnwritableSecret};
+use crate::tls::{ClientTls, UpstreamTlsConfig};
 
 /// One model server, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -18,6 +20,8 @@ pub struct UpstreamConfig {
     /// Which `Host` it is sent.
     #[serde(default)]
     pub host: HostHeader,
+    /// Whom we trust to be it, and what we show it, when its url begins with `https`.
+    pub tls: Option<UpstreamTlsConfig>,
     /// How long things may take, and how large they may be.
     #[serde(default)]
     pub limits: UpstreamLimits,
@@ -96,6 +100,8 @@ pub struct UpstreamPlan {
     pub scheme: Scheme,
     /// Where it is.
     pub authority: Authority,
+    /// How it is met; there for `https`.
+    pub tls: Option<Arc<ClientTls>>,
     /// Which `Host` it is sent.
     pub host: HostHeader,
     /// What we present to it.

@@ -556,7 +556,7 @@ fn uncommented() -> String {
     let example = example("keyward.toml");
     let lines = example.lines().map(|line| {
         let setting = line.strip_prefix("# ").unwrap_or_default();
-        let is_setting = setting.starts_with("[[")
+        let is_setting = setting.starts_with('[') && setting != "[reload]"
             || setting.split_once(" = ").is_some_and(|(key, _)| {
                 key.chars()
                     .all(|letter| letter.is_ascii_lowercase() || letter == '_')

@@ -17,6 +17,7 @@ fn everything() -> (Metrics, Renderer) {
     metrics.upstream("vllm").failed(UpstreamFailure::Connect);
     metrics.upstream("vllm").answered(Duration::from_millis(30));
     let _ = metrics.admin("baseten");
+    let _ = metrics.certificate("proxy.tls", true);
     (metrics, renderer)
 }
 

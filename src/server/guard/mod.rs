@@ -82,6 +82,15 @@ impl Guard {
         }
     }
 
+    /// The guard of a new connection on which HTTP/1 was agreed on, so that it cannot become one of HTTP/2.
+    #[must_use]
+    pub fn http1(limits: HeadLimits) -> Self {
+        Self {
+            state: State::Head(Head::new(limits)),
+            ..Self::new(limits)
+        }
+    }
+
     /// Reads on, and says how many of `bytes` end outside of a head: so many may be handed on, with all that came
     /// before them. The rest begins a head, which is to be kept back until it is whole, or is refused.
     ///

@@ -12,3 +12,4 @@ mod limits;
 mod refusal_forms;
 mod reload;
 mod silence;
+mod tls;

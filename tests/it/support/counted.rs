@@ -19,6 +19,21 @@ impl Counted {
         self.by_label("keyward_upstream_errors_total", "reason")
     }
 
+    /// How often TLS handshakes with callers ended so, for every result that occurred.
+    pub fn handshakes(&self) -> BTreeMap<String, u64> {
+        self.by_label("keyward_tls_handshakes_total", "result")
+    }
+
+    /// How often the files of callers' certificates had changed, by what became of that.
+    pub fn reloads(&self) -> BTreeMap<String, u64> {
+        self.by_label("keyward_tls_reloads_total", "result")
+    }
+
+    /// How many callers are connected now.
+    pub fn connections(&self) -> u64 {
+        self.value("keyward_connections")
+    }
+
     /// How many requests are in flight now.
     pub fn in_flight(&self) -> u64 {
         self.value("keyward_requests_in_flight")

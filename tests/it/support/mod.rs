@@ -5,6 +5,7 @@
 //!   [`raw_upstream::RawUpstream`];
 //! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
 //! * [`keyward::TestKeyward`] is the whole program between the two;
+//! * [`tls`] issues certificates and shakes hands;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way;
 //! * [`store::Database`] is a real key database, in SQLite or on a throw-away Postgres ([`postgres::Postgres`]);
 //! * [`gated_store::GatedStore`] is a key database that stops where a test says so.
@@ -24,6 +25,7 @@ pub mod raw_upstream;
 pub mod source;
 pub mod store;
 pub mod stream;
+pub mod tls;
 pub mod upstream;
 mod wire;
 

@@ -1,0 +1,202 @@
+//! One connection of a caller, from the handshake to its end.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::guard::{FramingError, Guard};
+use super::guarded::GuardedIo;
+use super::handshake::{Http, shake_hands};
+use super::io::CallerIo;
+use super::worker::{NewConnection, Room};
+use crate::proxy::{ConnectionLoad, Peer, Rejection};
+
+/// Starts to serve one connection. Its place is taken already: a handshake counts as a connection does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is where tasks are made"
+)]
+pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &GracefulShutdown) {
+    let NewConnection {
+        stream,
+        peer,
+        place,
+    } = connection;
+    let ends = Ends {
+        room: Rc::clone(room),
+        _place: place,
+    };
+    room.shared.metrics.proxy.connection_opened();
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let watcher = graceful.watcher();
+    match room.shared.tls.clone() {
+        None => {
+            let serving = over(ends, stream, Http::Either, plain(peer), watcher);
+            tokio::task::spawn_local(serving);
+        }
+        Some(tls) => {
+            tokio::task::spawn_local(async move {
+                let silences = ends.room.silences.get();
+                let metrics = &ends.room.shared.metrics.tls;
+                let shaken = shake_hands(stream, peer, &tls, silences, metrics).await;
+                if let Some((stream, http)) = shaken {
+                    let peer = Peer {
+                        is_tls: true,
+                        ..plain(peer)
+                    };
+                    over(ends, stream, http, peer, watcher).await;
+                }
+            });
+        }
+    }
+}
+
+const fn plain(peer: SocketAddr) -> Peer {
+    Peer {
+        address: peer.ip(),
+        is_tls: false,
+    }
+}
+
+/// Serves what is spoken on `stream`, until it ends.
+async fn over<S>(ends: Ends, stream: S, http: Http, peer: Peer, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let room = Rc::clone(&ends.room);
+    let load = ConnectionLoad::default();
+    let io = CallerIo::new(stream, load.clone(), room.silences.get());
+    let io = GuardedIo::new(io, guard(&room, http));
+    let verdict = io.verdict();
+    let requests = Cell::new(0);
+    let protocols = room.protocols();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let room = Rc::clone(&room);
+        let load = load.clone();
+        let refused = verdict.of(requests.replace(requests.get() + 1));
+        async move {
+            let answer = match refused {
+                None => answer(&room, request, peer, &load).await,
+                Some(error) => refuse(&room, error, &load),
+            };
+            // An `Err` would cut the connection; there is always something to say.
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let io = TokioIo::new(io);
+    let served = match http {
+        Http::Two => {
+            let serving = protocols.http2.serve_connection(io, service).into_owned();
+            watcher.watch(serving).await
+        }
+        Http::Either | Http::One => {
+            let serving = protocols.either.serve_connection_with_upgrades(io, service);
+            watcher.watch(serving.into_owned()).await
+        }
+    };
+    if let Err(error) = served {
+        tracing::trace!(%error, "a caller's connection ended early");
+    }
+    drop(ends);
+}
+
+fn guard(room: &Room, http: Http) -> Guard {
+    let heads = room.heads.get();
+    match http {
+        Http::Either => Guard::new(heads),
+        Http::One => Guard::http1(heads),
+        Http::Two => {
+            let mut guard = Guard::new(heads);
+            guard.open();
+            guard
+        }
+    }
+}
+
+/// Gives a connection's place back, however it ends.
+struct Ends {
+    room: Rc<Room>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.room.connections.fetch_sub(1, Ordering::Relaxed);
+        self.room.shared.metrics.proxy.connection_closed();
+    }
+}
+
+async fn answer(
+    room: &Rc<Room>,
+    request: Request<Incoming>,
+    peer: Peer,
+    load: &ConnectionLoad,
+) -> http::Response<crate::proxy::ProxyBody> {
+    let version = request.version();
+    let proxy = Rc::clone(&room.proxy.borrow());
+    let mut answer = proxy.handle(request, peer, load).await;
+    if let Some(unread) = answer.unread {
+        read_away(unread, room.drain.get());
+    }
+    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        answer.response.headers_mut().insert(CONNECTION, close);
+    }
+    answer.response
+}
+
+/// Answers a head that was refused before hyper saw it.
+fn refuse(
+    room: &Rc<Room>,
+    error: FramingError,
+    load: &ConnectionLoad,
+) -> http::Response<crate::proxy::ProxyBody> {
+    let why = match error {
+        FramingError::TargetTooLong => Rejection::TargetTooLong,
+        FramingError::HeadTooLarge => Rejection::HeadTooLarge,
+        FramingError::TooManyFields => Rejection::TooManyFields,
+        FramingError::HeadTooSlow => Rejection::HeadTooSlow,
+        error => Rejection::Malformed(error.to_string()),
+    };
+    room.proxy.borrow().refuse_head(why, load)
+}
+
+/// Reads the rest of a refused request, so that the connection can be used again; past the limit it is dropped, which
+/// closes the connection.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is where tasks are made"
+)]
+fn read_away(mut unread: Incoming, (most, limit): (usize, Duration)) {
+    use http_body::Body;
+
+    if unread.is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(timeout(limit, async move {
+        let mut left = most;
+        while let Some(Ok(frame)) = unread.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else {
+                return;
+            };
+            left = rest;
+        }
+    }));
+}
