@@ -45,6 +45,7 @@ want curl curl --version
 want sqlite3 sqlite3 --version
 want "python3 python3-venv" has_venv
 want postgresql has_postgres
+want openssl openssl version
 install_missing
 has_promtool >/dev/null || unpack_promtool
 

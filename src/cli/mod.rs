@@ -8,6 +8,7 @@ mod answer;
 mod api_key;
 mod bulk;
 mod config;
+mod database;
 mod demo;
 mod direct;
 mod echo;
@@ -93,6 +94,9 @@ enum Command {
     /// Check the settings, or show what is in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Prepare the key database
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
     /// Manage the organisation: its keys and teams
     #[command(subcommand)]
     Org(OrgCommand),

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::answer::{Answer, Form};
 use super::failure::{self, Failure};
 use super::{
-    Cli, Command, Common, OrgCommand, api_key, config, demo, health, print, profile, serve, shell,
-    team,
+    Cli, Command, Common, OrgCommand, api_key, config, database, demo, health, print, profile,
+    serve, shell, team,
 };
 
 /// Commands that serve: their mistakes in arguments end with 2, as those in settings do (ARCHITECTURE 8).
@@ -75,6 +75,7 @@ fn ask(command: Command, common: &Common, form: Form) -> anyhow::Result<()> {
 async fn answer(command: Command, common: &Common) -> anyhow::Result<Answer> {
     match command {
         Command::Config(command) => config::run(command, common).await,
+        Command::Database(command) => database::run(command, common).await,
         Command::Org(OrgCommand::ApiKey(command)) => api_key::run(command, common).await,
         Command::Org(OrgCommand::Team(command)) => team::run(command, common).await,
         Command::Profile(command) => profile::run(command, common).await,

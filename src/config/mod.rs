@@ -38,6 +38,7 @@ use crate::usage::UsageConfig;
 use mistake::Mistakes;
 use path::Path;
 use tree::{Node, Origin, Value};
+use values::Checks;
 
 /// The variable that names the settings' file.
 const FILE_VARIABLE: &str = "KEYWARD_CONFIG";
@@ -131,17 +132,8 @@ impl Config {
     /// Every mistake at once.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         let mut mistakes = Mistakes::default();
-        let environment = &sources.environment;
-        let named = match (&sources.file, environment.get(FILE_VARIABLE)) {
-            (Some(path), _) => Some((path.as_path(), "--config")),
-            (None, Some(path)) => Some((FilePath::new(path), FILE_VARIABLE)),
-            (None, None) => None,
-        };
-        let (mut tree, file) = file::find(named)?;
-        environment.overlay(&mut tree, &mut mistakes);
-        sources.flags.overlay(&mut tree);
-        let written: ConfigFile = read::read(&mut tree, &mut mistakes);
-        let config = check::check(written, &tree, environment, &mut mistakes);
+        let (written, tree, file) = read_all(sources, &mut mistakes)?;
+        let config = check::check(written, &tree, &sources.environment, &mut mistakes);
         match config {
             Some(config) if mistakes.is_empty() => Ok(Loaded {
                 config,
@@ -151,4 +143,37 @@ impl Config {
             _ => Err(mistakes.into()),
         }
     }
+
+    /// The same for the key database alone, for whoever needs nothing else: what is missing elsewhere is not asked for.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake of form, wherever it is, and every mistake about the key database.
+    pub fn load_store(sources: &Sources) -> Result<StoreConfig, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        let (written, tree, _) = read_all(sources, &mut mistakes)?;
+        Checks::new(&tree, &mut mistakes).store(&written.store);
+        if mistakes.is_empty() {
+            return Ok(written.store);
+        }
+        Err(mistakes.into())
+    }
+}
+
+/// What was written everywhere, and the tree that it was read from.
+fn read_all(
+    sources: &Sources,
+    mistakes: &mut Mistakes,
+) -> Result<(ConfigFile, Node, Option<PathBuf>), ConfigError> {
+    let environment = &sources.environment;
+    let named = match (&sources.file, environment.get(FILE_VARIABLE)) {
+        (Some(path), _) => Some((path.as_path(), "--config")),
+        (None, Some(path)) => Some((FilePath::new(path), FILE_VARIABLE)),
+        (None, None) => None,
+    };
+    let (mut tree, file) = file::find(named)?;
+    environment.overlay(&mut tree, mistakes);
+    sources.flags.overlay(&mut tree);
+    let written = read::read(&mut tree, mistakes);
+    Ok((written, tree, file))
 }

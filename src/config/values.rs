@@ -203,7 +203,8 @@ impl<'c> Checks<'c> {
         self.within(&head, limits.response_head_bytes, 8 * KIB..=MIB, "bytes");
     }
 
-    fn store(&mut self, store: &StoreConfig) {
+    /// What is said of the key database.
+    pub fn store(&mut self, store: &StoreConfig) {
         let at = |key| Path::dotted("store").key(key);
         if let Err(message) = store.check_url() {
             self.wrong(&at("url"), message);

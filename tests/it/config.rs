@@ -520,6 +520,23 @@ fn example(name: &str) -> String {
     fs::read_to_string(path).expect("a file in config/")
 }
 
+/// What an example may take from the environment.
+const ADMIN_TOKEN: [(&str, &str); 1] = [("ADMIN_TOKEN", "a token of sixteen letters or more")];
+
+#[test]
+fn the_example_for_postgres_loads_with_a_bell_of_its_own_or_without() {
+    let text = example("keyward.postgres.toml");
+    let direct = Settings::of(&text).environment(&ADMIN_TOKEN).config().store;
+    assert!(direct.url.starts_with("postgres://"));
+    assert_eq!(direct.bell_url, None);
+    let pooled = text.replace("# bell_url = ", "bell_url = ");
+    let pooled = Settings::of(&pooled)
+        .environment(&ADMIN_TOKEN)
+        .config()
+        .store;
+    assert!(pooled.bell_url.is_some_and(|url| url != direct.url));
+}
+
 /// Everything that settings come to.
 fn whole(settings: &Settings) -> String {
     format!("{:#?}", settings.config())
@@ -536,7 +553,9 @@ fn every_example_loads() {
         .collect();
     assert!(names.contains(&"keyward.toml".to_owned()), "{names:?}");
     for name in names {
-        let loaded = Settings::of(&example(&name)).load();
+        let loaded = Settings::of(&example(&name))
+            .environment(&ADMIN_TOKEN)
+            .load();
         assert!(loaded.is_ok(), "{name}: {}", loaded.expect_err("an error"));
     }
 }

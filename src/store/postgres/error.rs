@@ -80,11 +80,22 @@ impl Fault {
 /// Whether the connection is gone, so that another one may answer.
 pub fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+        sqlx::Error::Io(cause) => {
+            cause.kind() != ErrorKind::ConnectionRefused && !is_distrust(error)
+        }
         // connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now
         _ => code(error).is_some_and(|code| {
             code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03")
         }),
+    }
+}
+
+/// Whether the two ends do not agree on TLS, or one does not trust the other: rustls' own errors come as I/O.
+fn is_distrust(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(cause) => cause.kind() == ErrorKind::InvalidData,
+        _ => false,
     }
 }
 
@@ -97,7 +108,7 @@ pub fn passes(error: &sqlx::Error) -> bool {
             "53100" | "53300" | "57014" | "55P03" | "25P03"
         )
     };
-    matches!(error, sqlx::Error::Io(_))
+    matches!(error, sqlx::Error::Io(_)) && !is_distrust(error)
         || is_lost(error)
         || code(error).is_some_and(is_full_or_late)
 }
@@ -116,15 +127,13 @@ pub fn advice(cause: &sqlx::Error) -> &'static str {
             "something between does not speak as Postgres does; a pooler in transaction mode needs `store.bell_url`, \
              or `store.bell = \"poll\"`"
         }
-        _ => match cause {
-            sqlx::Error::Io(_) => {
-                "it cannot be reached; check `store.url`, and that the server runs"
-            }
-            sqlx::Error::Tls(_) => {
-                "TLS does not come about; check `sslmode` and `sslrootcert` in `store.url`"
-            }
-            _ => "see the cause",
-        },
+        _ if is_distrust(cause) => {
+            "TLS does not come about; check `sslmode` and `sslrootcert` in `store.url`"
+        }
+        _ if matches!(cause, sqlx::Error::Io(_)) => {
+            "it cannot be reached; check `store.url`, and that the server runs"
+        }
+        _ => "see the cause",
     }
 }
 

@@ -79,7 +79,26 @@ impl Postgres {
         (!is_skipped()).then(|| Self::start(binaries(), settings))
     }
 
+    /// The same with a certificate for `db.test` and 127.0.0.1, and not for `localhost`; with the authority that vouches
+    /// for it.
+    pub fn own_with_tls() -> Option<(Self, PathBuf)> {
+        (!is_skipped()).then(|| {
+            let server = Self::make(binaries(), &["ssl=on"]);
+            server.certify();
+            server.start_again();
+            let authority = server.directory.join("data/ca.pem");
+            (server, authority)
+        })
+    }
+
     fn start(bin: PathBuf, settings: &[&str]) -> Self {
+        let server = Self::make(bin, settings);
+        server.start_again();
+        server
+    }
+
+    /// A server that does not run yet.
+    fn make(bin: PathBuf, settings: &[&str]) -> Self {
         let user = somebody();
         let directory = own_directory(user);
         let mut supervisor = as_user(Command::new("sh"), user)
@@ -110,7 +129,7 @@ impl Postgres {
             drop(supervisor.stdin.take());
             panic!("initdb: {}", String::from_utf8_lossy(&made.stderr));
         }
-        let server = Self {
+        Self {
             directory,
             port: free_port(),
             bin,
@@ -123,9 +142,31 @@ impl Postgres {
             supervisor,
             databases: AtomicU32::new(0),
             forgotten: Mutex::default(),
-        };
-        server.start_again();
-        server
+        }
+    }
+
+    /// Makes an authority and a certificate where the server looks for its own.
+    fn certify(&self) {
+        const COMMANDS: [&str; 3] = [
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout ca.key -out ca.pem \
+             -subj /CN=authority -addext keyUsage=keyCertSign",
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=db.test \
+             -addext subjectAltName=DNS:db.test,IP:127.0.0.1",
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy \
+             -out server.crt",
+        ];
+        for command in COMMANDS {
+            let mut openssl = as_user(Command::new("openssl"), self.user);
+            let openssl = openssl
+                .args(command.split_whitespace())
+                .current_dir(self.directory.join("data"));
+            let ran = openssl.output().expect("openssl is there");
+            assert!(
+                ran.status.success(),
+                "{}",
+                String::from_utf8_lossy(&ran.stderr)
+            );
+        }
     }
 
     /// Starts it after a stop or a kill, at the same place with the same data; waits until it answers.
@@ -209,6 +250,14 @@ impl Postgres {
     /// Url of a database over TCP, as `user`.
     pub fn tcp_url(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Url of a database over TCP by another name of this machine, with `parameters`.
+    pub fn url_by(&self, host: &str, database: &str, parameters: &str) -> String {
+        format!(
+            "postgres://postgres@{host}:{}/{database}?{parameters}",
+            self.port
+        )
     }
 
     /// Makes a database that nobody else has, and returns its name.

@@ -1,4 +1,8 @@
 //! What is Postgres' alone: a server that others use, that goes away and comes back.
 
+mod links;
+mod migrations;
 mod outage;
 mod plans;
+mod roles;
+mod serving;
