@@ -147,7 +147,7 @@ impl Proxy {
             Ok(place) => (place, self.admit_and_forward(request, peer, &trace).await),
             Err(place) => {
                 let (parts, body) = request.into_parts();
-                let refusal = self.refusal(Rejection::Overloaded, parts.uri.path(), body);
+                let refusal = self.refusal(Rejection::Overloaded, &parts, body);
                 (place, Err(refusal))
             }
         };
@@ -190,7 +190,7 @@ impl Proxy {
         self.metrics.answered(why.outcome(), Duration::ZERO);
         log_refusal(&why, &trace);
         // Which route it was meant for is not known.
-        let form = self.plan.routes.error_form("");
+        let form = self.plan.routes.error_form(None, "");
         let mut response = relay::refuse(why.into_response(form, false), place);
         trace.write(response.headers_mut());
         response
@@ -208,7 +208,7 @@ impl Proxy {
 
         let admitted = match self.admit(&parts, now).await {
             Ok(admitted) => admitted,
-            Err(why) => return Err(self.refusal(why, parts.uri.path(), body)),
+            Err(why) => return Err(self.refusal(why, &parts, body)),
         };
         let Admitted {
             permit,
@@ -286,9 +286,10 @@ impl Proxy {
         })
     }
 
-    fn refusal(&self, why: Rejection, path: &str, unread: Incoming) -> Refusal {
+    fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
+        let host = target::host_of(request);
         Refusal {
-            form: self.plan.routes.error_form(path),
+            form: self.plan.routes.error_form(host, request.uri.path()),
             unread: Some(unread),
             why,
         }

@@ -59,6 +59,11 @@ impl<'r> Target<'r> {
     }
 }
 
+/// The host of a request that may be refused for any reason: none when it has not one alone.
+pub(super) fn host_of(request: &Parts) -> Option<RequestHost<'_>> {
+    host(request).ok()
+}
+
 /// The one host that the target and the `Host` agree about (RFC 9112, 3.2; RFC 9113, 8.3.1).
 fn host(request: &Parts) -> Result<RequestHost<'_>, Rejection> {
     let mut hosts = request.headers.get_all(HOST).iter();

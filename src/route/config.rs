@@ -1,26 +1,26 @@
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One line of the route table, as written.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     /// The host that is asked for, such as `model-{model}-{env}.example.com`; absent: any host. `{model}` stands for
     /// text without `-` and `.`, and `{env}`, at the end of a label, for text without `.`; a first or last label `*`
     /// stands for one label or more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The path, such as `/models/{model}/predict` or `/v1beta/models/{model}:generateContent`; `{model}`, `{env}` and
     /// `{id}` each stand for one segment or a part of one, a closing `{rest}` for all that follows. `{rest}` lets
     /// everything below through, administrative paths too: a list of paths is safer.
     pub path: String,
     /// The methods; empty means every method but CONNECT and TRACE.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
     /// The upstream's name.
     pub upstream: String,
     /// What goes on in place of the path, such as `/v1/{rest}`; absent: the path as it came. The query goes on as it
     /// came.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
     /// Which model such a request names when neither host nor path holds `{model}`.
     #[serde(default)]
@@ -30,12 +30,12 @@ pub struct RouteConfig {
     #[serde(default)]
     pub encoded_slash: bool,
     /// The form of refusals; absent: the listener's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<ErrorForm>,
 }
 
 /// Which model a request names when neither host nor path holds `{model}`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// What host and path say; if neither does, only keys for every model pass.
@@ -48,7 +48,7 @@ pub enum ModelConfig {
 }
 
 /// The body of a refusal, as the callers of a route expect it (CONTRACTS 5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorForm {
     /// `{"error":{"message","type","param","code"}}`

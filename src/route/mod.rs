@@ -192,18 +192,24 @@ impl RouteTable {
         })
     }
 
-    /// The form of a refusal when there is no route: that of the narrowest one whose path fits, whatever its host and
-    /// methods; else the default.
+    /// The form of a refusal when there is no route: that of the narrowest one whose host and path fit, whatever its
+    /// methods; else of the narrowest whose path fits; else the default. `host` is none when the request names none.
     #[must_use]
-    pub fn error_form(&self, path: &str) -> ErrorForm {
-        let mut best: Option<&Route> = None;
+    pub fn error_form(&self, host: Option<RequestHost<'_>>, path: &str) -> ErrorForm {
+        let mut best: Option<((Option<usize>, usize), &Route)> = None;
         self.paths.visit(path, |&place, _| {
             let route = &self.routes[place];
-            if best.is_none_or(|best| best.rank.path < route.rank.path) {
-                best = Some(route);
+            let fits = match (route.host, host) {
+                (None, _) => true,
+                (Some(place), Some(host)) => self.hosts[place].find(host).is_some(),
+                (Some(_), None) => false,
+            };
+            let rank = (fits.then_some(route.rank.host), route.rank.path);
+            if best.is_none_or(|(best, _)| best < rank) {
+                best = Some((rank, route));
             }
         });
-        best.map_or(self.default_errors, |route| route.errors)
+        best.map_or(self.default_errors, |(_, route)| route.errors)
     }
 
     fn candidate<'t, 'r>(

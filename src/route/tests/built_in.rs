@@ -95,5 +95,5 @@ fn a_refusal_before_the_match_has_the_form_of_the_path(
     #[case] path: &str,
     #[case] form: ErrorForm,
 ) {
-    assert_eq!(built_in().error_form(path), form);
+    assert_eq!(built_in().error_form(None, path), form);
 }

@@ -83,7 +83,7 @@ proptest! {
             let _ = table.find(&method, host, &path);
         }
         let _ = table.find(&method, RequestHost::parse("a").unwrap(), &path);
-        let _ = table.error_form(&path);
+        let _ = table.error_form(None, &path);
     }
 
     #[test]

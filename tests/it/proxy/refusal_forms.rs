@@ -85,6 +85,53 @@ async fn a_refusal_has_the_form_of_its_route(
     assert_eq!(answer.json()["type"], "error");
 }
 
+/// Two virtual hosts with one path, and a host of neither: the form is of the host that is asked for.
+#[rstest]
+#[case::one("one.test", "openai", 403)]
+#[case::other("other.test", "anthropic", 403)]
+#[case::any("third.test", "baseten", 403)]
+#[case::no_key("one.test", "openai", 401)]
+#[tokio::test]
+async fn a_refusal_has_the_form_of_its_virtual_host(
+    #[case] host: &str,
+    #[case] form: &str,
+    #[case] status: u16,
+) {
+    let keyward = TestKeyward::with(
+        r#"
+proxy.errors = "problem"
+[[proxy.routes]]
+host = "other.test"
+path = "/{model}"
+upstream = "default"
+errors = "anthropic"
+[[proxy.routes]]
+host = "one.test"
+path = "/{model}"
+upstream = "default"
+errors = "openai"
+[[proxy.routes]]
+path = "/{model}"
+upstream = "default"
+errors = "baseten"
+"#,
+    )
+    .await;
+    let key = keyward.key_for(&["alpha"]).await;
+    let key = (status == 403).then_some(key.text.as_str());
+    let request = get("/beta", key).replace("Host: h\r\n", &format!("Host: {host}\r\n"));
+    let answer = refusal(&keyward, &request).await;
+    assert_eq!(answer.status(), status);
+    let json = answer.json();
+    let found = match (&json["type"], &json["error"], &json["error_code"]) {
+        (Value::String(kind), _, _) if kind == "error" => "anthropic",
+        (_, Value::Object(_), _) => "openai",
+        (_, _, Value::String(_)) => "baseten",
+        _ => "problem",
+    };
+    assert_eq!(found, form, "{json}");
+}
+
 #[tokio::test]
 async fn six_ways_of_being_no_good_look_the_same() {
     let keyward = TestKeyward::start().await;
