@@ -9,6 +9,7 @@ use super::config::SettingsArgs;
 use super::{Common, print};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Settings, Sources};
+use crate::credential::SecretText;
 use crate::key::NewSecret;
 use crate::server::{self, Server, Signals};
 use crate::telemetry::logging::{self, LogControl};
@@ -68,16 +69,22 @@ async fn serve(
     let reloading = Reloading {
         sources,
         settings,
+        admin_token: config.admin_token,
         log,
     };
     Ok(server::until_told(server, signals, || reloading.reload(), show).await?)
 }
+
+/// The setting whose text may change while it says the same: a file, or a variable.
+const ADMIN_TOKEN: &str = "admin.token";
 
 /// What a reload starts from.
 struct Reloading {
     sources: Sources,
     /// Those of the start, with which everything was built that does not change.
     settings: Settings,
+    /// That of the start, which no setting shows.
+    admin_token: Option<SecretText>,
     log: LogControl,
 }
 
@@ -88,7 +95,13 @@ impl Reloading {
             Ok(Loaded {
                 config, settings, ..
             }) => {
-                for setting in self.settings.needs_restart(&settings) {
+                let mut waiting = self.settings.needs_restart(&settings);
+                // Both are our own settings, read on a signal: how long comparing them takes tells nobody anything.
+                let is_told = waiting.iter().any(|path| path.starts_with(ADMIN_TOKEN));
+                if self.admin_token != config.admin_token && !is_told {
+                    waiting.push(ADMIN_TOKEN.to_owned());
+                }
+                for setting in waiting {
                     tracing::warn!(setting, "changed, and counts from the next start on");
                 }
                 if let Err(error) = self.log.set(&config.log) {

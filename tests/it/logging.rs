@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use http::Method;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::admin::TOKEN;
 use crate::support::eventually;
 use crate::support::keyward::{KeywardProcess, post};
 
@@ -75,4 +77,23 @@ async fn wrong_settings_are_refused_in_one_line_and_the_old_ones_stay() {
     let mut caller = keyward.raw().await;
     let request = post("/models/m/predict", &key, "{}");
     assert_eq!(caller.call(request).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_admin_token_whose_text_changes_is_told_of_and_counts_from_the_next_start_on() {
+    let keyward = KeywardProcess::start("").await;
+    let waits = "changed, and counts from the next start on";
+    // The page of settings shows neither text, so that both say the same.
+    let file = keyward.path("keyward.toml");
+    let text = fs::read_to_string(&file).expect("its settings");
+    let other = "kwadmin_a-canary-of-another-token-long-enough";
+    fs::write(&file, text.replace(TOKEN, other)).expect("the file is ours");
+    keyward.signal(Signal::HUP);
+    let waiting = told(&keyward, waits, 1).await;
+    let named: Vec<_> = waiting.iter().map(|line| &line["setting"]).collect();
+    assert_eq!(named, ["admin.token"]);
+    let listed = keyward.administer(Method::GET, "/v1/api_keys").send().await;
+    assert_eq!(listed.status, 200, "the token of the start is in force");
+    let log = fs::read_to_string(keyward.path("keyward.log")).expect("its standard error");
+    assert!(!log.contains("canary"), "{log}");
 }
