@@ -136,8 +136,8 @@ impl Config {
         let config = check::check(written, &tree, &sources.environment, &mut mistakes);
         match config {
             Some(config) if mistakes.is_empty() => Ok(Loaded {
+                settings: Settings::of(&tree, &config.proxy.routes),
                 config,
-                settings: Settings::of(&tree),
                 file,
             }),
             _ => Err(mistakes.into()),

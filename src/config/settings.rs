@@ -9,13 +9,14 @@ use super::file;
 use super::mistake::place;
 use super::path::{Path, key_text};
 use super::tree::{self, Node, Origin, Value};
+use crate::route::RouteConfig;
 
 /// The file that has every setting with its default.
 const EVERY_SETTING: &str = include_str!("../../config/keyward.toml");
 
-/// What stands for a route table that nobody wrote.
+/// What stands before a route table that nobody wrote.
 const BUILT_IN_ROUTES: &str =
-    "# proxy.routes: the built-in table, with every route to the one upstream\n";
+    "\n# The built-in table, as proxy.routes would say it, with every route to the one upstream:\n";
 
 /// What takes effect when a running server reads its settings again.
 ///
@@ -43,11 +44,15 @@ const RELOADABLE: [&str; 18] = [
 
 /// Every setting in force, secrets as `***`.
 #[derive(Debug, Clone)]
-pub struct Settings(Node);
+pub struct Settings {
+    all: Node,
+    /// The routes that are in force.
+    routes: Vec<RouteConfig>,
+}
 
 impl Settings {
-    /// What is in force when `written` was said.
-    pub(super) fn of(written: &Node) -> Self {
+    /// What is in force when `written` was said, and `routes` came of it.
+    pub(super) fn of(written: &Node, routes: &[RouteConfig]) -> Self {
         let mut all = defaults();
         let upstreams = Path::dotted("upstreams");
         let upstream = all.at(&upstreams.key("default")).cloned();
@@ -61,7 +66,10 @@ impl Settings {
         let mut written = written.clone();
         settle(&mut written, Some(&all), &Path::root());
         all.overlay(written);
-        Self(all)
+        Self {
+            all,
+            routes: routes.to_vec(),
+        }
     }
 
     /// As TOML that a settings file may hold; with `origins`, each value with where it came from.
@@ -71,18 +79,21 @@ impl Settings {
             text: String::new(),
             origins,
         };
+        page.table(&Path::root(), &self.all);
         let routes = Path::dotted("proxy.routes");
-        if self.0.at(&routes).is_none() {
+        if self.all.at(&routes).is_none() {
             page.text.push_str(BUILT_IN_ROUTES);
+            for route in toml::Value::try_from(&self.routes).iter().flat_map(rows) {
+                let _ = writeln!(page.text, "# {route},");
+            }
         }
-        page.table(&Path::root(), &self.0);
         page.text
     }
 
     /// As JSON; with `origins`, each value as `{"value", "origin"}`.
     #[must_use]
     pub fn to_json(&self, origins: bool) -> serde_json::Value {
-        json_of(&self.0, origins)
+        json_of(&self.all, origins)
     }
 
     /// The settings that `newer` has otherwise and that only a restart brings into force, by their paths. Secrets are
@@ -90,7 +101,12 @@ impl Settings {
     #[must_use]
     pub fn needs_restart(&self, newer: &Self) -> Vec<String> {
         let mut changed = Vec::new();
-        differences(&Path::root(), Some(&self.0), Some(&newer.0), &mut changed);
+        differences(
+            &Path::root(),
+            Some(&self.all),
+            Some(&newer.all),
+            &mut changed,
+        );
         let reloadable = RELOADABLE.map(Path::dotted);
         changed
             .into_iter()
@@ -98,6 +114,11 @@ impl Settings {
             .map(|path| path.to_string())
             .collect()
     }
+}
+
+/// The values of a list.
+fn rows(list: &toml::Value) -> &[toml::Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Every setting that has a default, at that.

@@ -702,6 +702,22 @@ fn what_is_shown_loads_as_the_same_settings() {
     }
 }
 
+/// Routes that nobody wrote are shown as comments; with the marks taken off they make the same table.
+#[test]
+fn the_built_in_routes_are_shown_and_mean_what_they_are() {
+    let upstream = "upstreams.a.url = \"http://127.0.0.1:1\"\n";
+    let built_in = Settings::of(upstream).load().expect("no mistake");
+    let shown = built_in.settings.to_toml(false);
+    let rows = shown.lines().filter_map(|line| line.strip_prefix("# {"));
+    let rows: Vec<String> = rows.map(|row| format!("{{{row}")).collect();
+    assert_eq!(rows.len(), built_in.config.proxy.routes.len());
+    let written = format!("{upstream}proxy.routes = [\n{}\n]\n", rows.join("\n"));
+    let written = Settings::of(&written).load().expect("no mistake");
+    assert_eq!(written.config.proxy.routes, built_in.config.proxy.routes);
+    let shown = written.settings.to_toml(false);
+    assert!(!shown.contains("built-in"), "{shown}");
+}
+
 /// Values of every kind, right somewhere and wrong elsewhere.
 const VALUES: [&str; 14] = [
     "1",
