@@ -87,6 +87,7 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
         UpstreamError::RequestBody(_) => "the request body broke off",
         UpstreamError::RequestFraming(_) => "the request body is not framed as it says",
         UpstreamError::Connect(_)
+        | UpstreamError::Tls(_)
         | UpstreamError::Broken(_)
         | UpstreamError::UnaskedUpgrade
         | UpstreamError::Framing => "upstream unavailable",

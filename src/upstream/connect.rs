@@ -10,44 +10,47 @@ use std::time::Duration;
 
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{
+    DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, MaybeHttpsStream,
+    ResolveServerName,
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
 use super::{Executor, RequestBody, UpstreamError, UpstreamLimits};
 use crate::telemetry::causes;
+use crate::tls::ClientTls;
 
 /// Kept-alive connections to one upstream, for one worker: never shared between threads.
 #[derive(Debug)]
 pub(super) struct Pool {
     builder: Builder,
-    connector: Bounded<HttpsConnector<HttpConnector>>,
-    client: RefCell<Client<Bounded<HttpsConnector<HttpConnector>>, RequestBody>>,
+    connector: Bounded<Secure>,
+    client: RefCell<Client<Bounded<Secure>, RequestBody>>,
 }
 
 impl Pool {
-    /// An empty pool. Connections are made when they are needed.
+    /// An empty pool. Connections are made when they are needed, inside of TLS when there is `tls`.
     ///
     /// The client sends a request again only when it met a connection that had died unused, so nothing of the request
     /// was read by anybody (SECURITY P6).
-    pub(super) fn new(limits: &UpstreamLimits, executor: impl Executor) -> Self {
+    pub(super) fn new(
+        limits: &UpstreamLimits,
+        tls: Option<Arc<ClientTls>>,
+        executor: impl Executor,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared between the addresses of a name, so that one that is dead leaves time for the next.
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         tcp.set_keepalive(Some(Duration::from_mins(1)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .expect("the provider supports the default protocol versions")
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
         let connector = Bounded {
-            connector,
+            connector: Secure { tcp, tls },
             limit: limits.connect_timeout,
         };
         let mut builder = Client::builder(executor);
@@ -78,7 +81,9 @@ impl Pool {
     ) -> Result<Response<Incoming>, UpstreamError> {
         let answer = self.client.borrow().request(request);
         answer.await.map_err(|error| {
-            if !error.is_connect() {
+            if is_tls(&error) {
+                UpstreamError::Tls(Box::new(error))
+            } else if !error.is_connect() {
                 UpstreamError::Broken(Box::new(error))
             } else if is_timeout(&error) {
                 UpstreamError::ConnectTimeout
@@ -97,6 +102,35 @@ struct Bounded<C> {
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Makes connections, and shakes hands on them with what the files of certificates hold just then.
+#[derive(Debug, Clone)]
+struct Secure {
+    tcp: HttpConnector,
+    tls: Option<Arc<ClientTls>>,
+}
+
+impl Service<Uri> for Secure {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let Some(tls) = &self.tls else {
+            let connecting = self.tcp.call(to);
+            return Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) });
+        };
+        let name: Arc<dyn ResolveServerName + Send + Sync> = match tls.server_name() {
+            Some(name) => Arc::new(FixedServerNameResolver::new(name.clone())),
+            None => Arc::new(DefaultServerNameResolver::default()),
+        };
+        HttpsConnector::new(self.tcp.clone(), tls.current(), true, name).call(to)
+    }
+}
 
 impl<C> Service<Uri> for Bounded<C>
 where
@@ -118,6 +152,18 @@ where
             connected.await.unwrap_or_else(late)
         })
     }
+}
+
+/// Whether TLS was the trouble. An error of I/O holds its cause where `source` does not look.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let inner = |error: &(dyn Error + 'static)| {
+        let mut inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+        while let Some(further) = inner.downcast_ref::<io::Error>() {
+            inner = further.get_ref()?;
+        }
+        inner.is::<rustls::Error>().then_some(())
+    };
+    causes(error).any(|error| error.is::<rustls::Error>() || inner(error).is_some())
 }
 
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {

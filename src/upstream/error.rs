@@ -9,6 +9,9 @@ pub enum UpstreamError {
     /// No connection in time: nothing was sent.
     #[error("connecting to the upstream took too long")]
     ConnectTimeout,
+    /// The two sides do not trust each other, or do not both speak TLS: its certificate, or ours, is not what it must be.
+    #[error("no TLS with the upstream")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The call was sent, and no response head came in time.
     #[error("the upstream did not answer in time")]
     HeadTimeout,
@@ -36,6 +39,7 @@ impl UpstreamError {
         match self {
             Self::Connect(_) => Some(UpstreamFailure::Connect),
             Self::ConnectTimeout => Some(UpstreamFailure::ConnectTimeout),
+            Self::Tls(_) => Some(UpstreamFailure::Tls),
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
             Self::RequestBody(_) | Self::RequestFraming(_) => None,

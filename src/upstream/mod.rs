@@ -7,8 +7,10 @@ mod error;
 mod framing;
 mod patience;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -26,6 +28,7 @@ pub use patience::Patience;
 
 use crate::key::Permit;
 use crate::route::{RequestHost, UpstreamId};
+use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
 use connect::Pool;
 
@@ -54,7 +57,12 @@ struct Upstream {
     host: HeaderValue,
     pool: Pool,
     metrics: UpstreamMetrics,
+    /// When the log was last told that there is no TLS.
+    told: Cell<Option<Instant>>,
 }
+
+/// How often the log is told, by each worker: a certificate is wrong for every call, and somebody has to act.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 impl Upstreams {
     /// Empty pools for `plans`, in the order in which [`UpstreamId`]s count them.
@@ -66,8 +74,9 @@ impl Upstreams {
         let upstreams = plans.iter().map(|plan| Upstream {
             host: HeaderValue::from_str(plan.authority.as_str())
                 .expect("an authority is always a header value"),
-            pool: Pool::new(&plan.limits, executor.clone()),
+            pool: Pool::new(&plan.limits, plan.tls.clone(), executor.clone()),
             metrics: metrics(&plan.name),
+            told: Cell::new(None),
             plan: plan.clone(),
         });
         Self {
@@ -111,7 +120,10 @@ impl Upstreams {
                 upstream.pool.forget();
                 Err(UpstreamError::Framing)
             }
-            Err(UpstreamError::Broken(cause)) if progress.is_broken() => {
+            // The caller's side of TLS may be what broke, too.
+            Err(UpstreamError::Broken(cause) | UpstreamError::Tls(cause))
+                if progress.is_broken() =>
+            {
                 Err(if progress.is_malformed() {
                     UpstreamError::RequestFraming(cause)
                 } else {
@@ -126,6 +138,9 @@ impl Upstreams {
                 if let Some(failure) = error.failure() {
                     upstream.metrics.failed(failure);
                 }
+                if let UpstreamError::Tls(_) = error {
+                    upstream.tell_of_tls(error);
+                }
             }
         }
         answer
@@ -133,6 +148,16 @@ impl Upstreams {
 }
 
 impl Upstream {
+    fn tell_of_tls(&self, error: &UpstreamError) {
+        let now = Instant::now();
+        let is_told = self.told.get().is_some_and(|told| now < told + TELL_EVERY);
+        if !is_told {
+            self.told.set(Some(now));
+            let error = chain(error);
+            tracing::error!(upstream = self.plan.name, %error, "an upstream cannot be called");
+        }
+    }
+
     /// Gives the request its absolute target, its version, its `Host` and our credential.
     fn address(&self, target: PathAndQuery, request: Request<RequestBody>) -> Request<RequestBody> {
         let (mut parts, body) = request.into_parts();

@@ -211,6 +211,61 @@ fn a_sealed_set_has_a_file_and_time_to_be_read(#[case] text: &str, #[case] said:
     assert_eq!(mistakes.trim_end().lines().count(), 1, "{mistakes}");
 }
 
+/// The two files of a pair, in which no settings find anything.
+const PAIR: &str = "certificate = \"crt\", key = \"key\"";
+
+#[rstest]
+#[case::half_a_pair("proxy.tls = { certificate = \"crt\" }", "proxy.tls: lacks `key`")]
+#[case::no_such_file(
+    "proxy.tls = { PAIR }",
+    "proxy.tls.certificate: cannot read the file `crt`: No such file"
+)]
+#[case::no_authority(
+    "proxy.tls = { PAIR, client_certificates = \"required\" }",
+    "proxy.tls.client_ca: is missing"
+)]
+#[case::an_idle_authority(
+    "proxy.tls = { PAIR, client_ca = \"ca\" }",
+    "proxy.tls.client_ca: is for `client_certificates = \"optional\"` or `\"required\"`"
+)]
+#[case::an_old_version(
+    "proxy.tls = { PAIR, min_version = \"1.1\" }",
+    "proxy.tls.min_version: must be one of `1.2`, `1.3`"
+)]
+#[case::no_time(
+    "proxy.tls = { PAIR, handshake_timeout = \"0s\" }",
+    "proxy.tls.handshake_timeout: must be from"
+)]
+#[case::an_open_upstream(
+    "upstreams.b = { url = \"http://h\", tls = {} }",
+    "upstreams.b.tls: is for a url that begins with `https`"
+)]
+#[case::a_certificate_without_key(
+    "upstreams.b = { url = \"https://h\", tls.certificate = \"crt\" }",
+    "upstreams.b.tls.key: is missing: `certificate` needs it"
+)]
+#[case::a_key_without_certificate(
+    "upstreams.b = { url = \"https://h\", tls.key = \"key\" }",
+    "upstreams.b.tls.certificate: is missing"
+)]
+#[case::no_name(
+    "upstreams.b = { url = \"https://h\", tls.server_name = \"a b\" }",
+    "upstreams.b.tls.server_name: must be a host's name or address"
+)]
+#[case::nobody_to_trust(
+    "upstreams.b = { url = \"https://h\", tls.ca = \"/dev/null\" }",
+    "upstreams.b.tls.ca: the file `/dev/null` holds no certificate of an authority"
+)]
+#[case::trust_in_anybody(
+    "upstreams.b = { url = \"https://h\", tls.verify = false }",
+    "upstreams.b.tls.verify: is no setting"
+)]
+fn settings_of_tls_have_files_that_belong_together(#[case] text: &str, #[case] said: &str) {
+    let settings = Settings::of(&text.replace("PAIR", PAIR)).upstream();
+    let mistakes = settings.mistakes();
+    assert!(mistakes.contains(said), "{mistakes}");
+}
+
 #[test]
 fn a_file_that_is_no_toml_says_where() {
     let settings = Settings::of("[proxy]\nlisten = \"canary\n[cache\nkeys = = 1\n");

@@ -5,7 +5,7 @@
 //!   [`raw_upstream::RawUpstream`];
 //! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
 //! * [`keyward::TestKeyward`] is the whole program between the two;
-//! * [`tls`] issues certificates and shakes hands;
+//! * [`tls`] issues certificates, shakes hands, and stands before an upstream;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way;
 //! * [`store::Database`] is a real key database, in SQLite or on a throw-away Postgres ([`postgres::Postgres`]);
 //! * [`gated_store::GatedStore`] is a key database that stops where a test says so.

@@ -1,9 +1,9 @@
-//! TLS from outside: authorities that issue what a test wants, and callers that shake hands.
+//! TLS from outside: authorities that issue what a test wants, callers that shake hands, and a TLS side for upstreams.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -11,12 +11,14 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore, ServerConfig};
 use rustls::{WantsVerifier, client::WantsClientCert, crypto::aws_lc_rs};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::within;
 
@@ -71,6 +73,11 @@ impl Authority {
     /// For a caller.
     pub fn caller(&self) -> Issued {
         self.issue(&["caller"], ExtendedKeyUsagePurpose::ClientAuth, 2100)
+    }
+
+    /// For a caller of these names.
+    pub fn caller_called(&self, names: &[&str]) -> Issued {
+        self.issue(names, ExtendedKeyUsagePurpose::ClientAuth, 2100)
     }
 
     /// For a caller, to an end in this year.
@@ -247,4 +254,92 @@ impl TlsCaller {
         };
         within("an answer comes, or the end", exchange).await
     }
+}
+
+/// TLS in front of a server that speaks none. Ends when it is dropped.
+pub struct TlsSide {
+    pub address: SocketAddr,
+    shaken: Arc<Mutex<Vec<Shaken>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl TlsSide {
+    /// Shakes hands as `config` says, and passes on to `to` what comes inside.
+    pub async fn before(to: SocketAddr, config: ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let shaken = Arc::<Mutex<Vec<Shaken>>>::default();
+        let seen = Arc::clone(&shaken);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.expect("loopback accepts");
+                let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+                connections.spawn(async move {
+                    // Handshakes that fail are what many tests are about.
+                    let Ok(mut inside) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let session = inside.get_ref().1;
+                    let shown = session.peer_certificates().map(|chain| chain[0].clone());
+                    seen.lock().expect("no test panics with it").push(Shaken {
+                        name: session.server_name().map(str::to_owned),
+                        alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+                        certificate: shown.map(CertificateDer::into_owned),
+                    });
+                    let mut server = TcpStream::connect(to).await.expect("the server is there");
+                    drop(tokio::io::copy_bidirectional(&mut inside, &mut server).await);
+                });
+            }
+        });
+        Self {
+            address,
+            shaken,
+            _tasks: tasks,
+        }
+    }
+
+    /// The handshakes that ended well.
+    pub fn shaken(&self) -> Vec<Shaken> {
+        self.shaken.lock().expect("no test panics with it").clone()
+    }
+}
+
+/// What a caller said in a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shaken {
+    /// Which server it wanted.
+    pub name: Option<String>,
+    /// What was agreed on.
+    pub alpn: Option<Vec<u8>>,
+    /// What it showed.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+/// A server's side that asks for no certificate.
+pub fn serving(issued: &Issued) -> ServerConfig {
+    let builder = server_builder().with_no_client_auth();
+    let config = builder.with_single_cert(issued.chain(), issued.private_key());
+    config.expect("a pair of ours")
+}
+
+/// A server's side that wants a certificate of `callers`.
+pub fn serving_only(issued: &Issued, callers: &Authority) -> ServerConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = Arc::new(roots(&callers.certificate));
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let verifier = verifier.build().expect("an authority of ours");
+    let builder = server_builder().with_client_cert_verifier(verifier);
+    let config = builder.with_single_cert(issued.chain(), issued.private_key());
+    config.expect("a pair of ours")
+}
+
+fn server_builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider);
+    builder
+        .with_safe_default_protocol_versions()
+        .expect("versions that there are")
 }
