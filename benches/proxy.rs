@@ -12,19 +12,19 @@ use keyward::clock::Clock;
 use keyward::config::{Config, Environment, Overrides, Sources};
 use keyward::key::KeyCategory;
 use keyward::key::ModelScope;
-use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome};
+use keyward::registry::{self, Command, CreateKey, KeyRegistry, Outcome};
 use keyward::server::Server;
 use keyward::store::{self, StoreConfig};
 use keyward::telemetry::Telemetry;
 use keyward::telemetry::metrics::Metrics;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use wire::{Caller, call, start_model};
+
+#[path = "support/wire.rs"]
+mod wire;
 
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(700);
-const ANSWER: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200\r\n\r\n";
 
 fn main() {
     let model = start_model();
@@ -73,10 +73,7 @@ struct Round {
 
 impl Way {
     fn new(name: &'static str, to: SocketAddr, key: &str) -> Self {
-        let request = format!(
-            "POST /models/llama/predict HTTP/1.1\r\nhost: {to}\r\nuser-agent: bench/1.0\r\naccept: */*\r\n\
-             authorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{{\"q\":1}}"
-        );
+        let request = call("llama", key);
         Self { name, to, request }
     }
 
@@ -144,89 +141,16 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 async fn call_again_and_again(to: SocketAddr, request: String) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(to).await.expect("somebody listens");
-    stream.set_nodelay(true).expect("a socket");
+    let mut caller = Caller::new(to);
     let mut times = Vec::with_capacity(100_000);
-    let mut buffer = vec![0; 8192];
     let end = Instant::now() + ROUND;
     while Instant::now() < end {
         let begun = Instant::now();
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("an open connection");
-        read_answer(&mut stream, &mut buffer).await;
+        let answered = caller.send(request.as_bytes()).await;
+        answered.expect("an answer");
         times.push(begun.elapsed());
     }
     times
-}
-
-/// Reads one answer whole: its head, and as many bytes as the head says.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
-    let mut filled = 0;
-    loop {
-        let read = stream
-            .read(&mut buffer[filled..])
-            .await
-            .expect("an open connection");
-        assert!(read > 0, "the connection was closed");
-        filled += read;
-        let text = &buffer[..filled];
-        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = std::str::from_utf8(&text[..end]).expect("a head in ASCII");
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.parse::<usize>().ok())?
-        });
-        if filled >= end + 4 + length.expect("an answer with a length") {
-            return;
-        }
-    }
-}
-
-/// A model server that answers 200 bytes, on a thread of its own.
-fn start_model() -> SocketAddr {
-    let (tell_address, address) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            tell_address
-                .send(listener.local_addr().expect("an address"))
-                .expect("a listener");
-            let mut callers = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                callers.spawn(answer_always(stream));
-            }
-        });
-    });
-    address.recv().expect("the model server starts")
-}
-
-async fn answer_always(mut stream: TcpStream) {
-    let answer = format!("{ANSWER}{}", "x".repeat(200));
-    let _ = stream.set_nodelay(true);
-    let mut buffer = vec![0; 8192];
-    let mut filled = 0;
-    while let Ok(read @ 1..) = stream.read(&mut buffer[filled..]).await {
-        filled += read;
-        // The body of every request is the seven bytes after its head.
-        let whole = buffer[..filled]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n");
-        if whole.is_some_and(|end| filled >= end + 4 + 7) {
-            filled = 0;
-            if stream.write_all(answer.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 async fn make_key(database: &str) -> String {
@@ -237,7 +161,7 @@ async fn make_key(database: &str) -> String {
     let store = store::open(&config, Metrics::unrecorded().store)
         .await
         .expect("a database");
-    let registry = KeyRegistry::new(store.clone(), Clock::system(), None);
+    let keys = KeyRegistry::new(store.clone(), Clock::system(), None);
     let wish = CreateKey {
         name: None,
         category: KeyCategory::WorkspaceInvoke,
@@ -246,8 +170,8 @@ async fn make_key(database: &str) -> String {
         team: None,
         expires_at: None,
     };
-    let outcome = registry
-        .execute(&Caller::Operator, Command::Create(wish))
+    let outcome = keys
+        .execute(&registry::Caller::Operator, Command::Create(wish))
         .await;
     let Ok(Outcome::Created { secret, .. }) = outcome else {
         unreachable!("a new database takes a key");
@@ -278,18 +202,9 @@ async fn start_keyward(database: &str, model: SocketAddr) -> Server {
 }
 
 async fn until_ready(keyward: SocketAddr, key: &str) {
-    let probe = Way::new("probe", keyward, key).request;
-    loop {
-        let mut stream = TcpStream::connect(keyward).await.expect("keyward listens");
-        stream
-            .write_all(probe.as_bytes())
-            .await
-            .expect("an open connection");
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).await.expect("an answer");
-        if status.ends_with(b"200") {
-            return;
-        }
+    let probe = call("llama", key);
+    let mut caller = Caller::new(keyward);
+    while caller.send(probe.as_bytes()).await.ok() != Some(200) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -5,7 +5,7 @@
 //! that stops, pauses or kills it.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -247,9 +247,14 @@ impl Postgres {
         format!("postgres://postgres@{socket}:{}/{database}", self.port)
     }
 
+    /// Where it listens for TCP.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     /// Url of a database over TCP, as `user`.
     pub fn tcp_url(&self, user: &str, database: &str) -> String {
-        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{user}@{}/{database}", self.address())
     }
 
     /// Url of a database over TCP by another name of this machine, with `parameters`.
