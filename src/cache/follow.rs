@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +44,6 @@ enum Place {
     Lost(RefillReason),
 }
 
-/// A wait for the bell.
-type Rung<'s> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 's>>;
-
 /// What comes after a look that succeeded.
 enum Next {
     /// Another, at once.
@@ -86,9 +83,6 @@ impl Follower {
     }
 
     async fn follow(&mut self) -> Infallible {
-        let store = Arc::clone(&self.store);
-        // Kept across looks: what rings during a look is heard after it.
-        let mut bell = store.changed();
         loop {
             match self.look().await {
                 Ok(Next::LookOn) => {}
@@ -97,7 +91,7 @@ impl Follower {
                     self.backoff.reset();
                     self.shared.memory.tidy();
                     self.report.calm();
-                    self.news(&*store, &mut bell).await;
+                    self.news().await;
                 }
                 Err(error) => {
                     self.serve_sealed().await;
@@ -131,14 +125,13 @@ impl Follower {
     }
 
     /// Waits until the bell rings, somebody waits for a look, or it is time to look unasked.
-    async fn news<'s>(&mut self, store: &'s dyn KeyStore, bell: &mut Rung<'s>) {
+    async fn news(&mut self) {
         let looks = &self.shared.looks;
         let rung = tokio::select! {
             biased;
-            rung = &mut *bell => rung,
+            rung = self.store.changed() => rung,
             () = looks.wanted_within(self.poll_every) => return,
         };
-        *bell = store.changed();
         self.report.bell(&rung);
         if rung.is_err() {
             // A broken bell must not be asked again and again: until the next poll we do without.

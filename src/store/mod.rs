@@ -53,7 +53,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// before it (a database that was put back from a copy).
     async fn changes(&self, cursor: Cursor) -> Result<Changes, StoreError>;
 
-    /// Waits until there may be changes. May return for nothing; returns after every lost connection.
+    /// Waits until there may be changes. May return for nothing; returns after every lost connection. Dropping the
+    /// future loses nothing: what rang since the last return makes the next call return at once.
     async fn changed(&self) -> Result<(), StoreError>;
 
     /// The live key known by `digest`: its present one, or the one before a rotation while its grace lasts.

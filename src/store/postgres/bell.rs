@@ -1,33 +1,57 @@
 //! The bell: rings when a key has changed, whoever changed it.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::Executor;
-use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
-use tokio::sync::{Mutex, Notify};
-use tokio::time::{sleep, timeout};
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgArguments, PgConnection, PgListener, PgPool, PgPoolOptions, Postgres};
+use sqlx::query::Query;
+use sqlx::{Acquire, Executor};
+use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::error::Fault;
+use super::lane::{LIFETIME, Session};
 use super::place::Place;
 use super::sql;
 
 /// The channel that the triggers notify. Other keys in the same database may ring it, too: for nothing.
 const CHANNEL: &str = "keyward";
 
-/// Listens on a connection of its own, which is none of those that keys are read on.
+/// How long a question may take on the connection that listens (or as long as it took to make that, for a server that is
+/// far away), and how long it may be in other hands before. After that a connection of the lane is asked: a change must
+/// be in force everywhere a little after the next poll, even when this connection is the only one that was cut.
+const LENT_FOR: Duration = Duration::from_millis(150);
+
+/// Listens on a connection, and lends it to what an instance asks again and again: so a quiet instance has one session.
 ///
 /// What is heard says only "look". Whenever it is not sure that everything was heard, it rings as well: after every
 /// connection that was made anew, and by the error of one that could not be made.
 pub struct Bell {
     /// Nowhere: there is only the poll.
     place: Option<Place>,
+    /// Whether keys are read there, too.
+    is_lent: bool,
     heartbeat: Duration,
     patience: Duration,
     /// A change of our own, where nothing else would tell of it before the poll.
     written: Notify,
     closed: CancellationToken,
-    listening: Mutex<Option<Listening>>,
+    ear: Mutex<Ear>,
+    /// Whoever waits for the ear stands here, so that who listens does not take it back first.
+    turn: Mutex<()>,
+    wanted: Notify,
+}
+
+/// The connection.
+enum Ear {
+    /// Not there, and not to be made before this.
+    Off(Instant),
+    /// Being made. Kept here, for whoever waits may stop waiting.
+    Connecting(BoxFuture<'static, Result<Listening, sqlx::Error>>),
+    On(Listening),
 }
 
 /// What the connection has to say.
@@ -36,24 +60,39 @@ enum Heard {
     Notice,
     /// It lives.
     Life,
+    /// Somebody else wants it.
+    Wanted,
 }
 
 struct Listening {
     listener: PgListener,
     pool: PgPool,
+    made_at: Instant,
+    /// How long a question may take.
+    answers_within: Duration,
+    /// When it last answered.
+    lived_at: Instant,
 }
 
 impl Bell {
     /// A bell at `place` that is asked every `heartbeat` whether it lives, and given up when it takes longer than
-    /// `patience` to answer.
-    pub fn new(place: Option<Place>, heartbeat: Duration, patience: Duration) -> Self {
+    /// `patience` to answer. `is_lent` says that keys may be asked for there.
+    pub fn new(
+        place: Option<Place>,
+        is_lent: bool,
+        heartbeat: Duration,
+        patience: Duration,
+    ) -> Self {
         Self {
             place,
+            is_lent,
             heartbeat,
             patience,
             written: Notify::new(),
             closed: CancellationToken::new(),
-            listening: Mutex::default(),
+            ear: Mutex::new(Ear::Off(Instant::now())),
+            turn: Mutex::default(),
+            wanted: Notify::new(),
         }
     }
 
@@ -70,7 +109,7 @@ impl Bell {
     /// One follower waits at a time; a second one waits for its turn. Dropping the future loses no ring: what has
     /// arrived stays in the connection until it is read.
     pub async fn wait(&self) -> Result<(), sqlx::Error> {
-        let mut listening = self.listening.lock().await;
+        let mut ear = self.ear.lock().await;
         loop {
             if self.closed.is_cancelled() {
                 return Err(sqlx::Error::PoolClosed);
@@ -82,32 +121,79 @@ impl Bell {
                 }
                 return Ok(());
             };
-            let Some(ear) = listening.as_mut() else {
-                // Cancelled with the rest: a connection that was not made can be dropped.
-                let made = tokio::select! {
-                    biased;
-                    () = self.closed.cancelled() => continue,
-                    made = timeout(self.patience, Listening::begin(place, self.patience)) => made,
-                };
-                *listening = Some(made.unwrap_or(Err(sqlx::Error::PoolTimedOut))?);
-                return Ok(());
-            };
-            let heard = tokio::select! {
-                biased;
-                () = self.closed.cancelled() => continue,
-                heard = ear.rings() => heard,
-                () = sleep(self.heartbeat) => ear.lives(self.patience).await,
+            let heard = match &mut *ear {
+                Ear::Off(until) => {
+                    let until = *until;
+                    tokio::select! {
+                        biased;
+                        () = self.closed.cancelled() => continue,
+                        () = sleep_until(until) => {}
+                    }
+                    let made = Listening::begin(place.clone(), self.patience).boxed();
+                    *ear = Ear::Connecting(made);
+                    continue;
+                }
+                Ear::Connecting(made) => {
+                    // Cancelled with the rest: a connection that was not made can be dropped.
+                    let made = tokio::select! {
+                        biased;
+                        () = self.closed.cancelled() => continue,
+                        made = made => made,
+                    };
+                    *ear = Ear::Off(Instant::now());
+                    *ear = Ear::On(made?);
+                    return Ok(());
+                }
+                Ear::On(listening) if listening.made_at.elapsed() >= LIFETIME => {
+                    *ear = Ear::Off(Instant::now());
+                    continue;
+                }
+                Ear::On(listening) => {
+                    let beat = listening.lived_at + self.heartbeat;
+                    tokio::select! {
+                        biased;
+                        () = self.closed.cancelled() => continue,
+                        heard = listening.rings() => heard,
+                        () = self.wanted.notified() => Ok(Heard::Wanted),
+                        () = sleep_until(beat) => listening.lives(beat + self.patience).await,
+                    }
+                }
             };
             match heard {
                 Ok(Heard::Notice) => return Ok(()),
                 Ok(Heard::Life) => {}
+                Ok(Heard::Wanted) => {
+                    drop(ear);
+                    drop(self.turn.lock().await);
+                    ear = self.ear.lock().await;
+                }
                 // What was told meanwhile is lost: a new connection rings, or fails, and both make the follower look.
                 Err(error) => {
                     tracing::debug!(%error, "the connection that listens for changes is made anew");
-                    *listening = None;
+                    *ear = Ear::Off(Instant::now());
                 }
             }
         }
+    }
+
+    /// The connection that listens, for one question about keys; none where it leads elsewhere, is not there, or is in
+    /// other hands for too long.
+    pub async fn lend(&self) -> Option<Lent<'_>> {
+        if !self.is_lent {
+            return None;
+        }
+        let lent = timeout(LENT_FOR, async {
+            let turn = self.turn.lock().await;
+            self.wanted.notify_one();
+            let ear = self.ear.lock().await;
+            matches!(*ear, Ear::On(_)).then_some(Lent {
+                ear,
+                rest: self.heartbeat,
+                is_sound: false,
+                _turn: turn,
+            })
+        });
+        lent.await.ok().flatten()
     }
 
     async fn own_change(&self) {
@@ -122,8 +208,11 @@ impl Bell {
     pub async fn close(&self) {
         self.closed.cancel();
         // Whoever waits lets go at once, but may not be polled any more.
-        let listening = timeout(self.patience, self.listening.lock()).await;
-        if let Ok(Some(Listening { listener, pool })) = listening.map(|mut held| held.take()) {
+        let Ok(mut ear) = timeout(self.patience, self.ear.lock()).await else {
+            return;
+        };
+        let was = std::mem::replace(&mut *ear, Ear::Off(Instant::now()));
+        if let Ear::On(Listening { listener, pool, .. }) = was {
             // It gives its connection back to the pool, which closes it.
             drop(listener);
             let _ = timeout(self.patience, pool.close()).await;
@@ -131,11 +220,76 @@ impl Bell {
     }
 }
 
+/// The connection that listens, lent. Given up when it is dropped, unless it was said to be [`Lent::sound`].
+pub struct Lent<'b> {
+    ear: MutexGuard<'b, Ear>,
+    rest: Duration,
+    is_sound: bool,
+    _turn: MutexGuard<'b, ()>,
+}
+
+impl Lent<'_> {
+    /// How long to wait for an answer before somebody else is asked, and what to ask on.
+    pub async fn session(&mut self) -> Result<(Instant, LentSession<'_>), Fault> {
+        let Ear::On(listening) = &mut *self.ear else {
+            return Err(sqlx::Error::WorkerCrashed.into());
+        };
+        let until = Instant::now() + listening.answers_within;
+        Ok((until, LentSession(listening.listener.acquire().await?)))
+    }
+
+    /// It has answered.
+    pub fn sound(mut self) {
+        if let Ear::On(listening) = &mut *self.ear {
+            listening.lived_at = Instant::now();
+        }
+        self.is_sound = true;
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !self.is_sound {
+            // Not anew at once: a server that is slow is not helped by sessions made again and again.
+            *self.ear = Ear::Off(Instant::now() + self.rest);
+        }
+    }
+}
+
+/// The session of the connection that listens.
+pub struct LentSession<'l>(&'l mut PgConnection);
+
+impl Session for LentSession<'_> {
+    fn query(&self, statement: &'static str) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(statement)
+    }
+}
+
+impl Deref for LentSession<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0
+    }
+}
+
+impl DerefMut for LentSession<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0
+    }
+}
+
 impl Listening {
     /// Connects, and listens from now on.
-    async fn begin(place: &Place, patience: Duration) -> Result<Self, sqlx::Error> {
+    async fn begin(place: Place, patience: Duration) -> Result<Self, sqlx::Error> {
+        let made = timeout(patience, Self::connect(&place, patience)).await;
+        made.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn connect(place: &Place, patience: Duration) -> Result<Self, sqlx::Error> {
         // A listener of sqlx wants a pool to take its connection from: one of its own, so that it is never without, and
         // takes none from those who ask.
+        let begun = Instant::now();
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(patience)
@@ -148,7 +302,14 @@ impl Listening {
         // if nothing had been missed). We make a new one, which rings.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        Ok(Self { listener, pool })
+        let now = Instant::now();
+        Ok(Self {
+            listener,
+            pool,
+            made_at: now,
+            answers_within: LENT_FOR.max(now - begun),
+            lived_at: now,
+        })
     }
 
     /// Waits for the next notice, and takes those that have come with it. An error when the connection is not what it
@@ -164,12 +325,15 @@ impl Listening {
         Err(sqlx::Error::WorkerCrashed)
     }
 
-    /// Asks whether the other end lives: an error when it does not say so. A server that went away without a word, or a
+    /// Asks whether the other end lives: an error when it has not said so by `until`. A server that went away without a word, or a
     /// link that was cut, says nothing at all to somebody who only listens. What is told meanwhile is heard after it.
-    async fn lives(&mut self, patience: Duration) -> Result<Heard, sqlx::Error> {
+    ///
+    /// Who waits may stop and begin again in the middle of it: what counts is when it last lived.
+    async fn lives(&mut self, until: Instant) -> Result<Heard, sqlx::Error> {
         let beat = self.listener.execute(sql::HEARTBEAT);
-        let beat = timeout(patience, beat).await;
+        let beat = timeout_at(until, beat).await;
         beat.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        self.lived_at = Instant::now();
         Ok(Heard::Life)
     }
 }

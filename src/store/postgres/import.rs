@@ -6,7 +6,7 @@ use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::error::Fault;
-use super::lane::Lease;
+use super::lane::{Lease, Session};
 use super::{read, sql};
 use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
 use crate::store::bulk::{Clash, Plan};

@@ -5,13 +5,13 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use super::error::Fault;
-use super::lane::Lease;
+use super::lane::{Lease, Session};
 use super::sql;
 use crate::store::{InstanceId, InstanceReport};
 
 /// Writes an instance's row, and takes away what others have left behind.
-pub async fn report(lease: &mut Lease<'_>, report: &InstanceReport) -> Result<(), Fault> {
-    lease
+pub async fn report(session: &mut impl Session, report: &InstanceReport) -> Result<(), Fault> {
+    session
         .query(sql::REPORT_INSTANCE)
         .bind(report.id.to_string())
         .bind(report.name.to_string())
@@ -19,7 +19,7 @@ pub async fn report(lease: &mut Lease<'_>, report: &InstanceReport) -> Result<()
         .bind(as_stored(report.applied.seq()))
         .bind(millis(report.heard_for))
         .bind(millis(report.serves_for))
-        .execute(&mut **lease)
+        .execute(&mut **session)
         .await?;
     Ok(())
 }

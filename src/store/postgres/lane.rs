@@ -16,11 +16,11 @@ use super::error::{Fault, is_lost};
 use super::place::Place;
 use super::sql;
 
-/// How long a connection may be idle while there is another one. The poll keeps one of them busy.
+/// How long a connection may be idle.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// How long a connection is used: after a failover, all are those of the new server within this time.
-const LIFETIME: Duration = Duration::from_mins(30);
+pub const LIFETIME: Duration = Duration::from_mins(30);
 
 /// A few connections: at most `size` are out at once, and whoever wants one waits in order.
 ///
@@ -29,8 +29,8 @@ const LIFETIME: Duration = Duration::from_mins(30);
 /// long as the system's own timeouts. Here a connection comes back only when its user says that it is as it was, and is
 /// closed otherwise; the server ends what nobody reads any more by its own limits (`place.rs`).
 ///
-/// The one that came back last goes out first, and no other is kept for longer than [`IDLE`]: a quiet instance keeps
-/// one warm. A connection is not tried before it is used, which would cost a miss a second round trip; where the server
+/// The one that came back last goes out first, and none is kept for longer than [`IDLE`]: what a quiet instance asks
+/// again and again goes over the connection that listens (`bell.rs`), if that leads here. A connection is not tried before it is used, which would cost a miss a second round trip; where the server
 /// has closed it meanwhile, the question is asked again on a new one ([`ask`]).
 pub struct Lane {
     place: Place,
@@ -174,6 +174,11 @@ impl Lane {
         drop(every_turn);
     }
 
+    /// Closes what nobody has needed for long, when nobody else would: whoever gives a connection back does so.
+    pub fn tidy(&self) {
+        close_old(&mut self.lock_idle(), Instant::now());
+    }
+
     /// The connection that came back last, unless it is too old.
     fn take_idle(&self) -> Option<Idle> {
         loop {
@@ -223,16 +228,23 @@ pub struct Lease<'l> {
     _turn: SemaphorePermit<'l>,
 }
 
-impl Lease<'_> {
-    /// A statement, to be bound and run on this connection.
+/// What questions are asked on.
+pub trait Session: DerefMut<Target = PgConnection> + Send {
+    /// A statement, to be bound and run here.
     ///
     /// A session keeps what it has prepared, so that a statement is one message and one answer. That matters over TCP,
     /// where sqlx 0.9.0 leaves Nagle's algorithm on: a second message would wait for the acknowledgement of the first,
     /// some 40 ms. Where sessions change hands nothing is prepared under a name, for it would be another one's.
-    pub fn query(&self, statement: &'static str) -> Query<'static, Postgres, PgArguments> {
+    fn query(&self, statement: &'static str) -> Query<'static, Postgres, PgArguments>;
+}
+
+impl Session for Lease<'_> {
+    fn query(&self, statement: &'static str) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(statement).persistent(!self.lane.place.is_pooled)
     }
+}
 
+impl Lease<'_> {
     /// Runs statements without binds in one message.
     ///
     /// # Errors
@@ -271,14 +283,16 @@ impl Lease<'_> {
             made: self.made,
             since: now,
         });
-        // The oldest are in front. One is kept however long nobody needs it: the next one need not wait for a new one.
-        let old = kept.iter().take(kept.len() - 1);
-        let old = old
-            .take_while(|idle| now.duration_since(idle.since) > IDLE)
-            .count();
-        for idle in kept.drain(..old) {
-            say_goodbye(idle.connection);
-        }
+        close_old(&mut kept, now);
+    }
+}
+
+/// Closes what nobody has needed for long. The oldest are in front.
+fn close_old(kept: &mut Vec<Idle>, now: Instant) {
+    let is_old = |idle: &&Idle| now.duration_since(idle.since) > IDLE;
+    let old = kept.iter().take_while(is_old).count();
+    for idle in kept.drain(..old) {
+        say_goodbye(idle.connection);
     }
 }
 

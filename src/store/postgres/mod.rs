@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
+use tokio::time::timeout_at;
 
 use self::bell::Bell;
 use self::error::Fault;
@@ -86,7 +87,7 @@ impl PostgresStore {
         checked?;
         Ok(Self {
             lane,
-            bell: Bell::new(bell, settings.heartbeat, limit),
+            bell: Bell::new(bell, config.bell_url.is_none(), settings.heartbeat, limit),
             limit,
             metrics,
             complaints: Complaints::default(),
@@ -147,6 +148,27 @@ impl PostgresStore {
     }
 }
 
+/// Asks what an instance asks again and again, on the connection that listens, or by the lane where that cannot be
+/// or does not answer: either may be done twice.
+macro_rules! ask_bell {
+    ($store:ident, |$session:ident| $question:expr) => {
+        async {
+            if let Some(mut lent) = $store.bell.lend().await {
+                let answer = async {
+                    let (until, mut $session) = lent.session().await?;
+                    let answer = timeout_at(until, $question).await;
+                    answer.unwrap_or(Err(Fault::Late))
+                };
+                if let Ok(answer) = answer.await {
+                    lent.sound();
+                    return Ok(answer);
+                }
+            }
+            ask!($store.lane, |$session| $question).await
+        }
+    };
+}
+
 #[async_trait]
 impl KeyStore for PostgresStore {
     async fn snapshot(
@@ -184,7 +206,8 @@ impl KeyStore for PostgresStore {
     }
 
     async fn changes(&self, cursor: Cursor) -> Result<Changes, StoreError> {
-        let work = ask!(self.lane, |lease| read::changes(&mut lease, cursor));
+        self.lane.tidy();
+        let work = ask_bell!(self, |session| read::changes(&mut session, cursor));
         let changes = self.measured(StoreQuery::Changes, work).await?;
         if let Changes::Read(batch) = &changes {
             self.note_bad_keys(&batch.set_aside);
@@ -283,9 +306,7 @@ impl KeyStore for PostgresStore {
     async fn record_last_used(&self, batch: &[(KeyId, UnixTime)]) -> Result<(), StoreError> {
         for batch in batch.chunks(LAST_USED_BATCH) {
             // Done twice it is the same, so that it may be asked again like a question.
-            let work = ask!(self.lane, |lease| write::record_last_used(
-                &mut lease, batch
-            ));
+            let work = ask_bell!(self, |session| write::record_last_used(&mut session, batch));
             self.measured(StoreQuery::RecordLastUsed, work).await?;
         }
         Ok(())
@@ -333,7 +354,7 @@ impl KeyStore for PostgresStore {
     }
 
     async fn report_instance(&self, report: &InstanceReport) -> Result<(), StoreError> {
-        let work = ask!(self.lane, |lease| instances::report(&mut lease, report));
+        let work = ask_bell!(self, |session| instances::report(&mut session, report));
         self.measured(StoreQuery::Instances, work).await
     }
 

@@ -4,7 +4,7 @@ use sqlx::{Executor, Row, SqlSafeStr};
 use uuid::Uuid;
 
 use super::error::{Fault, advice, code, passes};
-use super::lane::{Lane, Lease, ask};
+use super::lane::{Lane, Lease, Session, ask};
 use super::place::Place;
 use super::sql;
 use crate::store::{Migrated, StoreError};

@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::error::Fault;
-use super::lane::Lease;
+use super::lane::{Lease, Session};
 use super::sql;
 use crate::key::{KeyDigest, KeyFilter, KeySelector, OrgId, TeamId};
 use crate::store::{ChangeBatch, Changes, Cursor, PageMark, row};
@@ -59,13 +59,13 @@ pub async fn page(
 }
 
 /// What the log holds after `cursor`, at most one batch.
-pub async fn changes(lease: &mut Lease<'_>, cursor: Cursor) -> Result<Changes, Fault> {
+pub async fn changes(session: &mut impl Session, cursor: Cursor) -> Result<Changes, Fault> {
     let after = i64::try_from(cursor.seq()).unwrap_or(i64::MAX);
-    let rows = lease
+    let rows = session
         .query(sql::CHANGES)
         .bind(after)
         .bind(CHANGES_BATCH)
-        .fetch_all(&mut **lease)
+        .fetch_all(&mut **session)
         .await?;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         // The row that counts the log was taken away.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::error::{Constraint, Fault};
-use super::lane::{Lane, Lease};
+use super::lane::{Lane, Lease, Session};
 use super::{read, sql};
 use crate::key::{
     ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name, NewApiKey,
@@ -112,16 +112,16 @@ pub async fn update(
 
 /// Writes moments of use. No transaction of its own: one statement.
 pub async fn record_last_used(
-    lease: &mut Lease<'_>,
+    session: &mut impl Session,
     batch: &[(KeyId, UnixTime)],
 ) -> Result<(), Fault> {
     let ids: Vec<String> = batch.iter().map(|(id, _)| id.to_string()).collect();
     let moments: Vec<i64> = batch.iter().map(|(_, at)| at.to_stored()).collect();
-    lease
+    session
         .query(sql::RECORD_LAST_USED)
         .bind(ids)
         .bind(moments)
-        .execute(&mut **lease)
+        .execute(&mut **session)
         .await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod links;
 mod migrations;
+mod one_session;
 mod outage;
 mod plans;
 mod roles;
