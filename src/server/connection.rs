@@ -55,8 +55,9 @@ pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
             tokio::task::spawn_local(async move {
                 let silences = ends.room.silences.get();
                 let metrics = &ends.room.shared.metrics.tls;
-                let shaken = shake_hands(stream, peer, &tls, silences, metrics).await;
-                if let Some((stream, http)) = shaken {
+                let shaken = shake_hands(stream, peer, &tls, silences, metrics);
+                let shaken = ends.room.leaving.run_until_cancelled(shaken).await;
+                if let Some(Some((stream, http))) = shaken {
                     let peer = Peer {
                         is_tls: true,
                         ..plain(peer)

@@ -162,6 +162,8 @@ pub(super) struct Room {
     pub(super) heads: Cell<HeadLimits>,
     protocols: RefCell<Rc<Protocols>>,
     pub(super) connections: Arc<AtomicUsize>,
+    /// Set when connections are to end: whoever has not shaken hands by then has nothing to lose.
+    pub(super) leaving: CancellationToken,
     pub(super) drain: Cell<(usize, Duration)>,
 }
 
@@ -194,6 +196,7 @@ impl Room {
             shared,
             load,
             connections,
+            leaving: CancellationToken::new(),
         }
     }
 
@@ -290,5 +293,6 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
             connection::serve(&room, connection, &graceful);
         }
     }
+    room.leaving.cancel();
     graceful.shutdown().await;
 }

@@ -3,6 +3,7 @@
 mod callers;
 mod changes;
 mod handshakes;
+mod serving;
 mod upstream;
 
 use std::sync::Arc;
