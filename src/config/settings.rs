@@ -21,7 +21,7 @@ const BUILT_IN_ROUTES: &str =
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 18] = [
+const RELOADABLE: [&str; 22] = [
     "proxy.routes",
     "proxy.credentials",
     "proxy.errors",
@@ -35,6 +35,10 @@ const RELOADABLE: [&str; 18] = [
     "proxy.limits.body_stall_timeout",
     "proxy.limits.drain_bytes",
     "proxy.limits.drain_timeout",
+    "proxy.limits.judged_whole_bytes",
+    "proxy.limits.held_body_bytes",
+    "proxy.limits.held_bodies_bytes",
+    "proxy.limits.body_depth",
     "proxy.limits.http2_streams",
     "proxy.limits.http2_stream_window_bytes",
     "proxy.limits.http2_connection_window_bytes",

@@ -12,6 +12,7 @@ use crate::admin::AdminConfig;
 use crate::cache::CacheConfig;
 use crate::key::Name;
 use crate::proxy::LimitsConfig;
+use crate::route::MAX_BODY_DEPTH;
 use crate::server::ServerConfig;
 use crate::store::StoreConfig;
 use crate::tls::ListenerTlsConfig;
@@ -165,6 +166,7 @@ impl<'c> Checks<'c> {
             "connections",
         );
         self.within(&at("requests"), limits.requests, 1..=many, "requests");
+        self.body_limits(limits);
         let streams = limits.http2_streams;
         self.within(&at("http2_streams"), streams, 1..=100_000, "streams");
         // RFC 9113: a connection's window starts at 65,535, and no window is larger than 2^31 - 1.
@@ -181,6 +183,40 @@ impl<'c> Checks<'c> {
         ] {
             self.within(&at(key), bytes, windows.clone(), "bytes");
         }
+    }
+
+    fn body_limits(&mut self, limits: &LimitsConfig) {
+        let at = |key| Path::dotted("proxy.limits").key(key);
+        let whole = at("judged_whole_bytes");
+        self.within(&whole, limits.judged_whole_bytes, 0..=64 * MIB, "bytes");
+        for (key, bytes) in [
+            ("held_body_bytes", limits.held_body_bytes),
+            ("held_bodies_bytes", limits.held_bodies_bytes),
+        ] {
+            self.within(&at(key), bytes, KIB..=1024 * 1024 * MIB, "bytes");
+        }
+        for (smaller, larger, bytes, most) in [
+            (
+                "judged_whole_bytes",
+                "held_body_bytes",
+                limits.judged_whole_bytes,
+                limits.held_body_bytes,
+            ),
+            (
+                "held_body_bytes",
+                "held_bodies_bytes",
+                limits.held_body_bytes,
+                limits.held_bodies_bytes,
+            ),
+        ] {
+            if bytes > most {
+                let [smaller, larger] = [smaller, larger].map(|key| format!("proxy.limits.{key}"));
+                let message = format!("must not be larger than `{larger}`");
+                self.wrong_beside(&smaller, &larger, message);
+            }
+        }
+        let depth = at("body_depth");
+        self.within(&depth, limits.body_depth, 1..=MAX_BODY_DEPTH, "levels");
     }
 
     fn upstream_limits(&mut self, section: &Path, limits: &UpstreamLimits) {

@@ -118,6 +118,12 @@ impl Grant {
         })
     }
 
+    /// Whether the key may call every model, so that it need not be known which one is called.
+    #[must_use]
+    pub const fn is_for_every_model(&self) -> bool {
+        self.scope.is_every_model()
+    }
+
     /// Which key.
     #[must_use]
     pub const fn id(&self) -> KeyId {

@@ -71,6 +71,14 @@ pub struct LimitsConfig {
     /// How long that may take.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub drain_timeout: Duration,
+    /// A request body that is judged and ends within so many bytes is judged whole before anything of it is sent.
+    pub judged_whole_bytes: usize,
+    /// How much is held of one request body until its model is known, in bytes.
+    pub held_body_bytes: usize,
+    /// How much is held of all request bodies together, in bytes.
+    pub held_bodies_bytes: usize,
+    /// How deep a request body that is judged may nest.
+    pub body_depth: u16,
     /// HTTP/2 streams at once on a connection.
     pub http2_streams: u32,
     /// HTTP/2 flow-control window of a stream, in bytes.
@@ -117,6 +125,10 @@ impl Default for LimitsConfig {
             requests: 20_000,
             drain_bytes: 64 * 1024,
             drain_timeout: Duration::from_secs(1),
+            judged_whole_bytes: 64 * 1024,
+            held_body_bytes: 16 * 1024 * 1024,
+            held_bodies_bytes: 256 * 1024 * 1024,
+            body_depth: 128,
             http2_streams: 100,
             http2_stream_window_bytes: 256 * 1024,
             http2_connection_window_bytes: 1024 * 1024,

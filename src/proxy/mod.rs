@@ -34,10 +34,10 @@ pub use relay::ProxyBody;
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::{CredentialLocations, Reading};
-use crate::key::{Permit, UnixTime};
-use crate::route::{ErrorForm, Forward, Route, RouteTable};
+use crate::key::{Grant, NamedModel, Permit, UnixTime};
+use crate::route::{ErrorForm, Forward, Matched, Route, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
-use crate::upstream::{RequestBody, TrailerFilter, Upstreams};
+use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
 use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
 use target::Target;
@@ -70,6 +70,7 @@ pub struct Proxy {
     keys: Rc<WorkerFront>,
     usage: UsageRecorder,
     upstreams: Upstreams,
+    held: HeldBodies,
     trailers: TrailerFilter,
     load: WorkerLoad,
     metrics: ProxyMetrics,
@@ -105,6 +106,7 @@ impl Proxy {
         keys: Rc<WorkerFront>,
         usage: UsageRecorder,
         upstreams: Upstreams,
+        held: HeldBodies,
         load: WorkerLoad,
         metrics: ProxyMetrics,
         now: Clock,
@@ -119,6 +121,7 @@ impl Proxy {
             keys,
             usage,
             upstreams,
+            held,
             trailers,
             load,
             metrics,
@@ -205,10 +208,12 @@ impl Proxy {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
         let (mut parts, body) = request.into_parts();
+        let stall = self.plan.limits.body_stall_timeout;
+        let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
 
-        let admitted = match self.admit(&parts, now).await {
+        let admitted = match self.admit(&parts, &mut body, now).await {
             Ok(admitted) => admitted,
-            Err(why) => return Err(self.refusal(why, &parts, body)),
+            Err(why) => return Err(self.refusal(why, &parts, body.into_unread())),
         };
         let Admitted {
             permit,
@@ -216,9 +221,10 @@ impl Proxy {
             path,
             model,
             host,
+            reading,
         } = admitted;
-        self.metrics
-            .admitted(self.now.elapsed().saturating_sub(started));
+        let took = self.now.elapsed().saturating_sub(started);
+        self.metrics.admitted(took.saturating_sub(reading));
 
         // Remember that it came.
         self.usage.touch(&permit, now);
@@ -234,8 +240,6 @@ impl Proxy {
         forward_for(&mut parts.headers, peer, host);
         trace.write(&mut parts.headers);
         let target = forward_target(&parts.uri, path);
-        let stall = self.plan.limits.body_stall_timeout;
-        let body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
         let request = Request::from_parts(parts, body);
         let sent = self.upstreams.send(permit, route.upstream, target, request);
         sent.await.map_err(|error| Refusal {
@@ -245,14 +249,19 @@ impl Proxy {
         })
     }
 
-    /// Decides whether a request may go on, and where to. Nothing is sent, nothing of the body is read, and all but a
-    /// key that memory does not hold is decided without waiting.
-    async fn admit(&self, request: &Parts, now: UnixTime) -> Result<Admitted<'_>, Rejection> {
+    /// Decides whether a request may go on, and where to. Nothing is sent, and all is decided without waiting, but for a
+    /// key that memory does not hold and for a model that must be read in the body.
+    async fn admit(
+        &self,
+        request: &Parts,
+        body: &mut RequestBody,
+        now: UnixTime,
+    ) -> Result<Admitted<'_>, Rejection> {
         let plan = &*self.plan;
 
         // Where is this going?                                              400, 404, 405, 414, 431
         let target = Target::of(request, &plan.locations, &plan.limits)?;
-        let matched = plan
+        let mut matched = plan
             .routes
             .find(&request.method, target.host, target.path)?;
 
@@ -264,7 +273,24 @@ impl Proxy {
         };
 
         // Do we know this key? In memory, or once in the database.          401, 503
-        let grant = self.keys.grant(presented).await?;
+        let mut grant = self.keys.grant(presented).await?;
+
+        // Which model does it name, in the head?                            400
+        matched
+            .read_head(&request.headers, request.uri.query())
+            .map_err(Rejection::Ambiguous)?;
+
+        // And in the body, where it is a scoped key's?           400, 401, 403, 413, 415, 503
+        let mut now = now;
+        let mut reading = Duration::ZERO;
+        if matched.route.names_model_in_body() && !grant.is_for_every_model() {
+            let begun = self.now.elapsed();
+            Box::pin(self.read_model(request, body, &mut matched, &grant, now)).await?;
+            reading = self.now.elapsed().saturating_sub(begun);
+            // While the body came, the key may have changed.
+            now = self.now.unix_time();
+            grant = self.keys.grant(presented).await?;
+        }
 
         // May it call this model, now?                                      401, 403
         let permit = grant
@@ -283,7 +309,37 @@ impl Proxy {
                 Forwarded::Remove => None,
                 Forwarded::Replace => HeaderValue::from_str(target.host.name()).ok(),
             },
+            reading,
         })
+    }
+
+    /// Reads the model in the body, for a key that may call whatever else the request names: nobody is asked to send a
+    /// body that cannot go on (SECURITY P3).
+    async fn read_model(
+        &self,
+        request: &Parts,
+        body: &mut RequestBody,
+        matched: &mut Matched<'_, '_>,
+        grant: &Arc<Grant>,
+        now: UnixTime,
+    ) -> Result<(), Rejection> {
+        let so_far = match matched.model() {
+            NamedModel::NotNamed => NamedModel::NotNeeded,
+            named => named,
+        };
+        grant.permit(so_far, now).map_err(Rejection::Denied)?;
+        let limits = &self.plan.limits;
+        let Some(scanner) = matched.scanner(&request.headers, limits.body_depth)? else {
+            return Ok(());
+        };
+        let hold = HoldLimits {
+            whole_bytes: limits.judged_whole_bytes,
+            most_bytes: limits.held_body_bytes,
+            all_bytes: limits.held_bodies_bytes,
+        };
+        let model = body.read_model(scanner, hold, &self.held).await?;
+        matched.also_names(model.into());
+        Ok(())
     }
 
     fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
@@ -306,6 +362,8 @@ struct Admitted<'p> {
     model: Option<HeaderValue>,
     /// The host it asked for, when the upstream is to learn it.
     host: Option<HeaderValue>,
+    /// How long its body was read: its caller's time, not ours.
+    reading: Duration,
 }
 
 /// The path and query that go on. The query is what is left of the caller's.

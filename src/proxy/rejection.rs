@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::cache::LookupError;
 use crate::key::Denial;
-use crate::route::{ErrorForm, NoRoute};
+use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
 use crate::telemetry::metrics::RequestOutcome;
-use crate::upstream::UpstreamError;
+use crate::upstream::{UnknownModel, UpstreamError};
 
 /// Why a request is refused. The caller is told the status and one sentence; the reason goes to the metric and the log.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,21 @@ pub enum Rejection {
         /// When trying again makes sense, in whole seconds.
         retry_after_secs: u64,
     },
+    /// The body, where the model must be read, can be read in two ways or in none.
+    #[error("{0}")]
+    Body(BodyFault),
+    /// The body, where the model must be read, is of a kind that is not read.
+    #[error("{0}")]
+    UnreadableBody(#[from] UnreadableBody),
+    /// The model does not come within what is held of a body.
+    #[error("the model does not come within the first {limit} bytes of the body")]
+    ModelTooLate {
+        /// How much that is, in bytes.
+        limit: usize,
+    },
+    /// All requests together hold as much of their bodies as they may.
+    #[error("too many large requests at once")]
+    HeldBodiesFull,
     /// More requests in flight than allowed.
     #[error("too many requests at once")]
     Overloaded,
@@ -86,6 +101,7 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
         UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
         UpstreamError::RequestBody(_) => "the request body broke off",
         UpstreamError::RequestFraming(_) => "the request body is not framed as it says",
+        UpstreamError::RequestJudged(_) => "the request body can be read in two ways",
         UpstreamError::Connect(_)
         | UpstreamError::Tls(_)
         | UpstreamError::Broken(_)
@@ -100,6 +116,17 @@ impl From<NoRoute> for Rejection {
             NoRoute::NotFound => Self::NoRoute,
             NoRoute::MethodNotAllowed(allow) => Self::OtherMethod { allow },
             NoRoute::NotCanonical(why) => Self::Ambiguous(why),
+        }
+    }
+}
+
+impl From<UnknownModel> for Rejection {
+    fn from(why: UnknownModel) -> Self {
+        match why {
+            UnknownModel::Fault(fault) => Self::Body(fault),
+            UnknownModel::TooLate { limit } => Self::ModelTooLate { limit },
+            UnknownModel::NoRoom => Self::HeldBodiesFull,
+            UnknownModel::Broken(error) => Self::Upstream(error),
         }
     }
 }
@@ -162,6 +189,12 @@ impl Rejection {
             Self::Denied(Denial::ModelOutOfScope) => RequestOutcome::ModelNotAllowed,
             Self::Denied(Denial::ModelNotNamed) => RequestOutcome::ModelNotNamed,
             Self::Denied(Denial::ModelsDiffer) => RequestOutcome::ModelsDiffer,
+            Self::Body(_) | Self::Upstream(UpstreamError::RequestJudged(_)) => {
+                RequestOutcome::BodyAmbiguous
+            }
+            Self::UnreadableBody(_) => RequestOutcome::BodyUnreadable,
+            Self::ModelTooLate { .. } => RequestOutcome::ModelTooLate,
+            Self::HeldBodiesFull => RequestOutcome::HeldBodiesFull,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
             Self::Overloaded => RequestOutcome::Overloaded,
             Self::HeadTooSlow | Self::Upstream(UpstreamError::RequestBody(_)) => {
@@ -209,9 +242,23 @@ impl Rejection {
             ) => FORBIDDEN,
             Self::Ambiguous(_)
             | Self::Malformed(_)
-            | Self::Upstream(UpstreamError::RequestBody(_) | UpstreamError::RequestFraming(_)) => {
-                BAD_REQUEST
-            }
+            | Self::Body(_)
+            | Self::Upstream(
+                UpstreamError::RequestBody(_)
+                | UpstreamError::RequestFraming(_)
+                | UpstreamError::RequestJudged(_),
+            ) => BAD_REQUEST,
+            Self::UnreadableBody(_) => Face {
+                status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                code: "unsupported_media_type",
+                ..BAD_REQUEST
+            },
+            Self::ModelTooLate { .. } => face(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                "request_too_large",
+                "8",
+            ),
             Self::HeadTooSlow => Face {
                 status: StatusCode::REQUEST_TIMEOUT,
                 ..BAD_REQUEST
@@ -237,7 +284,7 @@ impl Rejection {
                 "api_error",
                 "14",
             ),
-            Self::Overloaded => face(
+            Self::HeldBodiesFull | Self::Overloaded => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
                 "overloaded_error",
@@ -262,7 +309,11 @@ impl Rejection {
     pub(super) const fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::Upstream(UpstreamError::RequestBody(_) | UpstreamError::RequestFraming(_))
+            Self::Upstream(
+                UpstreamError::RequestBody(_)
+                    | UpstreamError::RequestFraming(_)
+                    | UpstreamError::RequestJudged(_)
+            )
         )
     }
 
@@ -299,7 +350,7 @@ impl Rejection {
             Self::KeysUnavailable { retry_after_secs } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
             }
-            Self::Overloaded => {
+            Self::HeldBodiesFull | Self::Overloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::OtherMethod { allow } => {

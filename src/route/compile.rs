@@ -1,6 +1,7 @@
 use super::host::{HostPattern, HostRank};
 use super::method::Methods;
 use super::pattern::{ForwardTemplate, PathPattern, PathRank, Placeholder};
+use super::place::Places;
 use super::tree::PathTree;
 use super::{ErrorForm, ModelConfig, Rank, Route, RouteConfig, RouteTable, UpstreamId};
 use crate::key::MAX_MODEL_BYTES;
@@ -28,6 +29,7 @@ struct Line<'c> {
     methods: Methods,
     forward: Option<ForwardTemplate>,
     upstream: UpstreamId,
+    places: Places,
 }
 
 impl RouteTable {
@@ -82,6 +84,7 @@ impl RouteTable {
             errors: line.config.errors.unwrap_or(default_errors),
             methods: line.methods,
             model: line.config.model.clone(),
+            places: line.places,
             forward: line.forward,
             encoded_slash: line.config.encoded_slash,
             host: line
@@ -164,6 +167,7 @@ impl LineReader<'_> {
             .transpose();
         let forward = self.note("forward", forward);
         let upstream = self.note("upstream", find_upstream(&config.upstream, upstreams));
+        let places = self.note("model_in", Places::parse(&config.model_in));
         let (host, path) = (host?, path?);
         let line = Line {
             config,
@@ -174,6 +178,7 @@ impl LineReader<'_> {
             methods: methods?,
             forward: forward?,
             upstream: upstream?,
+            places: places?,
         };
         self.check_together(&line).then_some(line)
     }
@@ -216,6 +221,10 @@ impl LineReader<'_> {
             ModelConfig::NotNeeded if is_named => {
                 let message =
                     "the route names a model by `{model}`, so a key must be allowed to call it";
+                self.add("model", message.to_owned());
+            }
+            ModelConfig::NotNeeded if !line.config.model_in.is_empty() => {
+                let message = "`model_in` names a model, so a key must be allowed to call it";
                 self.add("model", message.to_owned());
             }
             ModelConfig::Named | ModelConfig::Fixed(_) | ModelConfig::NotNeeded => {}

@@ -22,9 +22,12 @@ pub struct RouteConfig {
     /// came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
-    /// Which model such a request names when neither host nor path holds `{model}`.
+    /// Which model such a request names when neither host nor path holds `{model}`, nor any of `model_in` names one.
     #[serde(default)]
     pub model: ModelConfig,
+    /// Where else such a request names its model. All places that name one must agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub model_in: Vec<ModelPlace>,
     /// Whether `{model}` in the path may hold an encoded slash, `%2F`: for servers that decode it once, as a part of the
     /// name. A server that takes it for a slash would see another path.
     #[serde(default)]
@@ -45,6 +48,19 @@ pub enum ModelConfig {
     Fixed(String),
     /// Whatever the key's scope: the route calls no model.
     NotNeeded,
+}
+
+/// A place, beside host and path, where a request names its model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelPlace {
+    /// The top-level `model` of a JSON body. It must be there: what is called without one, the upstream alone knows. Read
+    /// for keys that may call some models only.
+    Body,
+    /// A header of this name.
+    Header(String),
+    /// A parameter of the query.
+    Query(String),
 }
 
 /// The body of a refusal, as the callers of a route expect it (CONTRACTS 5).

@@ -23,6 +23,9 @@
 //! `{rest}` names the model that a narrower route finds in it. All that is found, and a fixed model, must agree byte
 //! for byte. A host has no case, so a model named there is compared in lower case. Only when nothing is found does
 //! the route's own word count (`named`, `not-needed`).
+//!
+//! A route may name further places, which must agree with those: a header, a parameter of the query, the `model` of a JSON
+//! body. What could be read in two ways there is refused.
 
 mod body;
 mod compile;
@@ -32,19 +35,22 @@ mod method;
 mod model;
 mod path;
 mod pattern;
+mod place;
 mod profile;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
-use http::Method;
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method};
 
 use crate::key::NamedModel;
 
-pub use body::{BodyFault, MAX_BODY_DEPTH, ModelScanner};
+pub use body::{BodyFault, MAX_BODY_DEPTH, ModelScanner, UnreadableBody};
 pub use compile::RouteMistake;
-pub use config::{ErrorForm, ModelConfig, RouteConfig};
+pub use config::{ErrorForm, ModelConfig, ModelPlace, RouteConfig};
 pub use host::RequestHost;
 pub use profile::baseten;
 
@@ -53,6 +59,7 @@ use method::{Methods, Taken};
 use model::{FoundModel, in_lower_case};
 use path::HoldsEncodedSlash;
 use pattern::{ForwardTemplate, PathCaptures, Placeholder};
+use place::Places;
 use tree::PathTree;
 
 /// Everything that may be called. Compiled once, never changed.
@@ -75,6 +82,7 @@ pub struct Route {
     pub errors: ErrorForm,
     methods: Methods,
     model: ModelConfig,
+    places: Places,
     forward: Option<ForwardTemplate>,
     encoded_slash: bool,
     /// The place in the table's `hosts`; none is any host.
@@ -296,11 +304,57 @@ impl<'t, 'r> Candidate<'t, 'r> {
     }
 }
 
-impl Matched<'_, '_> {
-    /// The model the request names.
+impl Route {
+    /// Whether its requests name their model in the body.
+    #[must_use]
+    pub const fn names_model_in_body(&self) -> bool {
+        self.places.body
+    }
+}
+
+impl<'r> Matched<'_, 'r> {
+    /// The model the request names, as far as it was read.
     #[must_use]
     pub fn model(&self) -> NamedModel<'_> {
         self.model.as_named()
+    }
+
+    /// Reads what the rest of the head names where the route says that it may: headers and query.
+    ///
+    /// # Errors
+    ///
+    /// Why it can be read in two ways.
+    pub fn read_head(
+        &mut self,
+        headers: &'r HeaderMap,
+        query: Option<&'r str>,
+    ) -> Result<(), &'static str> {
+        for model in self.route.places.read(headers, query)? {
+            self.also_names(model);
+        }
+        Ok(())
+    }
+
+    /// What reads the model in the body; `None` when the route reads none there. The body may nest `depth` deep.
+    ///
+    /// # Errors
+    ///
+    /// When the body is of a kind that nobody here reads.
+    pub fn scanner(
+        &self,
+        headers: &HeaderMap,
+        depth: u16,
+    ) -> Result<Option<ModelScanner>, UnreadableBody> {
+        if !self.route.places.body {
+            return Ok(None);
+        }
+        body::check_json(headers).map(|()| Some(ModelScanner::new(depth)))
+    }
+
+    /// Notes that one more place of the request names `model`.
+    pub fn also_names(&mut self, model: Cow<'r, str>) {
+        let before = std::mem::replace(&mut self.model, FoundModel::NotNamed);
+        self.model = before.and(model);
     }
 }
 

@@ -46,6 +46,16 @@ impl<'t, 'r> FoundModel<'t, 'r> {
         }
     }
 
+    /// What it is once another place names `model`, too.
+    pub fn and(self, model: Cow<'r, str>) -> Self {
+        match self {
+            Self::NotNamed | Self::NotNeeded => Self::InRequest(model),
+            Self::InRequest(ref named) if *named == model => self,
+            Self::Fixed(named) if *named == *model => self,
+            Self::InRequest(_) | Self::Fixed(_) | Self::Differ => Self::Differ,
+        }
+    }
+
     pub fn as_named(&self) -> NamedModel<'_> {
         match self {
             Self::InRequest(model) => NamedModel::Named(ModelId::new(model)),

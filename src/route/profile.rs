@@ -1,9 +1,9 @@
-use super::{ErrorForm, ModelConfig, RouteConfig};
+use super::{ErrorForm, ModelConfig, ModelPlace, RouteConfig};
 
 /// What servers that speak the `OpenAI` dialect answer below `/v1` when a model is called.
 ///
 /// Written out, not `{rest}`: such servers have administrative paths beside these, and some of those load other models.
-const OPENAI_CALLS: [&str; 14] = [
+const OPENAI_CALLS: [&str; 10] = [
     "chat/completions",
     "completions",
     "responses",
@@ -13,9 +13,13 @@ const OPENAI_CALLS: [&str; 14] = [
     "classify",
     "moderations",
     "images/generations",
+    "audio/speech",
+];
+
+/// Those whose bodies are forms.
+const OPENAI_FORMS: [&str; 4] = [
     "images/edits",
     "images/variations",
-    "audio/speech",
     "audio/transcriptions",
     "audio/translations",
 ];
@@ -53,14 +57,14 @@ const BASETEN_CALLS: [(&str, &str); 7] = [
 ///   as `/v1/…`.
 /// * Baseten's calls below `/models/{model}/` and `/model_versions/{model}/`, for callers that cannot choose a host.
 /// * `/models/{model}/v1/…`, for clients that know only a base URL; it goes on as `/v1/…`.
-/// * `/v1/…`, where nothing but a host such as `model-{model}.…` names the model: with another host, only keys for every
-///   model pass.
+/// * `/v1/…`, where a host such as `model-{model}.…` names the model, or the body alone.
 ///
 /// Everything else is refused: above all the upstream's administrative paths, and Baseten's `async_request/{id}`, which
 /// may belong to any model.
 ///
-/// The calls of the dialects name a model in their body, too, and bodies are not read yet. Until they are, an upstream
-/// that serves several models by that name gives all of them to a key for one.
+/// The calls of the dialects name a model in their body, too, and a server that serves several models goes by that one: it
+/// must be the one that host or path names. Forms, which the calls for audio and for changing images take, are not read:
+/// there, such a server gives all its models to a key for one, unless neither host nor path names a model.
 #[must_use]
 pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     let mut routes = Routes {
@@ -97,18 +101,22 @@ impl Routes<'_> {
     fn add_baseten(&mut self, host: Option<&str>, base: &str) {
         for (method, call) in BASETEN_CALLS {
             let path = format!("{base}/{call}");
-            self.add(host, method, path, None, ErrorForm::Baseten);
+            self.add(host, method, path, None, &[], ErrorForm::Baseten);
         }
     }
 
     /// The calls of the other dialects below `base`, which is taken off.
     fn add_dialects(&mut self, host: Option<&str>, base: &str) {
-        let openai = OPENAI_CALLS.map(|call| ("POST", call, ErrorForm::Openai));
-        let anthropic = ANTHROPIC_CALLS.map(|call| ("POST", call, ErrorForm::Anthropic));
-        let list = [("GET", "models", ErrorForm::Openai)];
-        for (method, call, errors) in openai.into_iter().chain(anthropic).chain(list) {
+        let body: &[ModelPlace] = &[ModelPlace::Body];
+        let openai = OPENAI_CALLS.map(|call| ("POST", call, body, ErrorForm::Openai));
+        let forms = OPENAI_FORMS.map(|call| ("POST", call, &[][..], ErrorForm::Openai));
+        let anthropic = ANTHROPIC_CALLS.map(|call| ("POST", call, body, ErrorForm::Anthropic));
+        let list = [("GET", "models", &[][..], ErrorForm::Openai)];
+        let calls = openai.into_iter().chain(forms).chain(anthropic).chain(list);
+        for (method, call, model_in, errors) in calls {
             let forward = (!base.is_empty()).then(|| format!("/v1/{call}"));
-            self.add(host, method, format!("{base}/v1/{call}"), forward, errors);
+            let path = format!("{base}/v1/{call}");
+            self.add(host, method, path, forward, model_in, errors);
         }
     }
 
@@ -118,6 +126,7 @@ impl Routes<'_> {
         method: &str,
         path: String,
         forward: Option<String>,
+        model_in: &[ModelPlace],
         errors: ErrorForm,
     ) {
         self.routes.push(RouteConfig {
@@ -127,6 +136,7 @@ impl Routes<'_> {
             upstream: self.upstream.to_owned(),
             forward,
             model: ModelConfig::Named,
+            model_in: model_in.to_vec(),
             encoded_slash: false,
             errors: Some(errors),
         });

@@ -47,6 +47,7 @@ use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
+use crate::upstream::HeldBodies;
 use crate::usage::UsageRecorder;
 use certificates::Certificates;
 use plan::ServingPlan;
@@ -296,6 +297,7 @@ impl Server {
             usage,
             metrics: metrics.clone(),
             clock,
+            held: HeldBodies::new(metrics.proxy.clone()),
             tls: config.tls.clone(),
             draining: closing.draining.clone(),
         };

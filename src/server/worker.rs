@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::proxy::{LimitsConfig, Proxy, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::ServerTls;
-use crate::upstream::Upstreams;
+use crate::upstream::{HeldBodies, Upstreams};
 use crate::usage::UsageRecorder;
 
 /// What every worker shares with the rest of the process.
@@ -36,6 +36,7 @@ pub(super) struct Shared {
     pub(super) usage: UsageRecorder,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    pub(super) held: HeldBodies,
     /// What callers are met with; nothing where they are met in the open.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
@@ -238,6 +239,7 @@ fn make_proxy(
         Rc::clone(keys),
         shared.usage.clone(),
         Upstreams::new(&plan.upstreams, metrics, &LocalExecutor),
+        shared.held.clone(),
         load.clone(),
         shared.metrics.proxy.clone(),
         shared.clock.clone(),

@@ -85,6 +85,12 @@ pub const METRICS: &[Description] = &[
         help: "Calls that have begun and not ended, body and all.",
     },
     Description {
+        name: "keyward_held_body_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "How much is held of request bodies whose model must be known before they go on.",
+    },
+    Description {
         name: "keyward_connections",
         kind: Kind::Gauge,
         labels: &[],

@@ -41,10 +41,18 @@ pub enum RequestOutcome {
     ModelNotNamed,
     /// Two places name different models.
     ModelsDiffer,
+    /// The body, where the model must be read, can be read in two ways or in none.
+    BodyAmbiguous,
+    /// The body, where the model must be read, is of a kind that is not read.
+    BodyUnreadable,
+    /// The model does not come within what is held of a body.
+    ModelTooLate,
     /// The head is larger than allowed.
     HeadTooLarge,
     /// Not known here now: the database is away, or the look-up budget is spent.
     KeysUnavailable,
+    /// All together hold as much of request bodies as they may.
+    HeldBodiesFull,
     /// More requests in flight than allowed.
     Overloaded,
     /// The upstream refused, broke off, or could not be reached.
@@ -57,7 +65,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Forwarded,
         Self::NoRoute,
         Self::Ambiguous,
@@ -71,8 +79,12 @@ impl RequestOutcome {
         Self::ModelNotAllowed,
         Self::ModelNotNamed,
         Self::ModelsDiffer,
+        Self::BodyAmbiguous,
+        Self::BodyUnreadable,
+        Self::ModelTooLate,
         Self::HeadTooLarge,
         Self::KeysUnavailable,
+        Self::HeldBodiesFull,
         Self::Overloaded,
         Self::UpstreamFailed,
         Self::UpstreamTimedOut,
@@ -96,8 +108,12 @@ impl RequestOutcome {
             Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelNotNamed => "model_not_named",
             Self::ModelsDiffer => "models_differ",
+            Self::BodyAmbiguous => "body_ambiguous",
+            Self::BodyUnreadable => "body_unreadable",
+            Self::ModelTooLate => "model_too_late",
             Self::HeadTooLarge => "head_too_large",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::HeldBodiesFull => "held_bodies_full",
             Self::Overloaded => "overloaded",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimedOut => "upstream_timed_out",
@@ -413,6 +429,7 @@ pub struct ProxyMetrics {
     forwarded: Histogram,
     refused: Histogram,
     in_flight: Gauge,
+    held_bodies: Gauge,
     connections: Gauge,
     old_texts: Counter,
 }
@@ -438,6 +455,7 @@ impl ProxyMetrics {
             forwarded: duration("forwarded"),
             refused: duration("refused"),
             in_flight: register_gauge(recorder, "keyward_requests_in_flight", &[]),
+            held_bodies: register_gauge(recorder, "keyward_held_body_bytes", &[]),
             connections: register_gauge(recorder, "keyward_connections", &[]),
             old_texts: register_counter(recorder, "keyward_old_key_texts_used_total", &[]),
         }
@@ -467,6 +485,24 @@ impl ProxyMetrics {
     /// A request is over, body and all, or was dropped.
     pub fn request_ended(&self) {
         self.in_flight.decrement(1.0);
+    }
+
+    /// So much more is held of request bodies, in bytes.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; 2^53 bytes are never held"
+    )]
+    pub fn body_held(&self, bytes: usize) {
+        self.held_bodies.increment(bytes as f64);
+    }
+
+    /// So much less is held of request bodies, in bytes.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; 2^53 bytes are never held"
+    )]
+    pub fn body_released(&self, bytes: usize) {
+        self.held_bodies.decrement(bytes as f64);
     }
 
     /// A caller connected.

@@ -1,8 +1,9 @@
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,18 +13,56 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use super::Patience;
+use super::held::HeldBodies;
+use super::judged::Judged;
+use super::{Patience, UpstreamError};
+use crate::route::{BodyFault, ModelScanner};
 
-/// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held.
+/// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held but what must
+/// be judged first.
 ///
 /// It ends with an error when the caller stalls longer than the limit, so that an upstream connection is not held by a
-/// caller that has gone silent.
+/// caller that has gone silent; and when what is judged on its way has a fault.
 pub struct RequestBody {
     incoming: Incoming,
     trailers: TrailerFilter,
     patience: Patience,
     progress: Arc<Progress>,
+    judged: Option<Box<Judged>>,
 }
+
+/// How much of a body is held, and what is still sent without its end being known.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldLimits {
+    /// A body that ends within so many bytes is judged whole before anything of it is sent.
+    pub whole_bytes: usize,
+    /// The most that is held of one body, in bytes.
+    pub most_bytes: usize,
+    /// The most that is held of all together, in bytes.
+    pub all_bytes: usize,
+}
+
+/// Why the model of a body is not known, though it was read.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownModel {
+    /// The body is not one that can be judged, or that has one reading.
+    #[error(transparent)]
+    Fault(#[from] BodyFault),
+    /// It does not come within what may be held.
+    #[error("the model does not come within the first {limit} bytes of the body")]
+    TooLate {
+        /// How much that is, in bytes.
+        limit: usize,
+    },
+    /// All requests together hold as much as they may.
+    #[error("too much of other requests is held")]
+    NoRoom,
+    /// The body broke off.
+    #[error("the request body could not be read")]
+    Broken(#[source] UpstreamError),
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Takes from trailers what may not go on.
 pub type TrailerFilter = Arc<dyn Fn(&mut HeaderMap) + Send + Sync>;
@@ -37,6 +76,7 @@ pub struct Progress {
     taken_ms: AtomicU64,
     is_broken: AtomicBool,
     is_malformed: AtomicBool,
+    fault: OnceLock<BodyFault>,
 }
 
 /// No moment: the body waits for its caller.
@@ -49,6 +89,7 @@ impl Progress {
             taken_ms: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
             is_malformed: AtomicBool::new(false),
+            fault: OnceLock::new(),
         }
     }
 
@@ -69,6 +110,17 @@ impl Progress {
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.is_malformed.load(Ordering::Acquire)
+    }
+
+    /// Why the caller broke off a body that `cause` ended.
+    pub(super) fn blame(&self, cause: BoxError) -> UpstreamError {
+        if let Some(fault) = self.fault.get() {
+            UpstreamError::RequestJudged(*fault)
+        } else if self.is_malformed() {
+            UpstreamError::RequestFraming(cause)
+        } else {
+            UpstreamError::RequestBody(cause)
+        }
     }
 
     fn take(&self) {
@@ -100,24 +152,74 @@ impl RequestBody {
             trailers,
             patience: Patience::of(stall),
             progress: Arc::new(Progress::begin()),
+            judged: None,
         }
     }
 
-    /// How far the body has come, now and later.
-    #[must_use]
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+    /// Reads the body until `scanner` knows its model, or to the end of one that is short, and gives the model. The rest
+    /// will be judged on its way.
+    ///
+    /// Held is what the limits allow. Dropping the future leaves a body that is of no use but to be read away.
+    ///
+    /// # Errors
+    ///
+    /// Why the model is not known; nothing of the body may be sent then.
+    pub async fn read_model(
+        &mut self,
+        scanner: ModelScanner,
+        limits: HoldLimits,
+        all: &HeldBodies,
+    ) -> Result<String, UnknownModel> {
+        let mut judged = Box::new(Judged::new(scanner, all.share()));
+        loop {
+            let frame = poll_fn(|cx| self.poll_caller(cx)).await;
+            match frame.transpose() {
+                Err(error) => return Err(UnknownModel::Broken(self.progress.blame(error))),
+                Ok(None) => judged.end(None)?,
+                Ok(Some(frame)) => match frame.into_data() {
+                    Ok(part) if judged.share.grow(part.len(), limits.all_bytes) => {
+                        judged.hold(part)?;
+                    }
+                    Ok(part) => {
+                        judged.let_go();
+                        judged.pass(part)?;
+                        // What is known need not be held.
+                        if judged.model().is_none() {
+                            return Err(UnknownModel::NoRoom);
+                        }
+                    }
+                    Err(frame) => judged.end(frame.into_trailers().ok())?,
+                },
+            }
+            let held = judged.share.bytes();
+            match judged.model() {
+                Some(model) if judged.is_flowing() || held > limits.whole_bytes => {
+                    let model = model.to_owned();
+                    judged.let_go();
+                    self.judged = Some(judged);
+                    // The upstream's time begins now.
+                    self.progress.take();
+                    return Ok(model);
+                }
+                None if held > limits.most_bytes => {
+                    let limit = limits.most_bytes;
+                    return Err(UnknownModel::TooLate { limit });
+                }
+                _ => {}
+            }
+        }
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
+    /// The part of the body that nobody has read.
+    pub fn into_unread(self) -> Incoming {
+        self.incoming
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// The next frame from the caller, its trailers filtered.
+    fn poll_caller(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
@@ -147,12 +249,79 @@ impl Body for RequestBody {
         }
     }
 
+    /// The next frame of a body that is judged on its way.
+    fn poll_judged(
+        &mut self,
+        mut judged: Box<Judged>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = loop {
+            if let Some(frame) = judged.next() {
+                self.progress.take();
+                break Poll::Ready(Some(Ok(frame)));
+            }
+            if judged.is_over() {
+                break Poll::Ready(None);
+            }
+            let result = match self.poll_caller(cx) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => judged.end(None),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(part) => judged.pass(part),
+                    Err(frame) => judged.end(frame.into_trailers().ok()),
+                },
+            };
+            if let Err(fault) = result {
+                let _ = self.progress.fault.set(fault);
+                self.progress.break_off();
+                break Poll::Ready(Some(Err(Box::new(fault))));
+            }
+        };
+        self.judged = Some(judged);
+        next
+    }
+
+    /// How far the body has come, now and later.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.judged.take() {
+            None => self.poll_caller(cx),
+            Some(judged) => self.poll_judged(judged, cx),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.judged {
+            None => self.incoming.is_end_stream(),
+            Some(judged) => judged.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let rest = self.incoming.size_hint();
+        let Some(judged) = &self.judged else {
+            return rest;
+        };
+        let held = judged.bytes();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint.set_lower(rest.lower().saturating_add(held));
+        hint
     }
 }
 

@@ -1,3 +1,4 @@
+use crate::route::BodyFault;
 use crate::telemetry::metrics::UpstreamFailure;
 
 /// Why an upstream did not answer a call.
@@ -30,6 +31,9 @@ pub enum UpstreamError {
     /// The caller's request body was not framed as it must be: not the upstream's fault either.
     #[error("the request body is not framed as it says")]
     RequestFraming(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The caller's request body turned out, on its way, to be one that can be read in two ways.
+    #[error("the request body was ended before its end")]
+    RequestJudged(#[source] BodyFault),
 }
 
 impl UpstreamError {
@@ -42,7 +46,7 @@ impl UpstreamError {
             Self::Tls(_) => Some(UpstreamFailure::Tls),
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
-            Self::RequestBody(_) | Self::RequestFraming(_) => None,
+            Self::RequestBody(_) | Self::RequestFraming(_) | Self::RequestJudged(_) => None,
         }
     }
 }

@@ -5,6 +5,8 @@ mod config;
 mod connect;
 mod error;
 mod framing;
+mod held;
+mod judged;
 mod patience;
 
 use std::cell::Cell;
@@ -19,11 +21,12 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-pub use body::{Progress, RequestBody, TrailerFilter};
+pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
 pub use config::{
     CredentialConfig, HostHeader, UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan,
 };
 pub use error::UpstreamError;
+pub use held::HeldBodies;
 pub use patience::Patience;
 
 use crate::key::Permit;
@@ -124,11 +127,7 @@ impl Upstreams {
             Err(UpstreamError::Broken(cause) | UpstreamError::Tls(cause))
                 if progress.is_broken() =>
             {
-                Err(if progress.is_malformed() {
-                    UpstreamError::RequestFraming(cause)
-                } else {
-                    UpstreamError::RequestBody(cause)
-                })
+                Err(progress.blame(cause))
             }
             answer => answer,
         };

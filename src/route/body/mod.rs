@@ -5,6 +5,7 @@
 //! so both are refused, and nothing is ever skipped unread.
 
 mod json;
+mod kind;
 mod name;
 mod number;
 mod plain;
@@ -12,6 +13,10 @@ mod utf8;
 
 #[cfg(test)]
 mod tests;
+
+pub use kind::UnreadableBody;
+
+pub(super) use kind::check_json;
 
 use json::Json;
 use utf8::Utf8Gate;

@@ -98,6 +98,22 @@ routes[36].path: takes the same requests as routes[35], and neither is narrower
 }
 
 #[rstest]
+#[case(vec![ModelPlace::Header("x y".into())], "model_in: `x y` is no header's name")]
+#[case(vec![ModelPlace::Query("model[]".into())], "model_in: `model[]` is no parameter's name: letters, digits, `-`, `_` and `.`")]
+#[case(vec![ModelPlace::Query(String::new())], "model_in: `` is no parameter's name: letters, digits, `-`, `_` and `.`")]
+#[case(vec![ModelPlace::Body, ModelPlace::Body], "model_in: names a place twice")]
+#[case(vec![ModelPlace::Body], "model: `model_in` names a model, so a key must be allowed to call it")]
+fn a_place_that_names_a_model_can_be_read(#[case] places: Vec<ModelPlace>, #[case] expected: &str) {
+    let routes = [RouteConfig {
+        model_in: places,
+        model: ModelConfig::NotNeeded,
+        ..route(None, "/x")
+    }];
+    let mistakes = RouteTable::compile(&routes, ErrorForm::Problem, &["model"]).unwrap_err();
+    assert_eq!(mistakes[0].to_string(), format!("routes[0].{expected}"));
+}
+
+#[rstest]
 #[case::placeholders_have_no_name((None, "/a/{model}"), (None, "/a/{id}"), true)]
 #[case::text_differs((None, "/a/{model}"), (None, "/b/{model}"), false)]
 #[case::text_around_may_fit_both((None, "/a{id}"), (None, "/{id}a"), true)]

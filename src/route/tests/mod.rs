@@ -8,6 +8,7 @@ mod laws;
 mod mistakes;
 mod model;
 mod path;
+mod place;
 
 use std::sync::LazyLock;
 
@@ -23,6 +24,7 @@ fn route(host: Option<&str>, path: &str) -> RouteConfig {
         upstream: "model".to_owned(),
         forward: None,
         model: ModelConfig::Named,
+        model_in: Vec::new(),
         encoded_slash: false,
         errors: None,
     }

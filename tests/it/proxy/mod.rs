@@ -2,6 +2,7 @@
 
 mod admission;
 mod between_protocols;
+mod body_model;
 mod closing;
 mod deletion;
 mod everywhere;

@@ -39,6 +39,11 @@ impl Counted {
         self.value("keyward_requests_in_flight")
     }
 
+    /// How much is held of request bodies now, in bytes.
+    pub fn held_body_bytes(&self) -> u64 {
+        self.value("keyward_held_body_bytes")
+    }
+
     /// How many revocations were counted that took at most `bound` seconds, as the bound is written, to be in force.
     pub fn revocations_within(&self, bound: &str) -> u64 {
         self.value(&format!(

@@ -233,7 +233,9 @@ async fn the_target_that_goes_on_is_the_one_that_was_decided_on(
 ) {
     let keyward = TestKeyward::start().await;
     let key = keyward.key_for(&["m", "c"]).await;
-    let request = post(target, &key, "").replace("Host: h\r\n", &format!("Host: {host}\r\n"));
+    let body = format!(r#"{{"model":"{model}"}}"#);
+    let lines = format!("Host: {host}\r\nContent-Type: application/json\r\n");
+    let request = post(target, &key, &body).replace("Host: h\r\n", &lines);
     let answer = keyward.raw().await.call(request).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let seen = keyward.upstream.request(0).await;
