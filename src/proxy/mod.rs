@@ -13,6 +13,7 @@ mod rejection;
 mod relay;
 mod target;
 mod trace;
+mod witness;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -42,6 +43,7 @@ use crate::usage::UsageRecorder;
 use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
 use target::Target;
 use trace::{IdMaker, Trace};
+use witness::Witness;
 
 /// What the settings say about the data listener, checked and complete; shared by every worker.
 pub struct ProxyPlan {
@@ -142,6 +144,7 @@ impl Proxy {
     ) -> Answer {
         let started = self.now.elapsed();
         let trace = Trace::of(request.headers(), &self.ids);
+        let _witness = Witness::of(&trace, &self.metrics);
         let is_grpc = is_grpc(&request);
         let expects_continue = request.headers().contains_key(EXPECT);
         let version = request.version();

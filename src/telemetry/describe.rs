@@ -115,6 +115,12 @@ pub const METRICS: &[Description] = &[
         help: "Times the files of certificates had changed: taken, or the old ones kept because the new do not fit.",
     },
     Description {
+        name: "keyward_request_panics_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Calls that a mistake in keyward ended; the log names each with its request id.",
+    },
+    Description {
         name: "keyward_old_key_texts_used_total",
         kind: Kind::Counter,
         labels: &[],

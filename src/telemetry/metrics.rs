@@ -432,6 +432,7 @@ pub struct ProxyMetrics {
     held_bodies: Gauge,
     connections: Gauge,
     old_texts: Counter,
+    panics: Counter,
 }
 
 impl ProxyMetrics {
@@ -458,6 +459,7 @@ impl ProxyMetrics {
             held_bodies: register_gauge(recorder, "keyward_held_body_bytes", &[]),
             connections: register_gauge(recorder, "keyward_connections", &[]),
             old_texts: register_counter(recorder, "keyward_old_key_texts_used_total", &[]),
+            panics: register_counter(recorder, "keyward_request_panics_total", &[]),
         }
     }
 
@@ -513,6 +515,11 @@ impl ProxyMetrics {
     /// A caller's connection ended.
     pub fn connection_closed(&self) {
         self.connections.decrement(1.0);
+    }
+
+    /// Answering a request ended in a panic.
+    pub fn panicked(&self) {
+        self.panics.increment(1);
     }
 
     /// The text before a rotation was used.
