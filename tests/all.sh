@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that shows that keyward works: the package's tests, then real clients and an attack on the real program.
-# What is missing it installs (as root or with sudo), and says so; promtool it only unpacks below target/.
+# What is missing it installs (as root or with sudo), and says so; promtool and pgbouncer it only unpacks below target/.
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/need.sh
@@ -29,6 +29,31 @@ unpack_promtool() {
     rm -rf target/tools/unpacked
 }
 
+# Debian's package would start a pooler, and its libraries are none that anybody else needs.
+has_pgbouncer() {
+    [ "${KEYWARD_TEST_PGBOUNCER:-}" = skip ] || command -v pgbouncer || test -x target/tools/pgbouncer/pgbouncer
+}
+
+unpack_pgbouncer() {
+    echo "unpacking pgbouncer into target/tools (from Debian's packages pgbouncer, libc-ares2, libevent-2.1-7)" >&2
+    rm -rf target/tools/unpacked target/tools/pgbouncer
+    mkdir -p target/tools/unpacked target/tools/pgbouncer
+    (
+        cd target/tools/unpacked
+        # Newer releases name the last two otherwise.
+        packages=$(apt-cache depends pgbouncer | sed -n 's/^ *Depends: \(libc-ares2.*\|libevent-[0-9].*\)$/\1/p')
+        get="apt-get download -qq pgbouncer $packages"
+        $get || { apt-get update -qq && $get; }
+        for package in *.deb; do dpkg -x "$package" .; done
+        mv usr/sbin/pgbouncer ../pgbouncer/
+        find . -name 'lib*.so.*' \( -name 'libcares*' -o -name 'libevent-2*' \) -exec cp -L {} ../pgbouncer/ \;
+    ) || {
+        echo "missing: pgbouncer. Install it and run this again." >&2
+        exit 1
+    }
+    rm -rf target/tools/unpacked
+}
+
 # What tests/it/support/postgres.rs looks for. The tests start servers of their own.
 has_postgres() {
     [ "${KEYWARD_TEST_PG:-}" = skip ] && return
@@ -48,6 +73,7 @@ want postgresql has_postgres
 want openssl openssl version
 install_missing
 has_promtool >/dev/null || unpack_promtool
+has_pgbouncer >/dev/null || unpack_pgbouncer
 
 cargo test --locked
 sh tests/clients.sh

@@ -84,10 +84,20 @@ pub fn is_lost(error: &sqlx::Error) -> bool {
             cause.kind() != ErrorKind::ConnectionRefused && !is_distrust(error)
         }
         // connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now
-        _ => code(error).is_some_and(|code| {
-            code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03")
-        }),
+        _ => {
+            !is_unknown_parameter(error)
+                && code(error).is_some_and(|code| {
+                    code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03")
+                })
+        }
     }
+}
+
+/// Whether something between us and Postgres does not know what a session is told at its start. A pooler says so with
+/// the code of all its errors, most of which pass.
+fn is_unknown_parameter(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error();
+    said.is_some_and(|said| said.message().contains("unsupported startup parameter"))
 }
 
 /// Whether the two ends do not agree on TLS, or one does not trust the other: rustls' own errors come as I/O.
@@ -123,7 +133,7 @@ pub fn advice(cause: &sqlx::Error) -> &'static str {
         }
         Some("53300") => "it has no connection left; raise its `max_connections`, or use a pooler",
         Some("57P03") => "it is starting or closing; try again",
-        Some("08P01") => {
+        Some("08P01") if is_unknown_parameter(cause) => {
             "something between does not speak as Postgres does; a pooler in transaction mode needs `store.bell_url`, \
              or `store.bell = \"poll\"`"
         }

@@ -36,6 +36,16 @@ macro_rules! suite {
                 }
             })+
         }
+
+        /// All of it, one after the other, each on a new database that `make` makes.
+        pub async fn every(make: impl AsyncFn() -> Database) {
+            $({
+                // Shown when it fails.
+                println!(stringify!($room::$test));
+                let database = Box::pin(make()).await;
+                Box::pin($room::$test(&database)).await;
+            })+
+        }
     };
 }
 

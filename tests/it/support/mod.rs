@@ -19,6 +19,7 @@ pub mod gated_store;
 pub mod http2;
 pub mod keys;
 pub mod keyward;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod raw;
 pub mod raw_upstream;

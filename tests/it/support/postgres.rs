@@ -265,6 +265,11 @@ impl Postgres {
         )
     }
 
+    /// Where its socket is, and the port that goes with it.
+    pub fn socket(&self) -> (&std::path::Path, u16) {
+        (&self.directory, self.port)
+    }
+
     /// Makes a database that nobody else has, and returns its name.
     pub async fn new_database(&self) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
@@ -379,7 +384,7 @@ impl Drop for Postgres {
 }
 
 /// Whether tests are to go without Postgres.
-fn is_skipped() -> bool {
+pub(super) fn is_skipped() -> bool {
     environment::variable("KEYWARD_TEST_PG").is_some_and(|word| word == "skip")
 }
 
@@ -415,7 +420,7 @@ fn binaries() -> PathBuf {
 }
 
 /// Postgres does not run as root: then it is its own user, or nobody.
-fn somebody() -> Option<(u32, u32)> {
+pub(super) fn somebody() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -434,7 +439,7 @@ fn somebody() -> Option<(u32, u32)> {
     )
 }
 
-fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
+pub(super) fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
     if let Some((uid, gid)) = user {
         command.uid(uid).gid(gid);
     }
@@ -443,7 +448,7 @@ fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
 }
 
 /// Below /tmp, whatever TMPDIR says: the path of a socket may have 107 bytes only, and another user must reach it.
-fn own_directory(user: Option<(u32, u32)>) -> PathBuf {
+pub(super) fn own_directory(user: Option<(u32, u32)>) -> PathBuf {
     let made = tempfile::Builder::new()
         .prefix("keyward-pg-")
         .tempdir_in("/tmp");
@@ -455,7 +460,7 @@ fn own_directory(user: Option<(u32, u32)>) -> PathBuf {
     directory
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }

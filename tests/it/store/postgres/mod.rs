@@ -5,5 +5,6 @@ mod migrations;
 mod one_session;
 mod outage;
 mod plans;
+mod pooler;
 mod roles;
 mod serving;
