@@ -57,6 +57,8 @@ pub enum ModelPlace {
     /// The top-level `model` of a JSON body. It must be there: what is called without one, the upstream alone knows. Read
     /// for keys that may call some models only.
     Body,
+    /// The part `model` of a multipart form, alike. With `Body`, too, the kind of the body decides.
+    Form,
     /// A header of this name.
     Header(String),
     /// A parameter of the query.

@@ -48,7 +48,7 @@ use http::{HeaderMap, Method};
 
 use crate::key::NamedModel;
 
-pub use body::{BodyFault, MAX_BODY_DEPTH, ModelScanner, UnreadableBody};
+pub use body::{BodyFault, BodyScanner, FormScanner, MAX_BODY_DEPTH, ModelScanner, UnreadableBody};
 pub use compile::RouteMistake;
 pub use config::{ErrorForm, ModelConfig, ModelPlace, RouteConfig};
 pub use host::RequestHost;
@@ -308,7 +308,7 @@ impl Route {
     /// Whether its requests name their model in the body.
     #[must_use]
     pub const fn names_model_in_body(&self) -> bool {
-        self.places.body
+        self.places.body || self.places.form
     }
 }
 
@@ -344,11 +344,12 @@ impl<'r> Matched<'_, 'r> {
         &self,
         headers: &HeaderMap,
         depth: u16,
-    ) -> Result<Option<ModelScanner>, UnreadableBody> {
-        if !self.route.places.body {
+    ) -> Result<Option<BodyScanner>, UnreadableBody> {
+        if !self.route.names_model_in_body() {
             return Ok(None);
         }
-        body::check_json(headers).map(|()| Some(ModelScanner::new(depth)))
+        let places = &self.route.places;
+        body::scanner_for(headers, places.body, places.form, depth).map(Some)
     }
 
     /// Notes that one more place of the request names `model`.

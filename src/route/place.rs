@@ -13,6 +13,7 @@ pub(super) struct Places {
     headers: Box<[HeaderName]>,
     parameters: Box<[String]>,
     pub body: bool,
+    pub form: bool,
 }
 
 impl Places {
@@ -30,6 +31,7 @@ impl Places {
             }
             match place {
                 ModelPlace::Body => places.body = true,
+                ModelPlace::Form => places.form = true,
                 ModelPlace::Header(name) => {
                     let parsed = HeaderName::from_bytes(name.as_bytes());
                     headers.push(

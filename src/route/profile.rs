@@ -16,7 +16,7 @@ const OPENAI_CALLS: [&str; 10] = [
     "audio/speech",
 ];
 
-/// Those whose bodies are forms.
+/// Those whose bodies are forms, or may be.
 const OPENAI_FORMS: [&str; 4] = [
     "images/edits",
     "images/variations",
@@ -63,8 +63,7 @@ const BASETEN_CALLS: [(&str, &str); 7] = [
 /// may belong to any model.
 ///
 /// The calls of the dialects name a model in their body, too, and a server that serves several models goes by that one: it
-/// must be the one that host or path names. Forms, which the calls for audio and for changing images take, are not read:
-/// there, such a server gives all its models to a key for one, unless neither host nor path names a model.
+/// must be the one that host or path names. The calls for audio and for changing images take forms, with a part `model`.
 #[must_use]
 pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     let mut routes = Routes {
@@ -109,7 +108,8 @@ impl Routes<'_> {
     fn add_dialects(&mut self, host: Option<&str>, base: &str) {
         let body: &[ModelPlace] = &[ModelPlace::Body];
         let openai = OPENAI_CALLS.map(|call| ("POST", call, body, ErrorForm::Openai));
-        let forms = OPENAI_FORMS.map(|call| ("POST", call, &[][..], ErrorForm::Openai));
+        let form: &[ModelPlace] = &[ModelPlace::Body, ModelPlace::Form];
+        let forms = OPENAI_FORMS.map(|call| ("POST", call, form, ErrorForm::Openai));
         let anthropic = ANTHROPIC_CALLS.map(|call| ("POST", call, body, ErrorForm::Anthropic));
         let list = [("GET", "models", &[][..], ErrorForm::Openai)];
         let calls = openai.into_iter().chain(forms).chain(anthropic).chain(list);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::held::HeldBodies;
 use super::judged::Judged;
 use super::{Patience, UpstreamError};
-use crate::route::{BodyFault, ModelScanner};
+use crate::route::{BodyFault, BodyScanner};
 
 /// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held but what must
 /// be judged first.
@@ -166,7 +166,7 @@ impl RequestBody {
     /// Why the model is not known; nothing of the body may be sent then.
     pub async fn read_model(
         &mut self,
-        scanner: ModelScanner,
+        scanner: BodyScanner,
         limits: HoldLimits,
         all: &HeldBodies,
     ) -> Result<String, UnknownModel> {

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http_body::Frame;
 
 use super::held::Share;
-use crate::route::{BodyFault, ModelScanner};
+use crate::route::{BodyFault, BodyScanner};
 
 /// Frames smaller than this are held together: each alone would cost more than it holds.
 const SMALL: usize = 4 * 1024;
@@ -21,7 +21,7 @@ const TOGETHER: usize = 32 * 1024;
 /// so while more may come that byte is kept back; whatever came before it is the beginning of a body that was judged, and
 /// of no other.
 pub(super) struct Judged {
-    scanner: ModelScanner,
+    scanner: BodyScanner,
     held: VecDeque<Bytes>,
     /// Small frames, which come after what is held.
     small: BytesMut,
@@ -33,7 +33,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    pub fn new(scanner: ModelScanner, share: Share) -> Self {
+    pub fn new(scanner: BodyScanner, share: Share) -> Self {
         Self {
             scanner,
             held: VecDeque::new(),

@@ -248,7 +248,7 @@ impl Json {
             },
             Text::Model => {
                 let name = str::from_utf8(&self.model).unwrap_or_default();
-                if name.is_empty() || name.chars().any(char::is_control) {
+                if !super::is_usable(name) {
                     return Err(BodyFault::Unusable);
                 }
                 self.found_at = Some(at);

@@ -1,6 +1,8 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
+use super::{BodyScanner, FormScanner, ModelScanner};
+
 /// Why a body is of no kind in which a model is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UnreadableBody {
@@ -10,19 +12,69 @@ pub enum UnreadableBody {
     /// It is not said to be JSON in UTF-8, or not once.
     #[error("the body must be application/json: its model must be read")]
     NotJson,
+    /// It is not said to be a form with one boundary, or not once.
+    #[error("the body must be multipart/form-data: its model must be read")]
+    NotForm,
+    /// It is neither.
+    #[error("the body must be application/json or multipart/form-data: its model must be read")]
+    Neither,
 }
 
-/// Checks that a body is said to be JSON in UTF-8, once, and is not compressed (SECURITY S9, S14).
-pub(in crate::route) fn check_json(headers: &HeaderMap) -> Result<(), UnreadableBody> {
+/// What reads a body that is said to be of this kind, where JSON, forms or both are read. JSON may nest `depth` deep.
+///
+/// # Errors
+///
+/// When it is said to be of another kind, or encoded (SECURITY S9, S14).
+pub(in crate::route) fn scanner_for(
+    headers: &HeaderMap,
+    reads_json: bool,
+    reads_forms: bool,
+    depth: u16,
+) -> Result<BodyScanner, UnreadableBody> {
     match only(headers, &CONTENT_ENCODING) {
         Ok(None) => {}
         Ok(Some(coding)) if coding.eq_ignore_ascii_case("identity") => {}
         _ => return Err(UnreadableBody::Encoded),
     }
-    match only(headers, &CONTENT_TYPE) {
-        Ok(Some(kind)) if is_json(kind) => Ok(()),
+    let kind = only(headers, &CONTENT_TYPE)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    if reads_json && is_json(kind) {
+        return Ok(BodyScanner::Json(Box::new(ModelScanner::new(depth))));
+    }
+    match boundary_of(kind) {
+        Some(boundary) if reads_forms => {
+            Ok(BodyScanner::Form(Box::new(FormScanner::new(boundary))))
+        }
+        _ if reads_json && reads_forms => Err(UnreadableBody::Neither),
+        _ if reads_forms => Err(UnreadableBody::NotForm),
         _ => Err(UnreadableBody::NotJson),
     }
+}
+
+/// The boundary of `multipart/form-data`, which has no other parameter (RFC 2046 5.1.1; RFC 7578 4.1). Spaces, which may
+/// stand in one but never do, are refused.
+fn boundary_of(kind: &str) -> Option<&str> {
+    let (essence, parameter) = kind.split_once(';')?;
+    let (name, value) = parameter.trim_start_matches([' ', '\t']).split_once('=')?;
+    let is_form = essence
+        .trim_end()
+        .eq_ignore_ascii_case("multipart/form-data");
+    if !is_form || !name.eq_ignore_ascii_case("boundary") {
+        return None;
+    }
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let special: &[u8] = if quoted.is_some() {
+        b"'()+_,-./:=?"
+    } else {
+        b"'+_-."
+    };
+    let boundary = quoted.unwrap_or(value);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || special.contains(&byte);
+    ((1..=70).contains(&boundary.len()) && boundary.bytes().all(is_plain)).then_some(boundary)
 }
 
 /// The one value of a header; `Err` when there are more, or it is no text.
@@ -111,12 +163,76 @@ mod tests {
         #[case] head: &str,
         #[case] expected: Result<(), UnreadableBody>,
     ) {
+        let headers = headers(head);
+        assert_eq!(scanner_for(&headers, true, false, 1).map(drop), expected);
+    }
+
+    fn headers(head: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in head.split(" | ").filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ").unwrap();
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        assert_eq!(check_json(&headers), expected);
+        headers
+    }
+
+    #[rstest]
+    #[case("multipart/form-data; boundary=B", Some("B"))]
+    #[case(
+        "Multipart/Form-Data;boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW",
+        Some("----WebKitFormBoundary7MA4YWxkTrZu0gW")
+    )]
+    #[case(
+        "multipart/form-data; BOUNDARY=\"----=_Part_1:2\"",
+        Some("----=_Part_1:2")
+    )]
+    #[case("multipart/form-data", None)]
+    #[case("multipart/form-data; boundary=", None)]
+    #[case("multipart/form-data; boundary=\"\"", None)]
+    #[case("multipart/form-data; boundary=\"a b\"", None)]
+    #[case("multipart/form-data; boundary=\"a", None)]
+    #[case("multipart/form-data; boundary=a\"", None)]
+    #[case("multipart/form-data; boundary=a:b", None)]
+    #[case("multipart/form-data; boundary=\"a\\\"b\"", None)]
+    #[case("multipart/form-data; boundary=a; boundary=b", None)]
+    #[case("multipart/form-data; boundary=a; charset=utf-8", None)]
+    #[case("multipart/form-data; charset=utf-8; boundary=a", None)]
+    #[case("multipart/form-data; boundary*=utf-8''a", None)]
+    #[case("multipart/form-data; boundary = a", None)]
+    #[case("multipart/form-data, multipart/form-data; boundary=a", None)]
+    #[case("multipart/mixed; boundary=a", None)]
+    #[case("application/json", None)]
+    fn a_form_has_one_boundary(#[case] kind: &str, #[case] expected: Option<&str>) {
+        assert_eq!(boundary_of(kind), expected);
+        let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
+        assert_eq!(boundary_of(&long), None);
+    }
+
+    #[rstest]
+    #[case("application/json", true, true, "json")]
+    #[case("multipart/form-data; boundary=B", true, true, "form")]
+    #[case("text/plain", true, true, "neither")]
+    #[case("", true, true, "neither")]
+    #[case("application/json", false, true, "no form")]
+    #[case("multipart/form-data; boundary=B", false, true, "form")]
+    #[case("multipart/form-data; boundary=B", true, false, "no json")]
+    #[case("multipart/form-data", true, true, "neither")]
+    fn a_body_is_read_by_its_kind(
+        #[case] kind: &str,
+        #[case] json: bool,
+        #[case] forms: bool,
+        #[case] expected: &str,
+    ) {
+        let headers = headers(&format!("content-type: {kind}"));
+        let read = match scanner_for(&headers, json, forms, 1) {
+            Ok(BodyScanner::Json(_)) => "json",
+            Ok(BodyScanner::Form(_)) => "form",
+            Err(UnreadableBody::NotJson) => "no json",
+            Err(UnreadableBody::NotForm) => "no form",
+            Err(UnreadableBody::Neither) => "neither",
+            Err(UnreadableBody::Encoded) => "encoded",
+        };
+        assert_eq!(read, expected);
     }
 }

@@ -1,25 +1,31 @@
-//! The model that a JSON body names, found while the body passes.
+//! The model that a body names, JSON or a form, found while the body passes.
 //!
 //! A request is forwarded only if no plausible reading of its body yields another model than the one that was judged
 //! (SECURITY 3.3). Readers differ about bodies that are not quite JSON, and about an object that names a member twice:
 //! so both are refused, and nothing is ever skipped unread.
 
+mod form;
 mod json;
 mod kind;
+mod matcher;
 mod name;
 mod number;
+mod part;
 mod plain;
 mod utf8;
 
 #[cfg(test)]
 mod tests;
 
+pub use form::FormScanner;
 pub use kind::UnreadableBody;
 
-pub(super) use kind::check_json;
+pub(super) use kind::scanner_for;
 
 use json::Json;
 use utf8::Utf8Gate;
+
+use crate::key::MAX_MODEL_BYTES;
 
 /// The deepest that a body may nest, at most.
 pub const MAX_BODY_DEPTH: u16 = json::MAX_DEPTH;
@@ -36,12 +42,24 @@ pub struct ModelScanner {
     fault: Option<BodyFault>,
 }
 
+/// What finds the model in a body, by the body's kind.
+#[derive(Debug)]
+pub enum BodyScanner {
+    /// The body is JSON.
+    Json(Box<ModelScanner>),
+    /// The body is a form.
+    Form(Box<FormScanner>),
+}
+
 /// Why a body cannot be judged, or cannot be read in one way only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BodyFault {
     /// Not JSON as RFC 8259 has it, or cut short.
     #[error("the body is not valid JSON")]
     NotJson,
+    /// Not a form as RFC 2046 and RFC 7578 have it, or one that can be taken apart in two ways, or cut short.
+    #[error("the body is not a form that can be read in one way only")]
+    NotForm,
     /// Some of it is no UTF-8.
     #[error("the body is not valid UTF-8")]
     NotUtf8,
@@ -123,4 +141,44 @@ impl ModelScanner {
             (None, None) => Err(BodyFault::NoModel),
         }
     }
+}
+
+impl BodyScanner {
+    /// Judges the next piece, as [`ModelScanner::push`] does.
+    ///
+    /// # Errors
+    ///
+    /// The first fault of the body. What was pushed with it must not go on.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), BodyFault> {
+        match self {
+            Self::Json(json) => json.push(piece),
+            Self::Form(form) => form.push(piece),
+        }
+    }
+
+    /// The model, once it is known. What comes later may still be a fault.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Json(json) => json.model(),
+            Self::Form(form) => form.model(),
+        }
+    }
+
+    /// Judges that the body ends here; gives its model.
+    ///
+    /// # Errors
+    ///
+    /// The first fault of the body; that it is cut short or names no model is one.
+    pub fn finish(&mut self) -> Result<&str, BodyFault> {
+        match self {
+            Self::Json(json) => json.finish(),
+            Self::Form(form) => form.finish(),
+        }
+    }
+}
+
+/// Whether a model may be called so.
+fn is_usable(name: &str) -> bool {
+    (1..=MAX_MODEL_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
 }

@@ -1,5 +1,6 @@
 //! What a body names: rows for SECURITY S7, S8 and S11 to S13, and laws.
 
+mod forms;
 mod laws;
 mod reference;
 mod rows;

@@ -1,6 +1,7 @@
 //! The model in a body: who may go on, what is held, and what no upstream ever has whole (SECURITY S6 to S14).
 
 mod flow;
+mod forms;
 mod limits;
 mod rows;
 
@@ -17,6 +18,11 @@ model_in = ["body"]
 path = "/models/{model}/chat"
 upstream = "default"
 model_in = ["body", { header = "x-model-id" }, { query = "model" }]
+
+[[proxy.routes]]
+path = "/v1/audio"
+upstream = "default"
+model_in = ["body", "form"]
 
 [[proxy.routes]]
 path = "/headed"
