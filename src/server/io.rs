@@ -325,6 +325,54 @@ mod tests {
         assert!(matches!(caller.phase, Phase::Idle(_)));
     }
 
+    /// What TLS is to a caller that reads nothing: it takes what it is given, and cannot send it.
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_and_cannot_be_sent_is_a_silence() {
+        use tokio::io::AsyncWriteExt;
+
+        let load = ConnectionLoad::default();
+        let silences = Silences::from(&LimitsConfig::default());
+        let mut caller = CallerIo::new(Stuck, load.clone(), silences);
+        let _request = load.begin();
+        caller.observe();
+        caller.write_all(b"an answer").await.unwrap();
+        let begun = Instant::now();
+        let flushed = caller.flush().await.unwrap_err();
+        assert_eq!(flushed.kind(), io::ErrorKind::TimedOut);
+        let limit = LimitsConfig::default().stream_idle_timeout;
+        assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
+    }
+
     /// hyper reads on before the request's place is given back, so the end of a request is seen at the next look only.
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {
