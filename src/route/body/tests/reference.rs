@@ -1,6 +1,6 @@
 //! Two other readers of the same rules: one by hand, over the whole body at once, and one by serde.
 
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DEPTH;
 
@@ -196,6 +196,27 @@ impl Reader {
     }
 }
 
+/// A member's name as it stands: half a surrogate pair has no text, and is a name to many readers.
+struct Name(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(Name(name.to_vec()))
+            }
+        }
+        from.deserialize_bytes(Bytes)
+    }
+}
+
 /// The model by serde: `None` when the body is no object in JSON and UTF-8, names it twice or not at all, or not by a
 /// text. It knows nothing of other spellings, of depth or of what a name may hold.
 pub fn by_serde(body: &[u8]) -> Option<String> {
@@ -209,8 +230,8 @@ pub fn by_serde(body: &[u8]) -> Option<String> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<String, A::Error> {
             let mut model = None;
-            while let Some(name) = members.next_key::<String>()? {
-                if name != "model" {
+            while let Some(Name(name)) = members.next_key()? {
+                if name != b"model" {
                     members.next_value::<IgnoredAny>()?;
                 } else if model.replace(members.next_value::<String>()?).is_some() {
                     return Err(A::Error::duplicate_field("model"));
