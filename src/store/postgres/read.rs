@@ -45,7 +45,7 @@ pub async fn page(
     lease: &mut Lease<'_>,
     after: Option<&PageMark>,
 ) -> Result<(Vec<PgRow>, Option<PageMark>), Fault> {
-    let rows = lease
+    let mut rows = lease
         .query(sql::PAGE)
         .bind(after.map_or("", PageMark::as_str).to_owned())
         .bind(i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX))
@@ -55,6 +55,7 @@ pub async fn page(
         Some(last) if rows.len() == PAGE_ROWS => Some(PageMark::after(last.try_get("id")?)),
         _ => None,
     };
+    rows.retain(|row| !row.try_get("is_deleted").unwrap_or(false));
     Ok((rows, next))
 }
 

@@ -87,11 +87,15 @@ statements! {
     /// The end of the change log, and what goes with it.
     LOG_END = concat!("SELECT ", log_end!(), "FROM key_log l");
 
-    /// At most $2 live keys, those with an id after $1. A key that is made or deleted between two pages of a fill is in
-    /// the log after the place that was read first.
+    /// At most $2 keys and tombstones, those with an id after $1. A key that is made or deleted between two pages of a
+    /// fill is in the log after the place that was read first.
+    ///
+    /// Tombstones are passed over by who reads: a planner that knows nothing of the table yet takes live keys for few,
+    /// and then gathers and sorts all of them for each page (223 ms instead of 2 ms at 300,000 keys).
     PAGE = select_keys!(
-        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
-         WHERE k.deleted_at IS NULL AND k.id > $1::text ORDER BY k.id LIMIT $2::bigint"
+        ", k.deleted_at IS NOT NULL AS is_deleted \
+         FROM (SELECT * FROM api_keys p WHERE p.id > $1::text ORDER BY p.id LIMIT $2::bigint) k \
+         LEFT JOIN teams t ON t.id = k.team_id ORDER BY k.id"
     );
 
     /// The end of the log with what goes with it, and at most $2 entries after $1, each with the live key that is known by

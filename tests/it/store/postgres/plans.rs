@@ -1,5 +1,8 @@
 //! What is asked often stays cheap while the tables grow, however little the planner knows of them.
 
+use keyward::store::postgres::sql;
+use sqlx::AssertSqlSafe;
+
 use crate::support::store::Database;
 
 #[tokio::test]
@@ -23,4 +26,23 @@ async fn a_look_is_quick_on_tables_that_grew_after_the_first_ones() {
     let batch = database.read_changes(before).await;
     assert_eq!(batch.changes.len(), 1000);
     assert!(batch.more);
+}
+
+#[tokio::test]
+async fn a_page_of_a_fill_walks_the_keys_in_their_order() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    database.insert_many(20_000).await;
+    let postgres = database.postgres.as_ref().unwrap();
+    let mut session = postgres.server.connect(&postgres.name).await;
+    let page = sql::PAGE
+        .replace("$1::text", "''")
+        .replace("$2::bigint", "1000");
+    let explain = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {page}")));
+    let plan: Vec<String> = explain.fetch_all(&mut session).await.unwrap();
+    let walks = plan
+        .iter()
+        .any(|line| line.contains("Index Scan using api_keys_pkey"));
+    assert!(walks, "{plan:#?}");
 }
