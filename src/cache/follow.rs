@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -127,6 +127,7 @@ impl Follower {
     /// Waits until the bell rings, somebody waits for a look, or it is time to look unasked.
     async fn news(&mut self) {
         let looks = &self.shared.looks;
+        let due = Instant::now() + self.poll_every;
         let rung = tokio::select! {
             biased;
             rung = self.store.changed() => rung,
@@ -134,8 +135,9 @@ impl Follower {
         };
         self.report.bell(&rung);
         if rung.is_err() {
-            // A broken bell must not be asked again and again: until the next poll we do without.
-            looks.wanted_within(self.poll_every).await;
+            // A broken bell must not be asked again and again: until the poll, which it does not put off, we do without.
+            let rest = due.saturating_duration_since(Instant::now());
+            looks.wanted_within(rest).await;
         }
     }
 
