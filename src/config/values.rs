@@ -328,6 +328,8 @@ impl<'c> Checks<'c> {
         self.time(&at("flush_every"), usage.flush_every, TIMES);
         self.time(&at("first_within"), usage.first_within, TIMES);
         self.within(&at("queue"), usage.queue, 1..=100_000_000, "keys");
+        let rows = usage.rows_per_second;
+        self.within(&at("rows_per_second"), rows, 1..=1_000_000, "rows");
         if usage.first_within > usage.flush_every {
             self.wrong_beside(
                 "usage.first_within",

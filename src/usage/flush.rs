@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,25 +10,29 @@ use crate::key::{Grant, KeyId, UnixTime};
 use crate::store::{KeyStore, StoreError};
 use crate::telemetry::chain;
 
-/// How many moments are written in one statement.
+/// How many moments one statement writes.
 const MAX_ROWS: usize = 1000;
 
 /// How long the last flush may take.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-/// The task that writes when keys were last used.
+/// The task that writes when keys were last used: now and then some of them, at the pace of the settings.
 pub struct Flusher {
     store: Arc<dyn KeyStore>,
     queue: Arc<Queue>,
     flush_every: Duration,
     first_within: Duration,
-    /// Marked for the first time that is known; the others.
-    first: Vec<Arc<Grant>>,
-    later: Vec<Arc<Grant>>,
-    /// Taken from their marks and not written yet. In order of id, so that two instances that write the same keys
-    /// lock rows in the same order.
+    /// How many moments are written at a time.
+    rows: usize,
+    /// Marked for the first time that is known; of the others those whose turn it is, and those that gather for the
+    /// next. Their marks are read when a statement is made, so that whoever waits longer is written with a later moment.
+    first: VecDeque<Arc<Grant>>,
+    due: VecDeque<Arc<Grant>>,
+    later: VecDeque<Arc<Grant>>,
+    /// Taken from their marks and not written yet: one statement. In order of id, so that two instances that write the
+    /// same keys lock rows in the same order.
     unwritten: BTreeMap<KeyId, UnixTime>,
-    flushed_at: Instant,
+    turn_began: Instant,
     /// Failures in a row, and until when not to try again.
     failures: u32,
     not_before: Instant,
@@ -36,15 +40,19 @@ pub struct Flusher {
 
 impl Flusher {
     pub(super) fn new(store: Arc<dyn KeyStore>, queue: Arc<Queue>, config: &UsageConfig) -> Self {
+        let first_within = config.first_within.min(config.flush_every);
+        let rows = u128::from(config.rows_per_second) * first_within.as_millis() / 1000;
         Self {
             store,
             queue,
             flush_every: config.flush_every,
-            first_within: config.first_within.min(config.flush_every),
-            first: Vec::new(),
-            later: Vec::new(),
+            first_within,
+            rows: usize::try_from(rows).unwrap_or(MAX_ROWS).max(1),
+            first: VecDeque::new(),
+            due: VecDeque::new(),
+            later: VecDeque::new(),
             unwritten: BTreeMap::new(),
-            flushed_at: Instant::now(),
+            turn_began: Instant::now(),
             failures: 0,
             not_before: Instant::now(),
         }
@@ -63,17 +71,21 @@ impl Flusher {
     }
 
     async fn flush_now_and_then(&mut self) {
-        // Twice within the time a first use has: one half to be seen, the other to be written.
-        let period = (self.first_within / 2).max(Duration::from_millis(1));
-        let mut tick = interval(period);
+        let mut tick = interval(self.first_within.max(Duration::from_millis(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.flushed_at = Instant::now();
+        self.turn_began = Instant::now();
         loop {
             tick.tick().await;
             self.collect();
-            let all = self.flushed_at.elapsed() >= self.flush_every;
-            if Instant::now() >= self.not_before {
-                self.flush(all).await;
+            if self.due.is_empty() && self.turn_began.elapsed() >= self.flush_every {
+                self.begin_turn();
+            }
+            let mut rows = self.rows;
+            while rows > 0 && Instant::now() >= self.not_before {
+                match self.flush(rows.min(MAX_ROWS)).await {
+                    0 => break,
+                    written => rows -= written,
+                }
             }
         }
     }
@@ -87,52 +99,52 @@ impl Flusher {
         } in self.queue.take(room)
         {
             if is_first_use {
-                self.first.push(grant);
+                self.first.push_back(grant);
             } else {
-                self.later.push(grant);
+                self.later.push_back(grant);
             }
         }
         self.queue.metrics.pending(self.pending());
     }
 
-    /// Writes first uses, and `all` the others too when their time has come.
-    async fn flush(&mut self, all: bool) {
-        let mut marked = std::mem::take(&mut self.first);
-        if all {
-            marked.append(&mut self.later);
-            self.flushed_at = Instant::now();
-        }
-        for grant in marked {
+    fn begin_turn(&mut self) {
+        self.due.append(&mut self.later);
+        self.turn_began = Instant::now();
+    }
+
+    /// Writes at most `rows` moments in one statement, first uses first; how many were written. What a failure leaves
+    /// is written before all others the next time.
+    ///
+    /// A statement that was carried out and not acknowledged is made again, which changes nothing: the later of two
+    /// moments is kept. So dropping this future loses nothing either.
+    async fn flush(&mut self, rows: usize) -> usize {
+        while self.unwritten.len() < rows {
+            let next = self.first.pop_front().or_else(|| self.due.pop_front());
+            let Some(grant) = next else { break };
             let moment = grant.last_used().take();
             let latest = self.unwritten.entry(grant.id()).or_insert(moment);
             *latest = moment.max(*latest);
         }
-        match self.write().await {
-            Ok(()) => self.succeeded(),
-            Err(error) => self.failed(&error),
+        if self.unwritten.is_empty() {
+            return 0;
+        }
+        let batch: Vec<_> = self.unwritten.iter().map(|(id, at)| (*id, *at)).collect();
+        let written = self.store.record_last_used(&batch).await;
+        if written.is_ok() {
+            self.unwritten.clear();
         }
         self.queue.metrics.pending(self.pending());
-    }
-
-    /// Writes everything that is unwritten; what a failure leaves stays.
-    ///
-    /// A batch that was written and not acknowledged is written again, which changes nothing: the later of two moments
-    /// is kept. So dropping this future loses nothing either.
-    async fn write(&mut self) -> Result<(), StoreError> {
-        while !self.unwritten.is_empty() {
-            let batch: Vec<_> = self
-                .unwritten
-                .iter()
-                .take(MAX_ROWS)
-                .map(|(id, moment)| (*id, *moment))
-                .collect();
-            self.store.record_last_used(&batch).await?;
-            for (id, _) in &batch {
-                self.unwritten.remove(id);
+        match written {
+            Ok(()) => {
+                self.queue.metrics.flushed(batch.len());
+                self.succeeded();
+                batch.len()
             }
-            self.queue.metrics.flushed(batch.len());
+            Err(error) => {
+                self.failed(&error);
+                0
+            }
         }
-        Ok(())
     }
 
     fn succeeded(&mut self) {
@@ -145,7 +157,7 @@ impl Flusher {
         if self.failures == 0 {
             tracing::warn!(
                 error = %chain(error),
-                keys = self.unwritten.len(),
+                keys = self.pending(),
                 "moments of last use could not be written; they are kept and tried again"
             );
         }
@@ -156,13 +168,14 @@ impl Flusher {
 
     async fn last_flush(&mut self) {
         let everything = async {
-            // The room here is bounded, so it may take more than one turn.
+            // The room here is bounded, so there may be more in the queue.
             loop {
                 self.collect();
+                self.begin_turn();
                 if self.pending() == 0 {
                     return;
                 }
-                self.flush(true).await;
+                self.flush(MAX_ROWS).await;
                 if self.failures > 0 {
                     return;
                 }
@@ -179,6 +192,6 @@ impl Flusher {
     }
 
     fn pending(&self) -> usize {
-        self.first.len() + self.later.len() + self.unwritten.len()
+        self.first.len() + self.due.len() + self.later.len() + self.unwritten.len()
     }
 }

@@ -15,6 +15,7 @@ mod cache;
 mod cli;
 mod config;
 mod durability;
+mod flood;
 mod house;
 mod logging;
 mod metrics;

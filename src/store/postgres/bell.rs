@@ -1,6 +1,7 @@
 //! The bell: rings when a key has changed, whoever changed it.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -21,8 +22,9 @@ use super::sql;
 const CHANNEL: &str = "keyward";
 
 /// How long a question may take on the connection that listens (or as long as it took to make that, for a server that is
-/// far away), and how long it may be in other hands before. After that a connection of the lane is asked: a change must
-/// be in force everywhere a little after the next poll, even when this connection is the only one that was cut.
+/// far away), and how long it may be in other hands before. After that a connection of the lane is asked, until this one
+/// has answered: a change must be in force everywhere a little after the next poll, even when this connection is the only
+/// one that was cut.
 const LENT_FOR: Duration = Duration::from_millis(150);
 
 /// Listens on a connection, and lends it to what an instance asks again and again: so a quiet instance has one session.
@@ -40,6 +42,8 @@ pub struct Bell {
     written: Notify,
     closed: CancellationToken,
     ear: Mutex<Ear>,
+    /// Whether the connection that listens still owes an answer, and is not lent until it has given it.
+    is_late: AtomicBool,
     /// Whoever waits for the ear stands here, so that who listens does not take it back first.
     turn: Mutex<()>,
     wanted: Notify,
@@ -72,6 +76,8 @@ struct Listening {
     answers_within: Duration,
     /// When it last answered.
     lived_at: Instant,
+    /// Since when it has owed an answer that nobody waits for any more.
+    late_since: Option<Instant>,
 }
 
 impl Bell {
@@ -91,6 +97,7 @@ impl Bell {
             written: Notify::new(),
             closed: CancellationToken::new(),
             ear: Mutex::new(Ear::Off(Instant::now())),
+            is_late: AtomicBool::new(false),
             turn: Mutex::default(),
             wanted: Notify::new(),
         }
@@ -142,6 +149,7 @@ impl Bell {
                     };
                     *ear = Ear::Off(Instant::now());
                     *ear = Ear::On(made?);
+                    self.is_late.store(false, Ordering::Release);
                     return Ok(());
                 }
                 Ear::On(listening) if listening.made_at.elapsed() >= LIFETIME => {
@@ -149,7 +157,7 @@ impl Bell {
                     continue;
                 }
                 Ear::On(listening) => {
-                    let beat = listening.lived_at + self.heartbeat;
+                    let beat = listening.next_beat(self.heartbeat);
                     tokio::select! {
                         biased;
                         () = self.closed.cancelled() => continue,
@@ -161,7 +169,7 @@ impl Bell {
             };
             match heard {
                 Ok(Heard::Notice) => return Ok(()),
-                Ok(Heard::Life) => {}
+                Ok(Heard::Life) => self.is_late.store(false, Ordering::Release),
                 Ok(Heard::Wanted) => {
                     drop(ear);
                     drop(self.turn.lock().await);
@@ -176,10 +184,10 @@ impl Bell {
         }
     }
 
-    /// The connection that listens, for one question about keys; none where it leads elsewhere, is not there, or is in
-    /// other hands for too long.
+    /// The connection that listens, for one question about keys; none where it leads elsewhere, is not there, has not
+    /// answered the last one, or is in other hands for too long.
     pub async fn lend(&self) -> Option<Lent<'_>> {
-        if !self.is_lent {
+        if !self.is_lent || self.is_late.load(Ordering::Acquire) {
             return None;
         }
         let lent = timeout(LENT_FOR, async {
@@ -188,7 +196,7 @@ impl Bell {
             let ear = self.ear.lock().await;
             matches!(*ear, Ear::On(_)).then_some(Lent {
                 ear,
-                rest: self.heartbeat,
+                is_late: &self.is_late,
                 is_sound: false,
                 _turn: turn,
             })
@@ -220,10 +228,11 @@ impl Bell {
     }
 }
 
-/// The connection that listens, lent. Given up when it is dropped, unless it was said to be [`Lent::sound`].
+/// The connection that listens, lent. Not lent again when it is dropped, until it has shown that it lives, unless it was
+/// said to be [`Lent::sound`].
 pub struct Lent<'b> {
     ear: MutexGuard<'b, Ear>,
-    rest: Duration,
+    is_late: &'b AtomicBool,
     is_sound: bool,
     _turn: MutexGuard<'b, ()>,
 }
@@ -249,9 +258,14 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if !self.is_sound {
-            // Not anew at once: a server that is slow is not helped by sessions made again and again.
-            *self.ear = Ear::Off(Instant::now() + self.rest);
+        if self.is_sound {
+            return;
+        }
+        // Not given up: a server that is slow, because hundreds ask at once, is not helped by new sessions, and would
+        // be heard by nobody meanwhile. What it still owes is read, and thrown away, before the next question.
+        if let Ear::On(listening) = &mut *self.ear {
+            listening.late_since = Some(Instant::now());
+            self.is_late.store(true, Ordering::Release);
         }
     }
 }
@@ -296,7 +310,7 @@ impl Listening {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_lazy_with(place.options().clone());
+            .connect_lazy_with(place.listening_options());
         let mut listener = PgListener::connect_with(&pool).await?;
         // It would reconnect by itself and not always say so (`try_recv` passes an error of that on, and then goes on as
         // if nothing had been missed). We make a new one, which rings.
@@ -309,7 +323,13 @@ impl Listening {
             made_at: now,
             answers_within: LENT_FOR.max(now - begun),
             lived_at: now,
+            late_since: None,
         })
+    }
+
+    /// When it is to be asked whether it lives: at once if it owes an answer.
+    fn next_beat(&self, heartbeat: Duration) -> Instant {
+        self.late_since.unwrap_or(self.lived_at + heartbeat)
     }
 
     /// Waits for the next notice, and takes those that have come with it. An error when the connection is not what it
@@ -334,6 +354,7 @@ impl Listening {
         let beat = timeout_at(until, beat).await;
         beat.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         self.lived_at = Instant::now();
+        self.late_since = None;
         Ok(Heard::Life)
     }
 }

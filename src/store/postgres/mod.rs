@@ -26,6 +26,7 @@ use tokio::time::timeout_at;
 use self::bell::Bell;
 use self::error::Fault;
 use self::lane::{Lane, ask};
+pub use self::place::PLANNED_ONCE;
 use self::place::Place;
 use self::write::Write;
 use super::row::{self, Complaints};

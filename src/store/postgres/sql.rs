@@ -100,6 +100,9 @@ statements! {
 
     /// The end of the log with what goes with it, and at most $2 entries after $1, each with the live key that is known by
     /// its digest now. One row without an entry when there is none. One statement, so that all is of one moment.
+    ///
+    /// Planned once (`place.rs`), maybe while there was no key yet: that a key is live is asked in a way that fits no
+    /// partial index, so that only the indexes by digest are left to go by.
     CHANGES = select_keys!(
         ", c.seq, c.digest AS changed_digest, c.at AS changed_at, c.at_ms AS changed_at_ms, ",
         log_end!(),
@@ -108,9 +111,9 @@ statements! {
                     LIMIT $2::bigint) c \
            ON true \
          LEFT JOIN LATERAL ( \
-           SELECT * FROM api_keys p WHERE p.digest = c.digest AND p.deleted_at IS NULL \
+           SELECT * FROM api_keys p WHERE p.digest = c.digest AND coalesce(p.deleted_at, -1) < 0 \
            UNION ALL \
-           SELECT * FROM api_keys o WHERE o.old_digest = c.digest AND o.deleted_at IS NULL AND o.old_until > ",
+           SELECT * FROM api_keys o WHERE o.old_digest = c.digest AND coalesce(o.deleted_at, -1) < 0 AND o.old_until > ",
         now!(),
         ") k ON true \
          LEFT JOIN teams t ON t.id = k.team_id \
@@ -208,7 +211,8 @@ statements! {
     /// The moments $2 of the keys $1; never an earlier one than is stored.
     ///
     /// The rows are locked in the order of their ids before the first is written: two instances that write the same
-    /// keys wait for each other and never in a circle, whatever way the join goes.
+    /// keys wait for each other and never in a circle, whatever way the join goes. Planned once (`place.rs`): no other
+    /// index than that of the ids fits.
     RECORD_LAST_USED = "UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, locked.at) \
          FROM (SELECT l.id, used.at \
                  FROM (SELECT u.id, max(u.at) AS at FROM unnest($1::text[], $2::bigint[]) AS u (id, at) GROUP BY u.id) \

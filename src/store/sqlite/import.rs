@@ -13,6 +13,9 @@ use crate::store::{Import, Imported, StoreError};
 
 /// Stores the keys that can be stored, as the import wants it.
 pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Result<Imported, Fault> {
+    sqlx::query(sql::IMPORT_PAGES)
+        .execute(&mut *connection)
+        .await?;
     let plan = plan(&mut *connection, import).await?;
     let mut imported = plan.imported;
     if plan.keep.is_empty() {

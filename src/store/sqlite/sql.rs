@@ -102,14 +102,17 @@ statements! {
               ORDER BY t.created_at, t.id LIMIT 1";
 
     /// The keys of $1, a JSON list of lists. The join makes one row of each whose team is there. The order of the
-    /// tables is fixed, so that the list is read once.
+    /// tables is fixed, so that the list is read once; a row stays binary, so that its columns are not parsed one by one.
     IMPORT = "INSERT INTO api_keys (id, prefix, digest, old_digest, old_until, name, category, operation, scope, \
                                     owner, created_at, expires_at, disabled_at, last_used_at, org_id, team_id) \
               SELECT n.value ->> 0, n.value ->> 1, unhex(n.value ->> 2), unhex(n.value ->> 3), n.value ->> 4, \
                      n.value ->> 5, n.value ->> 6, n.value ->> 7, n.value ->> 8, n.value ->> 9, \
                      coalesce(n.value ->> 10, unixepoch()), n.value ->> 11, n.value ->> 12, n.value ->> 13, \
                      t.org_id, t.id \
-              FROM json_each($1) n CROSS JOIN teams t WHERE t.id = n.value ->> 14";
+              FROM jsonb_each($1) n CROSS JOIN teams t WHERE t.id = n.value ->> 14";
+
+    /// Keeps up to 64 MiB of pages: each key of an import goes into another page of the index by text.
+    IMPORT_PAGES = "PRAGMA cache_size = -65536";
 
     /// What stands in the way of each key of $1, the list of `IMPORT`, by its place in the list: 0 the key itself,
     /// 1 the same but deleted, 2 its text, 3 its prefix, 4 its id, 5 its name. Each is one look into an index.
@@ -117,7 +120,7 @@ statements! {
         "WITH n AS MATERIALIZED (SELECT i.key AS place, i.value ->> 0 AS id, i.value ->> 1 AS prefix, \
              unhex(i.value ->> 2) AS digest, unhex(i.value ->> 3) AS old_digest, i.value ->> 5 AS name, \
              i.value ->> 6 AS category, i.value ->> 9 AS owner, t.id AS team_id, t.org_id \
-           FROM json_each($1) i CROSS JOIN teams t WHERE t.id = i.value ->> 14) \
+           FROM jsonb_each($1) i CROSS JOIN teams t WHERE t.id = i.value ->> 14) \
          SELECT n.place, CASE WHEN k.prefix <> n.prefix THEN 2 WHEN k.deleted_at IS NULL THEN 0 ELSE 1 END AS clash \
            FROM n CROSS JOIN api_keys k WHERE k.digest = n.digest \
          UNION ALL SELECT n.place, 2 FROM n CROSS JOIN api_keys k WHERE k.old_digest = n.digest \

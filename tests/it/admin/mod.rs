@@ -1,3 +1,4 @@
+mod apart;
 mod baseten;
 mod failures;
 mod input;

@@ -32,6 +32,13 @@ async fn listener(database: &Database) -> i32 {
     *pid
 }
 
+/// Whether another session than `pid` listens.
+async fn listens_anew(database: &Database, pid: i32) -> bool {
+    let all = sessions(database).await;
+    all.iter()
+        .any(|(other, query)| *other != pid && query.starts_with("LISTEN"))
+}
+
 /// What `pid` was asked last.
 async fn last_of(database: &Database, pid: i32) -> String {
     let all = sessions(database).await;
@@ -90,7 +97,7 @@ async fn who_listens_lends_and_hears_on() {
 
 #[tokio::test]
 async fn where_the_session_that_listens_is_frozen_another_answers() {
-    let Some(database) = Database::postgres().await else {
+    let Some(database) = Database::on_postgres_as_configured(|_| {}).await else {
         return;
     };
     let store = &database.store;
@@ -99,12 +106,48 @@ async fn where_the_session_that_listens_is_frozen_another_answers() {
     let process = Pid::from_raw(pid).unwrap();
     kill_process(process, Signal::STOP).unwrap();
     let (_, place) = store.insert(&new_key()).await.unwrap();
+    for _ in 0..3 {
+        let read = in_time(database.read_changes(Cursor::default())).await;
+        assert_eq!(read.cursor, place);
+        assert_eq!(read.changes.len(), 1);
+    }
+    // It is not waited for longer than a statement may take: then a new one is made, and rings.
+    let rung = tokio::time::timeout(Duration::from_secs(20), store.changed()).await;
+    kill_process(process, Signal::CONT).unwrap();
+    rung.unwrap().unwrap();
+    assert!(listens_anew(&database, pid).await);
+}
+
+#[tokio::test]
+async fn a_session_that_was_late_is_heard_and_lent_again() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let store = &database.store;
+    in_time(store.changed()).await.unwrap();
+    let pid = listener(&database).await;
+    let process = Pid::from_raw(pid).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let (key, place) = store.insert(&new_key()).await.unwrap();
     let read = in_time(database.read_changes(Cursor::default())).await;
     kill_process(process, Signal::CONT).unwrap();
     assert_eq!(read.cursor, place);
-    assert_eq!(read.changes.len(), 1);
-    // It is not asked again: a new one is made when it has had time to recover, and rings.
-    let rung = tokio::time::timeout(Duration::from_secs(20), store.changed()).await;
-    rung.unwrap().unwrap();
-    assert_ne!(listener(&database).await, pid);
+    // What it was told meanwhile is heard.
+    in_time(store.changed()).await.unwrap();
+    // It has shown that it lives when it is asked again.
+    let waiting = Arc::clone(store);
+    let mut listening = tokio::task::JoinSet::new();
+    let (ring, _heard) = tokio::sync::mpsc::unbounded_channel();
+    listening.spawn(listen(waiting, ring));
+    in_time(async {
+        loop {
+            let used = [(key.id, UnixTime::from_secs(5))];
+            store.record_last_used(&used).await.unwrap();
+            if last_of(&database, pid).await.contains("greatest(") {
+                break;
+            }
+        }
+    })
+    .await;
+    listening.shutdown().await;
 }

@@ -1,7 +1,8 @@
 //! What is asked often stays cheap while the tables grow, however little the planner knows of them.
 
-use keyward::store::postgres::sql;
-use sqlx::AssertSqlSafe;
+use keyward::store::postgres::{PLANNED_ONCE, sql};
+use rstest::rstest;
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::support::store::Database;
 
@@ -45,4 +46,45 @@ async fn a_page_of_a_fill_walks_the_keys_in_their_order() {
         .iter()
         .any(|line| line.contains("Index Scan using api_keys_pkey"));
     assert!(walks, "{plan:#?}");
+}
+
+/// What is planned once must go by the right index before there is anything that the planner could know.
+#[rstest]
+#[case::look(sql::CHANGES, "(5, 1000)", 2)]
+#[case::last_used(sql::RECORD_LAST_USED, "('{a}', '{1}')", 2)]
+#[tokio::test]
+async fn what_is_planned_once_goes_by_an_index(
+    #[case] statement: &str,
+    #[case] binds: &str,
+    #[case] visits: usize,
+    #[values(0, 20_000)] keys: usize,
+) {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    if keys > 0 {
+        database.insert_many(keys).await;
+    }
+    let postgres = database.postgres.as_ref().unwrap();
+    let mut session = postgres.server.connect(&postgres.name).await;
+    for (name, value) in PLANNED_ONCE {
+        let set = AssertSqlSafe(format!("SET {name} = {value}"));
+        session.execute(set).await.unwrap();
+    }
+    let prepare = AssertSqlSafe(format!("PREPARE asked AS {statement}"));
+    session.execute(sqlx::raw_sql(prepare)).await.unwrap();
+    let explain = AssertSqlSafe(format!("EXPLAIN EXECUTE asked {binds}"));
+    let plan: Vec<String> = sqlx::query_scalar(explain)
+        .fetch_all(&mut session)
+        .await
+        .unwrap();
+    let mut found = 0;
+    for (line, next) in plan.iter().zip(&plan[1..]) {
+        if line.contains(" on api_keys ") && !line.contains("Update on") {
+            found += 1;
+            assert!(line.contains("Index Scan using"), "{plan:#?}");
+            assert!(next.contains("Index Cond"), "{plan:#?}");
+        }
+    }
+    assert_eq!(found, visits, "{plan:#?}");
 }
