@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use http::uri::Authority;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -130,28 +132,37 @@ async fn connect(config: &Config) -> anyhow::Result<()> {
         Err(error) => failures.push(failure::told(&error.into())),
     }
     for upstream in &config.upstreams {
-        let authority = &upstream.authority;
-        let default = if upstream.scheme == http::uri::Scheme::HTTPS {
-            443
-        } else {
-            80
-        };
-        // A name server is asked for a name, and an IPv6 address stands in brackets here only.
-        let host = authority.host().trim_matches(['[', ']']);
-        let address = (host, authority.port_u16().unwrap_or(default));
-        let reached = timeout(upstream.limits.connect_timeout, TcpStream::connect(address)).await;
-        let failure = match reached {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {:?}", upstream.limits.connect_timeout),
-        };
-        failures.push(format!(
-            "upstreams.{}: {authority}: {failure}",
-            upstream.name
-        ));
+        for server in &upstream.servers {
+            let limit = upstream.limits.connect_timeout;
+            let default = if server.scheme == http::uri::Scheme::HTTPS {
+                443
+            } else {
+                80
+            };
+            let Err(failure) = reach(&server.authority, default, limit).await else {
+                continue;
+            };
+            let place = match &*upstream.servers {
+                [_] => format!("upstreams.{}", upstream.name),
+                _ => format!("upstreams.{}.servers.{}", upstream.name, server.name),
+            };
+            failures.push(format!("{place}: {}: {failure}", server.authority));
+        }
     }
     if !failures.is_empty() {
         bail!("{}", failures.join("\n"));
     }
     Ok(())
+}
+
+/// Opens a connection to `authority`, and closes it.
+async fn reach(authority: &Authority, default: u16, limit: Duration) -> Result<(), String> {
+    // A name server is asked for a name, and an IPv6 address stands in brackets here only.
+    let host = authority.host().trim_matches(['[', ']']);
+    let address = (host, authority.port_u16().unwrap_or(default));
+    match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::uri::Scheme;
 
 use crate::credential::{CredentialLocations, SecretSource, SecretText};
 use crate::proxy::ProxyConfig;
 use crate::route::{self, RouteTable};
 use crate::telemetry::chain;
 use crate::tls::{ClientTls, ServerTls, TlsError, UpstreamTlsConfig};
-use crate::upstream::{CredentialConfig, UpstreamConfig, UpstreamCredential, UpstreamPlan};
+use crate::upstream::{
+    CredentialConfig, UpstreamConfig, UpstreamCredential, UpstreamPlan, UpstreamServer,
+};
 
 use super::Config;
 use super::environment::Environment;
@@ -18,6 +19,7 @@ use super::file::ConfigFile;
 use super::mistake::Mistakes;
 use super::path::Path;
 use super::secret;
+use super::servers;
 use super::tree::{Node, Origin, Value};
 use super::values::Checks;
 
@@ -161,37 +163,33 @@ fn plan_upstream(
     checks: &mut Checks<'_>,
 ) -> Option<UpstreamPlan> {
     let path = Path::dotted("upstreams").key(&name);
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
-        let message = "must be named by 1 to 64 letters, digits, `-`, `_` and `.`";
-        checks.wrong(&path, message);
-    }
+    servers::name(&name, &path, checks);
+    let servers = servers::plan(&name, &upstream, &path, checks);
+    let health = servers::health(upstream.health, &path.key("health"), checks);
     let credential = plan_credential(upstream.credential, &path, environment, checks);
-    let address = address(&upstream.url);
-    if let Err(message) = address {
-        checks.wrong(&path.key("url"), message);
-    }
-    let (scheme, authority) = address.ok()?;
-    let tls = client_tls(&scheme, upstream.tls, &path.key("tls"), checks);
+    let servers = servers?;
+    let is_https = |server: &UpstreamServer| server.scheme == Scheme::HTTPS;
+    let is_secure = servers.iter().any(is_https);
+    let tls = client_tls(is_secure, upstream.tls, &path.key("tls"), checks);
     Some(UpstreamPlan {
         name,
+        servers,
         tls: tls.ok()?,
-        scheme,
-        authority,
         host: upstream.host,
         credential: credential?,
         limits: upstream.limits,
+        health: health?,
     })
 }
 
 /// How the upstream whose settings of TLS stand at `path` is met.
 fn client_tls(
-    scheme: &Scheme,
+    is_secure: bool,
     config: Option<UpstreamTlsConfig>,
     path: &Path,
     checks: &mut Checks<'_>,
 ) -> Result<Option<Arc<ClientTls>>, Noted> {
-    if *scheme == Scheme::HTTPS {
+    if is_secure {
         let tls = ClientTls::open(&config.unwrap_or_default());
         return opened(Some(tls), path, checks);
     }
@@ -240,30 +238,6 @@ fn plan_credential(
     credential.ok()
 }
 
-/// Scheme and authority of an upstream's url. The message does not quote the url, which may hold a password.
-fn address(url: &str) -> Result<(Scheme, Authority), &'static str> {
-    const FORM: &str = "must be `http://host:port` or `https://host:port`";
-    let uri: Uri = url.parse().map_err(|_| FORM)?;
-    let parts = uri.into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-        return Err(FORM);
-    };
-    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS || authority.host().is_empty() {
-        return Err(FORM);
-    }
-    if authority.as_str().contains('@') {
-        return Err("must not hold a user or a password; `credential` says what is presented");
-    }
-    if parts.path_and_query.is_some_and(|path| path != "/") || url.contains('#') {
-        return Err("must end after the port; `forward` of a route says which path goes on");
-    }
-    let has_port = authority.as_str() != authority.host();
-    if has_port && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err("must hold a port from 1 to 65535, or none");
-    }
-    Ok((scheme, authority))
-}
-
 /// The secret that `source` at `path` stands for.
 fn secret_at(
     path: &Path,
@@ -277,33 +251,5 @@ fn secret_at(
             checks.wrong(path, message);
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::plain("http://127.0.0.1:8000", true)]
-    #[case::closing_slash("http://127.0.0.1:8000/", true)]
-    #[case::default_port("https://models.example.com", true)]
-    #[case::ipv6("http://[::1]:8000", true)]
-    #[case::no_scheme("127.0.0.1:8000", false)]
-    #[case::other_scheme("ftp://127.0.0.1", false)]
-    #[case::path("http://127.0.0.1:8000/v1", false)]
-    #[case::query("http://127.0.0.1:8000?x", false)]
-    #[case::fragment("http://127.0.0.1:8000/#x", false)]
-    #[case::password("http://a:b@127.0.0.1:8000", false)]
-    #[case::no_host("http://:8000", false)]
-    #[case::large_port("http://127.0.0.1:80000", false)]
-    #[case::port_zero("http://127.0.0.1:0", false)]
-    #[case::empty_port("http://127.0.0.1:", false)]
-    #[case::space("http://127.0.0.1 :8000", false)]
-    #[case::empty("", false)]
-    fn an_upstreams_url_is_scheme_and_authority(#[case] url: &str, #[case] is_right: bool) {
-        assert_eq!(address(url).is_ok(), is_right, "{:?}", address(url));
     }
 }

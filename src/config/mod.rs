@@ -11,6 +11,7 @@ mod mistake;
 mod path;
 mod read;
 mod secret;
+mod servers;
 mod settings;
 mod tree;
 mod values;

@@ -62,8 +62,11 @@ impl Settings {
         let upstream = all.at(&upstreams.key("default")).cloned();
         all.put(&upstreams, Node::empty());
         if let Some(Value::Table(entries)) = written.at(&upstreams).map(|node| &node.value) {
-            for (name, _) in entries {
-                let defaults = upstream.clone().unwrap_or(Node::empty());
+            for (name, written) in entries {
+                let mut defaults = upstream.clone().unwrap_or(Node::empty());
+                if written.get("servers").is_some() {
+                    defaults.forget("url");
+                }
                 all.put(&upstreams.key(name), defaults);
             }
         }

@@ -125,6 +125,13 @@ impl Node {
         }
     }
 
+    /// Takes out what stands under `key`.
+    pub fn forget(&mut self, key: &str) {
+        if let Value::Table(entries) = &mut self.value {
+            entries.retain(|(name, _)| name != key);
+        }
+    }
+
     /// The same, to be changed, and whether nothing but this node itself is there.
     pub fn nearest_mut(&mut self, path: &Path) -> (&mut Self, bool) {
         let steps = path.steps();

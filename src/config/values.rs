@@ -33,7 +33,7 @@ pub struct Checks<'c> {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Any time that is no mistake is in here.
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+pub const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 
 impl<'c> Checks<'c> {
     /// Mistakes go to `mistakes`, with the places that `tree` knows.
@@ -84,7 +84,8 @@ impl<'c> Checks<'c> {
         }
     }
 
-    fn within<T: PartialOrd + Display + Copy>(
+    /// Notes a value at `path` that is out of its range.
+    pub fn within<T: PartialOrd + Display + Copy>(
         &mut self,
         path: &Path,
         value: T,
@@ -97,7 +98,8 @@ impl<'c> Checks<'c> {
         }
     }
 
-    fn time(&mut self, path: &Path, value: Duration, range: RangeInclusive<Duration>) {
+    /// Notes a time at `path` that is out of its range.
+    pub fn time(&mut self, path: &Path, value: Duration, range: RangeInclusive<Duration>) {
         if !range.contains(&value) {
             let (least, most) = range.into_inner();
             let message = format!("must be from {} to {}", in_words(least), in_words(most));
@@ -228,6 +230,8 @@ impl<'c> Checks<'c> {
         ] {
             self.time(&at(key), time, TIMES);
         }
+        let attempts = at("connect_attempts");
+        self.within(&attempts, limits.connect_attempts, 1..=64, "servers");
         let idle = at("pool_idle_connections");
         self.within(
             &idle,

@@ -38,7 +38,7 @@ use crate::credential::{CredentialLocations, Reading};
 use crate::key::{Grant, NamedModel, Permit, UnixTime};
 use crate::route::{ErrorForm, Forward, Matched, Route, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
-use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
+use crate::upstream::{AnswerBody, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
 use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
 use target::Target;
@@ -207,7 +207,7 @@ impl Proxy {
         request: Request<Incoming>,
         peer: Peer,
         trace: &Trace,
-    ) -> Result<Response<Incoming>, Refusal> {
+    ) -> Result<Response<AnswerBody>, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
         let (mut parts, body) = request.into_parts();

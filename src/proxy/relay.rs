@@ -10,11 +10,10 @@ use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::InFlight;
 use super::prepare::remove_hop_by_hop;
-use crate::upstream::Patience;
+use crate::upstream::{AnswerBody, Patience};
 
 /// The body of every answer: a refusal's few bytes, or the upstream's frames as they come, trailers included.
 ///
@@ -27,7 +26,7 @@ pub struct ProxyBody {
 enum Source {
     Refusal(Full<Bytes>),
     Upstream {
-        incoming: Incoming,
+        incoming: AnswerBody,
         patience: Patience,
     },
 }
@@ -47,7 +46,7 @@ pub(super) fn refuse(response: Response<Bytes>, in_flight: InFlight) -> Response
 
 /// Hands an upstream's answer back: its head without what speaks of our connection to it, its body frame by frame.
 pub(super) fn relay(
-    mut response: Response<Incoming>,
+    mut response: Response<AnswerBody>,
     in_flight: InFlight,
     idle: Duration,
 ) -> Response<ProxyBody> {

@@ -26,9 +26,11 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use futures_util::future::select_all;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,7 +49,7 @@ use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
-use crate::upstream::HeldBodies;
+use crate::upstream::{self, Fleet, HeldBodies, UpstreamPlan};
 use crate::usage::UsageRecorder;
 use certificates::Certificates;
 use plan::ServingPlan;
@@ -108,6 +110,8 @@ pub struct Server {
     readiness: Readiness,
     store: Arc<dyn KeyStore>,
     certificates: Certificates,
+    /// The upstreams whose servers are asked how they do.
+    asked: watch::Sender<Arc<[UpstreamPlan]>>,
     closing: Closing,
     shutdown: ShutdownConfig,
 }
@@ -138,6 +142,18 @@ impl Group {
         self.tasks.spawn(async move {
             task.await;
             alarm.task_ended();
+        });
+    }
+
+    /// The same for a task that has nothing to do once it is stopped, wherever it is.
+    fn spawn_until_stopped(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let stop = self.stop.clone();
+        self.spawn(name, async move {
+            stop.run_until_cancelled(task).await;
         });
     }
 
@@ -223,7 +239,12 @@ impl Server {
         // Not only by the workers, which come to it later: every series is there before anyone reads them.
         for upstream in &config.upstreams {
             drop(metrics.upstream(&upstream.name));
+            for server in &upstream.servers {
+                let metrics = metrics.upstream_server(&upstream.name, &server.name);
+                metrics.healthy(true);
+            }
         }
+        let fleet = Fleet::new(metrics.clone(), random()?);
         let ports = Ports::open(config)?;
         let addresses = ports.addresses()?;
         let store_config = StoreConfig {
@@ -267,27 +288,10 @@ impl Server {
             clock.clone(),
             metrics.clone(),
         )?;
-        let probes = ProbeState {
-            readiness: readiness.clone(),
-            metrics: {
-                let renderer = telemetry.renderer.clone();
-                Arc::new(move || renderer.render())
-            },
-        };
-        let admin = aside::serve(
-            TcpListener::from_std(ports.admin)?,
-            admin::router(&state),
-            config.admin.connections,
-            closing.aside.stop.clone(),
-        );
-        closing.aside.spawn("admin", admin);
-        let probes = aside::serve(
-            TcpListener::from_std(ports.probes)?,
-            probe::router(probes),
-            PROBE_CONNECTIONS,
-            closing.aside.stop.clone(),
-        );
-        closing.aside.spawn("probes", probes);
+        let admin = (TcpListener::from_std(ports.admin)?, admin::router(&state));
+        let probes = probe::router(probe_state(&readiness, telemetry));
+        let probes = (TcpListener::from_std(ports.probes)?, probes);
+        serve_aside(admin, config.admin.connections, probes, &closing.aside);
 
         // Who calls, and the certificates between us.
         let group = &closing.followers;
@@ -298,10 +302,15 @@ impl Server {
             metrics: metrics.clone(),
             clock,
             held: HeldBodies::new(metrics.proxy.clone()),
+            fleet: fleet.clone(),
             tls: config.tls.clone(),
             draining: closing.draining.clone(),
         };
-        let workers = start_workers(config, &shared)?;
+        let plan = ServingPlan::of(config);
+        let workers = start_workers(config.proxy.workers, &plan, &shared)?;
+        let (asked, plans) = watch::channel(plan.upstreams);
+        let asking = upstream::probe(fleet, plans, TokioExecutor::new());
+        group.spawn_until_stopped("prober", asking);
         let places = Arc::new(Semaphore::new(limits::connections(
             config.proxy.limits.connections,
         )));
@@ -322,6 +331,7 @@ impl Server {
             readiness,
             store,
             certificates,
+            asked,
             closing,
             shutdown: config.shutdown.clone(),
         })
@@ -345,6 +355,7 @@ impl Server {
         for worker in self.workers.iter() {
             worker.adopt(plan.clone());
         }
+        self.asked.send_replace(plan.upstreams);
         self.certificates.adopt(config);
     }
 
@@ -463,19 +474,53 @@ pub async fn until_told(
     ended
 }
 
-fn start_workers(config: &Config, shared: &Shared) -> Result<Arc<[Worker]>, ServeError> {
-    let count = match config.proxy.workers {
+fn probe_state(readiness: &Readiness, telemetry: &Telemetry) -> ProbeState {
+    let renderer = telemetry.renderer.clone();
+    ProbeState {
+        readiness: readiness.clone(),
+        metrics: Arc::new(move || renderer.render()),
+    }
+}
+
+/// Serves administrators, so many at once, and whoever asks how we are.
+fn serve_aside(
+    (admin, administrators): (TcpListener, Router),
+    connections: usize,
+    (probes, askers): (TcpListener, Router),
+    group: &Group,
+) {
+    let stop = || group.stop.clone();
+    let admin = aside::serve(admin, administrators, connections, stop());
+    group.spawn("admin", admin);
+    let probes = aside::serve(probes, askers, PROBE_CONNECTIONS, stop());
+    group.spawn("probes", probes);
+}
+
+fn start_workers(
+    count: usize,
+    plan: &ServingPlan,
+    shared: &Shared,
+) -> Result<Arc<[Worker]>, ServeError> {
+    let count = match count {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         count => count,
     };
-    let plan = ServingPlan::of(config);
-    let workers = (0..count).map(|place| {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
-        let seed = u64::from_le_bytes(seed);
-        Worker::start(place, count, plan.clone(), shared.clone(), seed)
-    });
-    Ok(workers.collect::<Result<_, _>>()?)
+    let start = |place| {
+        Ok(Worker::start(
+            place,
+            count,
+            plan.clone(),
+            shared.clone(),
+            random()?,
+        )?)
+    };
+    (0..count).map(start).collect()
+}
+
+fn random() -> Result<u64, ServeError> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    Ok(u64::from_le_bytes(seed))
 }
 
 struct Ports {

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::proxy::{LimitsConfig, Proxy, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::ServerTls;
-use crate::upstream::{HeldBodies, Upstreams};
+use crate::upstream::{Fleet, HeldBodies, Upstreams};
 use crate::usage::UsageRecorder;
 
 /// What every worker shares with the rest of the process.
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) held: HeldBodies,
+    pub(super) fleet: Fleet,
     /// What callers are met with; nothing where they are met in the open.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
@@ -238,7 +239,13 @@ fn make_proxy(
         Arc::clone(&plan.proxy),
         Rc::clone(keys),
         shared.usage.clone(),
-        Upstreams::new(&plan.upstreams, metrics, &LocalExecutor),
+        Upstreams::new(
+            &plan.upstreams,
+            &shared.fleet,
+            metrics,
+            &LocalExecutor,
+            seed,
+        ),
         shared.held.clone(),
         load.clone(),
         shared.metrics.proxy.clone(),

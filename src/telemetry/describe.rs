@@ -248,6 +248,18 @@ pub const METRICS: &[Description] = &[
         help: "Calls that the upstream did not answer.",
     },
     Description {
+        name: "keyward_upstream_retries_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "Calls tried on another server of the upstream because none of them had been sent to the first.",
+    },
+    Description {
+        name: "keyward_upstream_healthy",
+        kind: Kind::Gauge,
+        labels: &["upstream", "server"],
+        help: "1 while a server of the upstream is called as usual, 0 while it is left alone.",
+    },
+    Description {
         name: "keyward_admin_requests_total",
         kind: Kind::Counter,
         labels: &["dialect", "command", "status"],

@@ -5,10 +5,12 @@
 //! start, so that `rate()` sees the first failure.
 
 mod tls;
+mod upstream;
 
 use std::time::Duration;
 
 pub use tls::{CertificateMetrics, TlsHandshake, TlsMetrics};
+pub use upstream::UpstreamServerMetrics;
 
 use metrics::{Counter, Gauge, Histogram, Recorder};
 
@@ -751,6 +753,7 @@ impl UsageMetrics {
 #[derive(Clone)]
 pub struct UpstreamMetrics {
     duration: Histogram,
+    tried_elsewhere: Counter,
     errors: [Counter; UpstreamFailure::ALL.len()],
 }
 
@@ -760,6 +763,11 @@ impl UpstreamMetrics {
             duration: register_histogram(
                 recorder,
                 "keyward_upstream_duration_seconds",
+                &[("upstream", upstream)],
+            ),
+            tried_elsewhere: register_counter(
+                recorder,
+                "keyward_upstream_retries_total",
                 &[("upstream", upstream)],
             ),
             errors: UpstreamFailure::ALL.map(|failure| {
@@ -780,6 +788,11 @@ impl UpstreamMetrics {
     /// It did not answer.
     pub fn failed(&self, failure: UpstreamFailure) {
         self.errors[failure as usize].increment(1);
+    }
+
+    /// A call goes to another of its servers, for nothing of it was sent to the first.
+    pub fn tried_elsewhere(&self) {
+        self.tried_elsewhere.increment(1);
     }
 }
 
@@ -876,5 +889,11 @@ impl Metrics {
     #[must_use]
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         UpstreamMetrics::register(&*self.recorder, name)
+    }
+
+    /// The handles for `server` of the upstream called `upstream` in the settings.
+    #[must_use]
+    pub fn upstream_server(&self, upstream: &str, server: &str) -> UpstreamServerMetrics {
+        UpstreamServerMetrics::register(&*self.recorder, upstream, server)
     }
 }

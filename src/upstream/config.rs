@@ -1,19 +1,23 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Uri};
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, SecretSource, SecretText, UnwritableSecret};
 use crate::tls::{ClientTls, UpstreamTlsConfig};
 
-/// One model server, as written.
+/// One upstream, as written: a model server, or several that answer alike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// Where it is: `http://127.0.0.1:8000`. Scheme and authority, no path.
-    pub url: String,
+    /// Where its one server is: `http://127.0.0.1:8000`. Scheme and authority, no path.
+    pub url: Option<String>,
+    /// Its servers by their names, when it has several: in place of `url`.
+    #[serde(default)]
+    pub servers: BTreeMap<String, UpstreamServerConfig>,
     /// What we present in place of the caller's key.
     #[serde(default)]
     pub credential: CredentialConfig,
@@ -25,6 +29,81 @@ pub struct UpstreamConfig {
     /// How long things may take, and how large they may be.
     #[serde(default)]
     pub limits: UpstreamLimits,
+    /// When a server of it is left alone.
+    #[serde(default)]
+    pub health: HealthConfig,
+}
+
+/// One of several servers, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamServerConfig {
+    /// Where it is, as in [`UpstreamConfig::url`].
+    pub url: String,
+    /// Its share of the calls beside those of the others. One with none is called when no other can be.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// When a server is left alone, because calls to it failed or because it says itself that it is not well.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthConfig {
+    /// So many calls in a row that it did not answer, or probes, and it is left alone.
+    pub failures: u32,
+    /// For how long, the first time; each trial that fails doubles it.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub rest: Duration,
+    /// For how long at most.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub longest_rest: Duration,
+    /// How it is asked how it does; it is not asked when absent.
+    pub probe: Option<ProbeConfig>,
+}
+
+/// How a server is asked how it does.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeConfig {
+    /// What is fetched; any answer from 200 to 299 is good.
+    pub path: String,
+    /// How often.
+    #[serde(
+        default = "ProbeConfig::every",
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required"
+    )]
+    pub every: Duration,
+    /// How long the answer may take, connecting included.
+    #[serde(
+        default = "ProbeConfig::timeout",
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required"
+    )]
+    pub timeout: Duration,
+}
+
+impl ProbeConfig {
+    const fn every() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    const fn timeout() -> Duration {
+        Duration::from_secs(2)
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            rest: Duration::from_secs(2),
+            longest_rest: Duration::from_secs(30),
+            probe: None,
+        }
+    }
 }
 
 /// Which `Host` an upstream is sent.
@@ -61,6 +140,8 @@ pub struct UpstreamLimits {
     /// How long connecting may take.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub connect_timeout: Duration,
+    /// How many servers one call is tried on, while no connection could be made and so nothing was sent.
+    pub connect_attempts: usize,
     /// How long the response head may take, from the moment the request was sent.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub head_timeout: Duration,
@@ -83,6 +164,7 @@ impl Default for UpstreamLimits {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(2),
+            connect_attempts: 3,
             head_timeout: Duration::from_mins(10),
             pool_idle_timeout: Duration::from_millis(1_500),
             pool_idle_connections: 256,
@@ -91,16 +173,17 @@ impl Default for UpstreamLimits {
     }
 }
 
-/// One model server, checked and complete: what every worker makes its pool from.
+/// The most servers of one upstream.
+pub const MOST_SERVERS: usize = 64;
+
+/// One upstream, checked and complete: what every worker makes its pools from.
 #[derive(Debug, Clone)]
 pub struct UpstreamPlan {
     /// Its name in the settings, and the label of its metrics.
     pub name: String,
-    /// `http` or `https`.
-    pub scheme: Scheme,
-    /// Where it is.
-    pub authority: Authority,
-    /// How it is met; there for `https`.
+    /// Its servers, one to [`MOST_SERVERS`].
+    pub servers: Vec<UpstreamServer>,
+    /// How those of `https` are met; there when one is.
     pub tls: Option<Arc<ClientTls>>,
     /// Which `Host` it is sent.
     pub host: HostHeader,
@@ -108,6 +191,63 @@ pub struct UpstreamPlan {
     pub credential: UpstreamCredential,
     /// How long things may take, and how large they may be.
     pub limits: UpstreamLimits,
+    /// When a server is left alone.
+    pub health: HealthPlan,
+}
+
+/// One server of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// Its name in the settings; the upstream's own when it is the only one.
+    pub name: String,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Where it is.
+    pub authority: Authority,
+    /// Its share of the calls.
+    pub weight: u32,
+}
+
+impl UpstreamPlan {
+    /// How `server` is met, if within TLS.
+    pub(super) fn tls_of(&self, server: &UpstreamServer) -> Option<Arc<ClientTls>> {
+        self.tls.clone().filter(|_| server.scheme == Scheme::HTTPS)
+    }
+}
+
+impl UpstreamServer {
+    /// The absolute form of `target` there.
+    pub(super) fn uri(&self, target: PathAndQuery) -> Uri {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(self.authority.clone());
+        uri.path_and_query = Some(target);
+        Uri::from_parts(uri).expect("a scheme, an authority and a path are always a URI")
+    }
+}
+
+/// When a server is left alone, checked; see [`HealthConfig`].
+#[derive(Debug, Clone)]
+pub struct HealthPlan {
+    /// Failures in a row.
+    pub failures: u32,
+    /// The first rest.
+    pub rest: Duration,
+    /// The longest.
+    pub longest_rest: Duration,
+    /// How it is asked.
+    pub probe: Option<ProbePlan>,
+}
+
+/// How a server is asked how it does, checked; see [`ProbeConfig`].
+#[derive(Debug, Clone)]
+pub struct ProbePlan {
+    /// What is fetched.
+    pub path: PathAndQuery,
+    /// How often.
+    pub every: Duration,
+    /// How long the answer may take.
+    pub timeout: Duration,
 }
 
 /// What we present to an upstream in place of the caller's key.

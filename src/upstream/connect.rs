@@ -1,4 +1,4 @@
-//! The pool of connections to one upstream: the only file that names the HTTP client.
+//! The pool of connections to one server of an upstream: the only file that names the HTTP client.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use http::{Request, Response, Uri};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_rustls::{
     DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, MaybeHttpsStream,
@@ -21,19 +23,31 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::{Executor, RequestBody, UpstreamError, UpstreamLimits};
+use super::{Executor, UpstreamError, UpstreamLimits};
 use crate::telemetry::causes;
 use crate::tls::ClientTls;
 
-/// Kept-alive connections to one upstream, for one worker: never shared between threads.
+/// Kept-alive connections to one server, for one worker: never shared between threads.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct Pool<B> {
     builder: Builder,
     connector: Bounded<Secure>,
-    client: RefCell<Client<Bounded<Secure>, RequestBody>>,
+    client: RefCell<Client<Bounded<Secure>, B>>,
 }
 
-impl Pool {
+/// A request that was not answered.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    /// Why not.
+    pub(super) why: UpstreamError,
+    /// Whether nothing of it can have been read, because there was never a connection for it.
+    pub(super) is_unsent: bool,
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     /// An empty pool. Connections are made when they are needed, inside of TLS when there is `tls`.
     ///
     /// The client sends a request again only when it met a connection that had died unused, so nothing of the request
@@ -75,21 +89,24 @@ impl Pool {
     }
 
     /// Sends a request whose target is absolute; gives the answer's head, the body to be read.
-    pub(super) async fn send(
+    pub(super) fn send(
         &self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<B> {
         let answer = self.client.borrow().request(request);
-        answer.await.map_err(|error| {
-            if is_tls(&error) {
+        answer.map_err(|error| {
+            // Said of looking a name up, connecting and shaking hands; what comes after may have been read.
+            let is_unsent = error.is_connect();
+            let why = if is_tls(&error) {
                 UpstreamError::Tls(Box::new(error))
-            } else if !error.is_connect() {
+            } else if !is_unsent {
                 UpstreamError::Broken(Box::new(error))
             } else if is_timeout(&error) {
                 UpstreamError::ConnectTimeout
             } else {
                 UpstreamError::Connect(Box::new(error))
-            }
+            };
+            Unanswered { why, is_unsent }
         })
     }
 }

@@ -1,3 +1,4 @@
+use super::connect::Unanswered;
 use crate::route::BodyFault;
 use crate::telemetry::metrics::UpstreamFailure;
 
@@ -47,6 +48,24 @@ impl UpstreamError {
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
             Self::RequestBody(_) | Self::RequestFraming(_) | Self::RequestJudged(_) => None,
+        }
+    }
+
+    /// Whether it says that the server which was called is not well: others may be.
+    pub(super) const fn is_of_its_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect(_) | Self::ConnectTimeout | Self::Tls(_) | Self::Broken(_)
+        )
+    }
+}
+
+/// What was sent may have been read.
+impl From<UpstreamError> for Unanswered {
+    fn from(why: UpstreamError) -> Self {
+        Self {
+            why,
+            is_unsent: false,
         }
     }
 }

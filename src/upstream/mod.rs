@@ -1,39 +1,53 @@
-//! The model servers: one pool of connections to each, for each worker.
+//! The model servers: one pool of connections to each, for each worker; and what all workers know of how each does.
 
+mod answer;
+mod balance;
 mod body;
 mod config;
 mod connect;
 mod error;
 mod framing;
+mod health;
 mod held;
 mod judged;
+mod lent;
 mod patience;
+mod probe;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+pub use answer::AnswerBody;
 pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
 pub use config::{
-    CredentialConfig, HostHeader, UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan,
+    CredentialConfig, HealthConfig, HealthPlan, HostHeader, MOST_SERVERS, ProbeConfig, ProbePlan,
+    UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan, UpstreamServer,
+    UpstreamServerConfig,
 };
 pub use error::UpstreamError;
+pub use health::Fleet;
 pub use held::HeldBodies;
 pub use patience::Patience;
+pub use probe::probe;
 
 use crate::key::Permit;
 use crate::route::{RequestHost, UpstreamId};
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
-use connect::Pool;
+use balance::{Burden, Places, draw};
+use connect::{Pool, Unanswered};
+use health::{Entry, Health};
+use lent::{Back, Lent};
 
 /// What runs the tasks behind connections. `server` gives it, so that nothing else spawns.
 pub trait Executor:
@@ -50,40 +64,60 @@ impl<E> Executor for E where
 {
 }
 
-/// The model servers, as one worker reaches them.
+/// The upstreams, as one worker reaches them.
 pub struct Upstreams {
     upstreams: Vec<Upstream>,
+    random: RefCell<fastrand::Rng>,
 }
 
 struct Upstream {
     plan: UpstreamPlan,
-    host: HeaderValue,
-    pool: Pool,
+    servers: Vec<Server>,
     metrics: UpstreamMetrics,
     /// When the log was last told that there is no TLS.
     told: Cell<Option<Instant>>,
+}
+
+/// One of an upstream's model servers.
+struct Server {
+    place: UpstreamServer,
+    host: HeaderValue,
+    pool: Pool<Lent>,
+    health: Arc<Health>,
+}
+
+/// The one that a call goes to.
+struct Chosen<'u> {
+    place: usize,
+    server: &'u Server,
+    entry: Entry,
 }
 
 /// How often the log is told, by each worker: a certificate is wrong for every call, and somebody has to act.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 impl Upstreams {
-    /// Empty pools for `plans`, in the order in which [`UpstreamId`]s count them.
+    /// Empty pools for `plans`, in the order in which [`UpstreamId`]s count them. `seed` decides what is drawn.
     pub fn new(
         plans: &[UpstreamPlan],
+        fleet: &Fleet,
         metrics: impl Fn(&str) -> UpstreamMetrics,
         executor: &impl Executor,
+        seed: u64,
     ) -> Self {
         let upstreams = plans.iter().map(|plan| Upstream {
-            host: HeaderValue::from_str(plan.authority.as_str())
-                .expect("an authority is always a header value"),
-            pool: Pool::new(&plan.limits, plan.tls.clone(), executor.clone()),
+            servers: plan
+                .servers
+                .iter()
+                .map(|server| Server::new(plan, server, fleet, executor))
+                .collect(),
             metrics: metrics(&plan.name),
             told: Cell::new(None),
             plan: plan.clone(),
         });
         Self {
             upstreams: upstreams.collect(),
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
         }
     }
 
@@ -92,6 +126,9 @@ impl Upstreams {
     /// `target` is the path and query that go on. The caller's secret must be off the request already; ours is put on
     /// here. The request goes as HTTP/1.1 with exactly one `Host` (SECURITY F18). Dropping the future, or later the
     /// answer's body, ends the call at the upstream.
+    ///
+    /// Of several servers the call goes to one that is well and not busier than another. When no connection to it can
+    /// be made, it goes to the next, up to [`UpstreamLimits::connect_attempts`] of them: nothing was sent.
     ///
     /// # Errors
     ///
@@ -102,51 +139,136 @@ impl Upstreams {
         to: UpstreamId,
         target: PathAndQuery,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         let upstream = &self.upstreams[to.0];
-        let started = Instant::now();
-        let progress = request.body().progress();
-        let request = upstream.address(target, request);
-        let late = body::lateness(&progress, upstream.plan.limits.head_timeout);
-        let answer = tokio::select! {
-            // An answer that is there is never late.
-            biased;
-            answer = upstream.pool.send(request) => answer,
-            () = late => Err(UpstreamError::HeadTimeout),
-        };
-        let answer = match answer {
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(UpstreamError::UnaskedUpgrade)
+        let (mut head, mut body) = request.into_parts();
+        let mut tried = Places::NONE;
+        loop {
+            let chosen = upstream.choose(tried, &mut self.random.borrow_mut());
+            tried = tried.with(chosen.place);
+            let spare = upstream
+                .has_another(tried)
+                .then(|| (head.clone(), Back::default()));
+            let back = spare.as_ref().map(|(_, back)| back.clone());
+            let progress = body.progress();
+            let request =
+                chosen
+                    .server
+                    .address(&upstream.plan, target.clone(), head, Lent::new(body, back));
+            let unanswered = match upstream.call(&chosen, request, &progress).await {
+                Ok(answer) => return Ok(answer),
+                Err(unanswered) => unanswered,
+            };
+            match spare.and_then(|(head, back)| Some((head, back.take()?))) {
+                Some(again) if unanswered.is_unsent => (head, body) = again,
+                _ => return Err(unanswered.why),
             }
-            Ok(answer) if !framing::is_sound(answer.headers()) => {
-                // What its connection holds now is anybody's guess.
-                upstream.pool.forget();
-                Err(UpstreamError::Framing)
-            }
-            // The caller's side of TLS may be what broke, too.
-            Err(UpstreamError::Broken(cause) | UpstreamError::Tls(cause))
-                if progress.is_broken() =>
-            {
-                Err(progress.blame(cause))
-            }
-            answer => answer,
-        };
-        match &answer {
-            Ok(_) => upstream.metrics.answered(started.elapsed()),
-            Err(error) => {
-                if let Some(failure) = error.failure() {
-                    upstream.metrics.failed(failure);
-                }
-                if let UpstreamError::Tls(_) = error {
-                    upstream.tell_of_tls(error);
-                }
-            }
+            upstream.metrics.tried_elsewhere();
         }
-        answer
     }
 }
 
 impl Upstream {
+    /// The server for a call that was tried on `tried`; there must be another.
+    fn choose(&self, tried: Places, random: &mut fastrand::Rng) -> Chosen<'_> {
+        let now = Instant::now();
+        let chosen = |place: usize| {
+            let server = &self.servers[place];
+            let entry = server.health.enter(&self.plan.health, now);
+            Chosen {
+                place,
+                server,
+                entry,
+            }
+        };
+        if let [_] = &*self.servers {
+            return chosen(0);
+        }
+        let burden = |place: usize| Burden {
+            weight: self.servers[place].place.weight,
+            calls: self.servers[place].health.calls(),
+        };
+        let those = |is_in: &dyn Fn(&Server) -> bool| {
+            let is_in = |place: usize| !tried.has(place) && is_in(&self.servers[place]);
+            Places::those(self.servers.len(), is_in)
+        };
+        let well = those(&|server| server.health.may_be_called(now));
+        let place = draw(well, burden, random)
+            // Rather one that may fail than a call that must.
+            .or_else(|| draw(those(&|_| true), burden, random));
+        chosen(place.unwrap_or(0))
+    }
+
+    /// Whether a call that went to these may go to one more.
+    fn has_another(&self, tried: Places) -> bool {
+        let tried = usize::try_from(tried.count()).unwrap_or(usize::MAX);
+        tried < self.servers.len().min(self.plan.limits.connect_attempts)
+    }
+
+    /// Sends a call to the chosen server, and notes what became of it.
+    async fn call(
+        &self,
+        chosen: &Chosen<'_>,
+        request: Request<Lent>,
+        progress: &Progress,
+    ) -> Result<Response<AnswerBody>, Unanswered> {
+        let server = chosen.server;
+        let busy = (self.servers.len() > 1).then(|| server.health.begin());
+        let started = Instant::now();
+        let late = body::lateness(progress, self.plan.limits.head_timeout);
+        let answer = tokio::select! {
+            // An answer that is there is never late.
+            biased;
+            answer = server.pool.send(request) => answer,
+            () = late => Err(UpstreamError::HeadTimeout.into()),
+        };
+        match answer {
+            Ok(answer) => {
+                server.health.answered(chosen.entry);
+                self.judge(server, &answer)?;
+                self.metrics.answered(started.elapsed());
+                Ok(answer.map(|incoming| AnswerBody::new(incoming, busy)))
+            }
+            // The caller's side may be what broke, too.
+            Err(Unanswered {
+                why: UpstreamError::Broken(cause) | UpstreamError::Tls(cause),
+                ..
+            }) if progress.is_broken() => Err(progress.blame(cause).into()),
+            Err(unanswered) => {
+                if unanswered.why.is_of_its_server() {
+                    let now = Instant::now();
+                    server.health.failed(chosen.entry, &self.plan.health, now);
+                }
+                self.note(&unanswered.why);
+                Err(unanswered)
+            }
+        }
+    }
+
+    /// Whether an answer can be handed on.
+    fn judge(&self, server: &Server, answer: &Response<Incoming>) -> Result<(), UpstreamError> {
+        let error = if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            UpstreamError::UnaskedUpgrade
+        } else if framing::is_sound(answer.headers()) {
+            return Ok(());
+        } else {
+            // What its connection holds now is anybody's guess.
+            server.pool.forget();
+            UpstreamError::Framing
+        };
+        self.note(&error);
+        Err(error)
+    }
+
+    fn note(&self, error: &UpstreamError) {
+        if let Some(failure) = error.failure() {
+            self.metrics.failed(failure);
+        }
+        if let UpstreamError::Tls(_) = error {
+            self.tell_of_tls(error);
+        }
+    }
+
     fn tell_of_tls(&self, error: &UpstreamError) {
         let now = Instant::now();
         let is_told = self.told.get().is_some_and(|told| now < told + TELL_EVERY);
@@ -156,26 +278,43 @@ impl Upstream {
             tracing::error!(upstream = self.plan.name, %error, "an upstream cannot be called");
         }
     }
+}
+
+impl Server {
+    fn new(
+        plan: &UpstreamPlan,
+        place: &UpstreamServer,
+        fleet: &Fleet,
+        executor: &impl Executor,
+    ) -> Self {
+        Self {
+            host: HeaderValue::from_str(place.authority.as_str())
+                .expect("an authority is always a header value"),
+            pool: Pool::new(&plan.limits, plan.tls_of(place), executor.clone()),
+            health: fleet.health(plan, place),
+            place: place.clone(),
+        }
+    }
 
     /// Gives the request its absolute target, its version, its `Host` and our credential.
-    fn address(&self, target: PathAndQuery, request: Request<RequestBody>) -> Request<RequestBody> {
-        let (mut parts, body) = request.into_parts();
-        let host = self.host_for(&parts);
-        parts.headers.insert(HOST, host);
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(self.plan.scheme.clone());
-        uri.authority = Some(self.plan.authority.clone());
-        uri.path_and_query = Some(target);
-        parts.uri =
-            Uri::from_parts(uri).expect("a scheme, an authority and a path are always a URI");
-        parts.version = Version::HTTP_11;
-        self.plan.credential.write(&mut parts);
-        Request::from_parts(parts, body)
+    fn address(
+        &self,
+        plan: &UpstreamPlan,
+        target: PathAndQuery,
+        mut head: Parts,
+        body: Lent,
+    ) -> Request<Lent> {
+        let host = self.host_for(plan.host, &head);
+        head.headers.insert(HOST, host);
+        head.uri = self.place.uri(target);
+        head.version = Version::HTTP_11;
+        plan.credential.write(&mut head);
+        Request::from_parts(head, body)
     }
 
     /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone. An upstream that finds the
     /// model by it is sent the form that was decided on, so that it cannot find another (SECURITY S5).
-    fn host_for(&self, request: &Parts) -> HeaderValue {
+    fn host_for(&self, header: HostHeader, request: &Parts) -> HeaderValue {
         let asked = || {
             let named = request
                 .headers
@@ -185,7 +324,7 @@ impl Upstream {
             let host = RequestHost::parse(named.or_else(in_target)?)?;
             HeaderValue::try_from(host.canonical()).ok()
         };
-        match self.plan.host {
+        match header {
             HostHeader::Upstream => self.host.clone(),
             HostHeader::Caller => asked().unwrap_or_else(|| self.host.clone()),
         }

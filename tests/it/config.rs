@@ -126,7 +126,7 @@ keyward.toml:13: proxy.routes[1].methods: is text, but must be a list
 keyward.toml:11: proxy.routes[1].path: is a whole number, but must be text
 keyward.toml:4: proxy.workers: must be a whole number, 0 or more
 keyward.toml:27: shutdwn: is no setting; did you mean `shutdown`?
-keyward.toml:15: upstreams.vllm: lacks `url`
+keyward.toml:15: upstreams.vllm: lacks `url`, or `servers`
 keyward.toml:16: upstreams.vllm.credential: must be one of `inline`, `env`, `file`; did you mean `inline`?
 keyward.toml:16: upstreams.vllm.credential.secrt: is no setting; did you mean `secret`?
 "#]]
@@ -264,6 +264,89 @@ fn settings_of_tls_have_files_that_belong_together(#[case] text: &str, #[case] s
     let settings = Settings::of(&text.replace("PAIR", PAIR)).upstream();
     let mistakes = settings.mistakes();
     assert!(mistakes.contains(said), "{mistakes}");
+}
+
+#[rstest]
+#[case::both(
+    "url = \"http://h\"\n[upstreams.u.servers.a]\nurl = \"http://h\"",
+    "servers: stand beside `url`: say where they are in one way"
+)]
+#[case::neither("", "lacks `url`, or `servers`")]
+#[case::none("servers = {}", "lacks `url`, or `servers`")]
+#[case::no_url("[upstreams.u.servers.a]", "servers.a: lacks `url`")]
+#[case::a_path(
+    "[upstreams.u.servers.a]\nurl = \"http://h/v1\"",
+    "servers.a.url: must end after the port; `forward` of a route says which path goes on"
+)]
+#[case::a_name(
+    "[upstreams.u.servers.\"a b\"]\nurl = \"http://h\"",
+    "servers.\"a b\": must be named by 1 to 64 letters, digits, `-`, `_` and `.`"
+)]
+#[case::a_weight(
+    "[upstreams.u.servers.a]\nurl = \"http://h\"\nweight = 1001",
+    "servers.a.weight: must be from 0 to 1_000 calls"
+)]
+#[case::no_failures(
+    "url = \"http://h\"\nhealth = { failures = 0 }",
+    "health.failures: must be from 1 to 1_000 failures"
+)]
+#[case::rests(
+    "url = \"http://h\"\nhealth = { rest = \"1m\" }",
+    "health.longest_rest: must not be shorter than `rest`, the first one"
+)]
+#[case::no_path("url = \"http://h\"\nhealth.probe = {}", "health.probe: lacks `path`")]
+#[case::no_such_path(
+    "url = \"http://h\"\nhealth.probe = { path = \"health\" }",
+    "health.probe.path: must be a path, such as `/health`"
+)]
+#[case::late_probes(
+    "url = \"http://h\"\nhealth.probe = { path = \"/\", every = \"1s\" }",
+    "health.probe.timeout: must not be longer than `every`, or the next one is late"
+)]
+#[case::attempts(
+    "url = \"http://h\"\nlimits.connect_attempts = 0",
+    "limits.connect_attempts: must be from 1 to 64 servers"
+)]
+fn servers_are_said_in_one_way(#[case] text: &str, #[case] said: &str) {
+    let told = Settings::of(&format!("[upstreams.u]\n{text}\n")).mistakes();
+    let told: Vec<_> = told
+        .lines()
+        .filter_map(|line| line.split_once(": upstreams.u"))
+        .collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(_, said)| said.trim_start_matches(['.', ':', ' ']))
+        .collect();
+    assert_eq!(told, [said]);
+}
+
+#[test]
+fn more_servers_than_there_are_places_are_a_mistake() {
+    let servers = |count: usize| -> String {
+        let server = |name| format!("[upstreams.u.servers.s{name}]\nurl = \"http://h:1\"\n");
+        (0..count).map(server).collect()
+    };
+    assert_eq!(
+        Settings::of(&servers(64)).config().upstreams[0]
+            .servers
+            .len(),
+        64
+    );
+    let told = Settings::of(&servers(65)).mistakes();
+    assert!(
+        told.ends_with("upstreams.u.servers: are more than 64"),
+        "{told}"
+    );
+}
+
+/// A url that stands beside servers by default only is not shown, or what is shown would be a mistake.
+#[test]
+fn servers_are_shown_as_they_are() {
+    let text = "[upstreams.u.servers.a]\nurl = \"http://h:1\"\n[upstreams.u.health.probe]\npath = \"/health\"\n";
+    let settings = Settings::of(text);
+    let shown = settings.load().expect("no mistake").settings.to_toml(true);
+    assert!(shown.contains("[upstreams.u.servers.a]"), "{shown}");
+    assert!(whole(&Settings::of(&shown)) == whole(&settings), "{shown}");
 }
 
 #[test]
@@ -502,7 +585,7 @@ fn a_variable_takes_the_type_of_its_setting() {
     assert_eq!(config.proxy.credentials.len(), 1);
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.name, "my-model");
-    assert_eq!(upstream.authority, "127.0.0.1:9000");
+    assert_eq!(upstream.servers[0].authority, "127.0.0.1:9000");
     assert_eq!(upstream.limits.head_timeout, Duration::from_secs(1));
     assert_eq!(upstream.limits.pool_idle_connections, 7);
 }

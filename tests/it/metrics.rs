@@ -16,6 +16,7 @@ fn everything() -> (Metrics, Renderer) {
     let (metrics, renderer) = install();
     metrics.upstream("vllm").failed(UpstreamFailure::Connect);
     metrics.upstream("vllm").answered(Duration::from_millis(30));
+    metrics.upstream_server("vllm", "a").healthy(true);
     let _ = metrics.admin("baseten");
     let _ = metrics.certificate("proxy.tls", true);
     (metrics, renderer)
@@ -118,6 +119,7 @@ fn names_say_their_unit_and_whether_they_count() {
 fn every_series_is_there_from_the_start_at_zero() {
     let (metrics, renderer) = install();
     let _ = metrics.upstream("vllm");
+    metrics.upstream_server("vllm", "a").healthy(false);
     let _ = metrics.admin("baseten");
     let text = renderer.render();
     let ours = series(&text)

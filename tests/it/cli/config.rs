@@ -148,6 +148,7 @@ inline = "***"  # keyward.toml:17
 in = "authorization"  # keyward.toml:18
 schemes = ["Bearer"]  # keyward.toml:18
 [upstreams.vllm.limits]
+[upstreams.vllm.health]
 [store]
 [store.postgres]
 [cache]

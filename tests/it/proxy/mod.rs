@@ -12,5 +12,6 @@ mod last_used;
 mod limits;
 mod refusal_forms;
 mod reload;
+mod servers;
 mod silence;
 mod tls;

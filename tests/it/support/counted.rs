@@ -19,6 +19,17 @@ impl Counted {
         self.by_label("keyward_upstream_errors_total", "reason")
     }
 
+    /// How many calls went to another server because the first could not be reached.
+    pub fn upstream_retries(&self) -> u64 {
+        self.value("keyward_upstream_retries_total{upstream=\"default\"}")
+    }
+
+    /// Whether the server `name` of the upstream is called as usual.
+    pub fn is_healthy(&self, name: &str) -> bool {
+        let series = format!("keyward_upstream_healthy{{upstream=\"default\",server=\"{name}\"}}");
+        self.value(&series) == 1
+    }
+
     /// How often TLS handshakes with callers ended so, for every result that occurred.
     pub fn handshakes(&self) -> BTreeMap<String, u64> {
         self.by_label("keyward_tls_handshakes_total", "result")
