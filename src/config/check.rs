@@ -6,7 +6,6 @@ use http::uri::Scheme;
 
 use crate::credential::{CredentialLocations, SecretSource, SecretText};
 use crate::proxy::ProxyConfig;
-use crate::route::{self, RouteTable};
 use crate::telemetry::chain;
 use crate::tls::{ClientTls, ServerTls, TlsError, UpstreamTlsConfig};
 use crate::upstream::{
@@ -18,9 +17,10 @@ use super::environment::Environment;
 use super::file::ConfigFile;
 use super::mistake::Mistakes;
 use super::path::Path;
+use super::routes;
 use super::secret;
 use super::servers;
-use super::tree::{Node, Origin, Value};
+use super::tree::{Node, Origin};
 use super::values::Checks;
 
 /// Makes the settings complete; nothing when something is missing. What is wrong goes to `mistakes`.
@@ -34,8 +34,7 @@ pub fn check(
 ) -> Option<Config> {
     let mut checks = Checks::new(tree, mistakes);
     checks.all(&file);
-    add_builtin_routes(&mut file, tree, &mut checks);
-    let routes = routes(&file.proxy, tree, &mut checks);
+    let routes = routes::complete(&mut file.proxy, tree, &mut checks);
     told_to_nobody(&file, tree, &mut checks);
     let credentials = credentials(&file.proxy, &mut checks);
     let tls = file.proxy.tls.as_ref().map(ServerTls::open);
@@ -68,33 +67,6 @@ pub fn check(
     })
 }
 
-/// Without routes, the built-in table leads to the one upstream there is.
-fn add_builtin_routes(file: &mut ConfigFile, tree: &Node, checks: &mut Checks<'_>) {
-    let path = Path::dotted("proxy.routes");
-    if !file.proxy.routes.is_empty() || checks.is_mistaken(&path) {
-        return;
-    }
-    if tree.at(&path).is_some() {
-        checks.wrong(&path, "is empty, so every call would be refused");
-        return;
-    }
-    match upstream_names(tree).as_slice() {
-        [] if checks.is_mistaken(&Path::dotted("upstreams")) => {}
-        [] => checks.wrong(
-            &Path::dotted("upstreams"),
-            "is missing: say where calls go, by `--upstream http://127.0.0.1:8000`, by the variable \
-             `KEYWARD_UPSTREAM`, or by `upstreams.default.url = \"http://127.0.0.1:8000\"` in a settings file",
-        ),
-        [name] => file.proxy.routes = route::baseten(name),
-        names => {
-            let names = names.join("`, `");
-            let message =
-                format!("is missing: only routes can say which call goes to which of `{names}`");
-            checks.wrong(&path, message);
-        }
-    }
-}
-
 /// An upstream that a flag or a variable named, and that no route leads to: whoever said it would wonder.
 fn told_to_nobody(file: &ConfigFile, tree: &Node, checks: &mut Checks<'_>) {
     for name in file.upstreams.keys() {
@@ -110,37 +82,6 @@ fn told_to_nobody(file: &ConfigFile, tree: &Node, checks: &mut Checks<'_>) {
             checks.wrong(&path, format!("no route leads to `{name}`"));
         }
     }
-}
-
-/// The names of all upstreams, those that could not be read included, in the order in which they are counted.
-fn upstream_names(tree: &Node) -> Vec<&str> {
-    let Some(Value::Table(entries)) = tree.get("upstreams").map(|node| &node.value) else {
-        return Vec::new();
-    };
-    let mut names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names
-}
-
-fn routes(proxy: &ProxyConfig, tree: &Node, checks: &mut Checks<'_>) -> Option<RouteTable> {
-    let names = upstream_names(tree);
-    let mistakes = match RouteTable::compile(&proxy.routes, proxy.errors, &names) {
-        Ok(table) => return Some(table),
-        Err(mistakes) => mistakes,
-    };
-    let path = Path::dotted("proxy.routes");
-    // Routes that could not be read are not among those that were compiled.
-    let places: Vec<usize> = match tree.at(&path).map(|node| &node.value) {
-        Some(Value::List(list)) => (0..list.len())
-            .filter(|place| !matches!(list[*place].value, Value::Mistaken))
-            .collect(),
-        _ => (0..proxy.routes.len()).collect(),
-    };
-    for mistake in mistakes {
-        let place = places.get(mistake.route).copied().unwrap_or(mistake.route);
-        checks.wrong(&path.index(place).key(mistake.field), mistake.message);
-    }
-    None
 }
 
 fn credentials(proxy: &ProxyConfig, checks: &mut Checks<'_>) -> Option<CredentialLocations> {

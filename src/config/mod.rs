@@ -10,6 +10,7 @@ mod file;
 mod mistake;
 mod path;
 mod read;
+mod routes;
 mod secret;
 mod servers;
 mod settings;
@@ -84,7 +85,8 @@ impl Overrides {
 /// The settings, checked and complete: what the rooms need. Never changed; a reload makes another one.
 #[derive(Debug)]
 pub struct Config {
-    /// The data listener. Its routes are those in force: the built-in table when none were written.
+    /// The data listener. Its routes are those in force: with those of its profiles, and the built-in table when there is
+    /// neither.
     pub proxy: ProxyConfig,
     /// What callers are met with, when that is TLS: the files were read.
     pub tls: Option<Arc<ServerTls>>,
@@ -137,7 +139,7 @@ impl Config {
         let config = check::check(written, &tree, &sources.environment, &mut mistakes);
         match config {
             Some(config) if mistakes.is_empty() => Ok(Loaded {
-                settings: Settings::of(&tree, &config.proxy.routes),
+                settings: Settings::of(&tree, &config.proxy),
                 config,
                 file,
             }),

@@ -9,6 +9,7 @@ use super::file;
 use super::mistake::place;
 use super::path::{Path, key_text};
 use super::tree::{self, Node, Origin, Value};
+use crate::proxy::ProxyConfig;
 use crate::route::RouteConfig;
 
 /// The file that has every setting with its default.
@@ -18,11 +19,15 @@ const EVERY_SETTING: &str = include_str!("../../config/keyward.toml");
 const BUILT_IN_ROUTES: &str =
     "\n# The built-in table, as proxy.routes would say it, with every route to the one upstream:\n";
 
+/// What stands before the routes of profiles.
+const PROFILE_ROUTES: &str = "\n# The routes of proxy.profiles, as proxy.routes would say them:\n";
+
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 22] = [
+const RELOADABLE: [&str; 24] = [
     "proxy.routes",
+    "proxy.profiles",
     "proxy.credentials",
     "proxy.errors",
     "proxy.forwarded",
@@ -39,6 +44,7 @@ const RELOADABLE: [&str; 22] = [
     "proxy.limits.held_body_bytes",
     "proxy.limits.held_bodies_bytes",
     "proxy.limits.body_depth",
+    "proxy.limits.model_list_bytes",
     "proxy.limits.http2_streams",
     "proxy.limits.http2_stream_window_bytes",
     "proxy.limits.http2_connection_window_bytes",
@@ -50,13 +56,15 @@ const RELOADABLE: [&str; 22] = [
 #[derive(Debug, Clone)]
 pub struct Settings {
     all: Node,
-    /// The routes that are in force.
-    routes: Vec<RouteConfig>,
+    /// The routes that are in force and nobody wrote.
+    added: Vec<RouteConfig>,
+    /// Whether they are those of profiles.
+    has_profiles: bool,
 }
 
 impl Settings {
-    /// What is in force when `written` was said, and `routes` came of it.
-    pub(super) fn of(written: &Node, routes: &[RouteConfig]) -> Self {
+    /// What is in force when `written` was said, and `proxy` came of it.
+    pub(super) fn of(written: &Node, proxy: &ProxyConfig) -> Self {
         let mut all = defaults();
         let upstreams = Path::dotted("upstreams");
         let upstream = all.at(&upstreams.key("default")).cloned();
@@ -73,9 +81,17 @@ impl Settings {
         let mut written = written.clone();
         settle(&mut written, Some(&all), &Path::root());
         all.overlay(written);
+        let own = match all
+            .at(&Path::dotted("proxy.routes"))
+            .map(|node| &node.value)
+        {
+            Some(Value::List(routes)) => routes.len(),
+            _ => 0,
+        };
         Self {
             all,
-            routes: routes.to_vec(),
+            added: proxy.routes.iter().skip(own).cloned().collect(),
+            has_profiles: !proxy.profiles.is_empty(),
         }
     }
 
@@ -87,10 +103,13 @@ impl Settings {
             origins,
         };
         page.table(&Path::root(), &self.all);
-        let routes = Path::dotted("proxy.routes");
-        if self.all.at(&routes).is_none() {
-            page.text.push_str(BUILT_IN_ROUTES);
-            for route in toml::Value::try_from(&self.routes).iter().flat_map(rows) {
+        if !self.added.is_empty() {
+            page.text.push_str(if self.has_profiles {
+                PROFILE_ROUTES
+            } else {
+                BUILT_IN_ROUTES
+            });
+            for route in toml::Value::try_from(&self.added).iter().flat_map(rows) {
                 let _ = writeln!(page.text, "# {route},");
             }
         }

@@ -217,6 +217,8 @@ impl<'c> Checks<'c> {
                 self.wrong_beside(&smaller, &larger, message);
             }
         }
+        let list = at("model_list_bytes");
+        self.within(&list, limits.model_list_bytes, KIB..=64 * MIB, "bytes");
         let depth = at("body_depth");
         self.within(&depth, limits.body_depth, 1..=MAX_BODY_DEPTH, "levels");
     }

@@ -41,6 +41,8 @@ pub enum Denial {
     Expired,
     /// Its category may not call models.
     Category,
+    /// Its category may not read exported metrics.
+    MetricsCategory,
     /// Its scope does not allow the model.
     ModelOutOfScope,
     /// It is limited to some models, and the route names none.
@@ -49,7 +51,7 @@ pub enum Denial {
     ModelsDiffer,
 }
 
-/// Proof that one request was allowed. Only [`Grant::permit`] makes one.
+/// Proof that one request was allowed. Only [`Grant::permit`] and [`Grant::permit_metrics`] make one.
 #[derive(Debug)]
 pub struct Permit {
     grant: Arc<Grant>,
@@ -81,7 +83,8 @@ impl Grant {
         }
     }
 
-    /// Decides whether the key may call `model` at `now`: the one place where that is decided.
+    /// Decides whether the key may call `model` at `now`: with [`Grant::permit_metrics`] the one place where that is
+    /// decided.
     ///
     /// Looks at disabled, expiry, category and scope, in this order, on every request. Pure, takes no lock, allocates
     /// nothing.
@@ -94,15 +97,47 @@ impl Grant {
         model: NamedModel<'_>,
         now: UnixTime,
     ) -> Result<Permit, Denial> {
+        self.check_life(now)?;
+        if !self.category.may_invoke() {
+            return Err(Denial::Category);
+        }
+        self.check_scope(model)
+    }
+
+    /// Decides alike whether the key may read a server's metrics of `model` (CONTRACTS 2).
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn permit_metrics(
+        self: &Arc<Self>,
+        model: NamedModel<'_>,
+        now: UnixTime,
+    ) -> Result<Permit, Denial> {
+        self.check_life(now)?;
+        if !self.category.may_read_metrics() {
+            return Err(Denial::MetricsCategory);
+        }
+        self.check_scope(model)
+    }
+
+    /// Whether `model` is one of those that the key is for: what of a list it may be shown. Permits nothing.
+    #[must_use]
+    pub fn is_for(&self, model: ModelId<'_>) -> bool {
+        self.scope.allows(model)
+    }
+
+    fn check_life(&self, now: UnixTime) -> Result<(), Denial> {
         if self.is_disabled {
             return Err(Denial::Disabled);
         }
         if self.expires_at.is_some_and(|end| now >= end) {
             return Err(Denial::Expired);
         }
-        if !self.category.may_invoke() {
-            return Err(Denial::Category);
-        }
+        Ok(())
+    }
+
+    fn check_scope(self: &Arc<Self>, model: NamedModel<'_>) -> Result<Permit, Denial> {
         match model {
             NamedModel::Named(model) if !self.scope.allows(model) => {
                 return Err(Denial::ModelOutOfScope);
@@ -164,7 +199,7 @@ impl Denial {
         match self {
             Self::Disabled => "key_disabled",
             Self::Expired => "key_expired",
-            Self::Category => "category_not_allowed",
+            Self::Category | Self::MetricsCategory => "category_not_allowed",
             Self::ModelOutOfScope => "model_not_allowed",
             Self::ModelNotNamed => "model_not_named",
             Self::ModelsDiffer => "models_differ",
@@ -327,6 +362,56 @@ mod tests {
         let mut key = key();
         change(&mut key);
         assert_eq!(present(&key).permit(model, NOW).map(|_| ()), verdict);
+    }
+
+    #[rstest]
+    #[case(KeyCategory::Personal, ModelScope::Every, NamedModel::NotNamed, Ok(()))]
+    #[case(KeyCategory::WorkspaceManageAll, ModelScope::Every, M1, Ok(()))]
+    #[case(
+        KeyCategory::WorkspaceInvoke,
+        ModelScope::Every,
+        NamedModel::NotNeeded,
+        Err(Denial::MetricsCategory)
+    )]
+    #[case(
+        KeyCategory::from_stored("NEW"),
+        ModelScope::Every,
+        NamedModel::NotNeeded,
+        Err(Denial::MetricsCategory)
+    )]
+    #[case(KeyCategory::WorkspaceExportMetrics, ModelScope::Every, NamedModel::NotNamed, Ok(()))]
+    #[case(KeyCategory::WorkspaceExportMetrics, m1_only(), M1, Ok(()))]
+    #[case(
+        KeyCategory::WorkspaceExportMetrics,
+        m1_only(),
+        M2,
+        Err(Denial::ModelOutOfScope)
+    )]
+    #[case(
+        KeyCategory::WorkspaceExportMetrics,
+        m1_only(),
+        NamedModel::NotNamed,
+        Err(Denial::ModelNotNamed)
+    )]
+    #[case(KeyCategory::WorkspaceExportMetrics, m1_only(), NamedModel::NotNeeded, Ok(()))]
+    fn a_grant_permits_metrics_to_those_who_may_read_them(
+        #[case] category: KeyCategory,
+        #[case] scope: ModelScope,
+        #[case] model: NamedModel<'_>,
+        #[case] verdict: Result<(), Denial>,
+    ) {
+        let mut key = key();
+        (key.category, key.scope) = (category, scope);
+        let permit = |key: &ApiKey| present(key).permit_metrics(model, NOW).map(|_| ());
+        assert_eq!(permit(&key), verdict);
+        key.expires_at = Some(NOW);
+        assert_eq!(permit(&key), Err(Denial::Expired));
+        key.disabled_at = Some(NOW);
+        assert_eq!(permit(&key), Err(Denial::Disabled));
+    }
+
+    fn m1_only() -> ModelScope {
+        ModelScope::from_request(Some(&["m1"])).unwrap()
     }
 
     #[test]

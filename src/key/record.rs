@@ -112,6 +112,15 @@ impl KeyCategory {
         )
     }
 
+    /// Whether such a key may read the metrics that servers export (CONTRACTS 2).
+    #[must_use]
+    pub const fn may_read_metrics(&self) -> bool {
+        matches!(
+            self,
+            Self::Personal | Self::WorkspaceManageAll | Self::WorkspaceExportMetrics
+        )
+    }
+
     /// Whether such a key may create and delete keys of the category `other`.
     #[must_use]
     pub const fn may_manage(&self, other: &Self) -> bool {
@@ -392,6 +401,7 @@ mod tests {
         let category = KeyCategory::from_stored("WORKSPACE_FUTURE");
         assert_eq!(category.as_str(), "WORKSPACE_FUTURE");
         assert!(!category.may_invoke());
+        assert!(!category.may_read_metrics());
         assert!(
             KeyCategory::ALL
                 .iter()
@@ -401,16 +411,18 @@ mod tests {
     }
 
     #[rstest]
-    #[case(KeyCategory::Personal, true, [true, true, true, true])]
-    #[case(KeyCategory::WorkspaceManageAll, true, [false, true, true, true])]
-    #[case(KeyCategory::WorkspaceExportMetrics, false, [false; 4])]
-    #[case(KeyCategory::WorkspaceInvoke, true, [false; 4])]
+    #[case(KeyCategory::Personal, true, true, [true, true, true, true])]
+    #[case(KeyCategory::WorkspaceManageAll, true, true, [false, true, true, true])]
+    #[case(KeyCategory::WorkspaceExportMetrics, false, true, [false; 4])]
+    #[case(KeyCategory::WorkspaceInvoke, true, false, [false; 4])]
     fn a_category_may_do_what_the_contract_says(
         #[case] category: KeyCategory,
         #[case] invoke: bool,
+        #[case] metrics: bool,
         #[case] manage: [bool; 4],
     ) {
         assert_eq!(category.may_invoke(), invoke);
+        assert_eq!(category.may_read_metrics(), metrics);
         assert_eq!(
             KeyCategory::ALL.map(|other| category.may_manage(&other)),
             manage

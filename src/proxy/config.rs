@@ -4,8 +4,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, HeaderNameText};
-use crate::route::{ErrorForm, RouteConfig};
+use crate::route::{ErrorForm, ProfileConfig, RouteConfig};
 use crate::tls::ListenerTlsConfig;
+use crate::upstream::WholeLimits;
 
 /// The data listener, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +26,8 @@ pub struct ProxyConfig {
     pub forwarded: Forwarded,
     /// The route table; what is not in it is refused.
     pub routes: Vec<RouteConfig>,
+    /// Known servers, whose routes are added to the table.
+    pub profiles: Vec<ProfileConfig>,
     /// What one caller, and all together, may take.
     pub limits: LimitsConfig,
 }
@@ -79,6 +82,8 @@ pub struct LimitsConfig {
     pub held_bodies_bytes: usize,
     /// How deep a request body that is judged may nest.
     pub body_depth: u16,
+    /// The longest list of models that is cut to what a key may see, in bytes.
+    pub model_list_bytes: usize,
     /// HTTP/2 streams at once on a connection.
     pub http2_streams: u32,
     /// HTTP/2 flow-control window of a stream, in bytes.
@@ -106,6 +111,7 @@ impl Default for ProxyConfig {
             errors: ErrorForm::default(),
             forwarded: Forwarded::default(),
             routes: Vec::new(),
+            profiles: Vec::new(),
             limits: LimitsConfig::default(),
         }
     }
@@ -129,9 +135,21 @@ impl Default for LimitsConfig {
             held_body_bytes: 16 * 1024 * 1024,
             held_bodies_bytes: 256 * 1024 * 1024,
             body_depth: 128,
+            model_list_bytes: 1024 * 1024,
             http2_streams: 100,
             http2_stream_window_bytes: 256 * 1024,
             http2_connection_window_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// How much is held of a list of models that must be cut.
+    pub(super) const fn of_lists(&self) -> WholeLimits {
+        WholeLimits {
+            most_bytes: self.model_list_bytes,
+            all_bytes: self.held_bodies_bytes,
+            idle: self.stream_idle_timeout,
         }
     }
 }

@@ -11,6 +11,7 @@ mod in_flight;
 mod prepare;
 mod rejection;
 mod relay;
+mod shown;
 mod target;
 mod trace;
 mod witness;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -31,16 +32,19 @@ pub use config::{Forwarded, LimitsConfig, ProxyConfig};
 pub use in_flight::{ConnectionLoad, InFlight, WorkerLoad};
 pub use rejection::Rejection;
 pub use relay::ProxyBody;
+pub use shown::Unfilterable;
 
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::{CredentialLocations, Reading};
 use crate::key::{Grant, NamedModel, Permit, UnixTime};
-use crate::route::{ErrorForm, Forward, Matched, Route, RouteTable};
+use crate::route::{ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
-use crate::upstream::{AnswerBody, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
+use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
 use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
+use relay::Relayed;
+use shown::Shown;
 use target::Target;
 use trace::{IdMaker, Trace};
 use witness::Witness;
@@ -207,7 +211,7 @@ impl Proxy {
         request: Request<Incoming>,
         peer: Peer,
         trace: &Trace,
-    ) -> Result<Response<AnswerBody>, Refusal> {
+    ) -> Result<Response<Relayed>, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
         let (mut parts, body) = request.into_parts();
@@ -242,11 +246,24 @@ impl Proxy {
         introduce(&mut parts.headers, permit.grant().identity(), model);
         forward_for(&mut parts.headers, peer, host);
         trace.write(&mut parts.headers);
+        let shown = Shown::of(route, permit.grant());
+        if let Some(shown) = &shown {
+            shown.ask(&mut parts.headers);
+        }
+        let is_head = parts.method == Method::HEAD;
         let target = forward_target(&parts.uri, path);
         let request = Request::from_parts(parts, body);
         let sent = self.upstreams.send(permit, route.upstream, target, request);
-        sent.await.map_err(|error| Refusal {
-            why: Rejection::Upstream(error),
+        let answer = match (sent.await, shown) {
+            (Err(error), _) => Err(Rejection::Upstream(error)),
+            (Ok(response), None) => Ok(response.map(Relayed::AsItCame)),
+            (Ok(response), Some(shown)) => {
+                let limits = self.plan.limits.of_lists();
+                Box::pin(shown.cut(response, is_head, limits, &self.held)).await
+            }
+        };
+        answer.map_err(|why| Refusal {
+            why,
             form: route.errors,
             unread: None,
         })
@@ -296,9 +313,13 @@ impl Proxy {
         }
 
         // May it call this model, now?                                      401, 403
-        let permit = grant
-            .permit(matched.model(), now)
-            .map_err(Rejection::Denied)?;
+        let permit = match matched.route.class {
+            RouteClass::Call | RouteClass::Models => grant.permit(matched.model(), now),
+            RouteClass::Metrics | RouteClass::LabelledMetrics(_) => {
+                grant.permit_metrics(matched.model(), now)
+            }
+        };
+        let permit = permit.map_err(Rejection::Denied)?;
 
         Ok(Admitted {
             permit,

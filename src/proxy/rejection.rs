@@ -9,7 +9,9 @@ use crate::cache::LookupError;
 use crate::key::Denial;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
 use crate::telemetry::metrics::RequestOutcome;
-use crate::upstream::{UnknownModel, UpstreamError};
+use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
+
+use super::shown::Unfilterable;
 
 /// Why a request is refused. The caller is told the status and one sentence; the reason goes to the metric and the log.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,9 @@ pub enum Rejection {
     /// More requests in flight than allowed.
     #[error("too many requests at once")]
     Overloaded,
+    /// The upstream's answer must be cut to what the key may see, and cannot be.
+    #[error("{0}")]
+    Unfilterable(Unfilterable),
     /// The upstream did not answer.
     #[error("{}", upstream_message(.0))]
     Upstream(#[source] UpstreamError),
@@ -89,6 +94,7 @@ pub enum Rejection {
 const fn denial_message(denial: Denial) -> &'static str {
     match denial {
         Denial::Disabled | Denial::Expired => "invalid API key",
+        Denial::MetricsCategory => "this key may not read metrics",
         Denial::Category
         | Denial::ModelOutOfScope
         | Denial::ModelNotNamed
@@ -127,6 +133,16 @@ impl From<UnknownModel> for Rejection {
             UnknownModel::TooLate { limit } => Self::ModelTooLate { limit },
             UnknownModel::NoRoom => Self::HeldBodiesFull,
             UnknownModel::Broken(error) => Self::Upstream(error),
+        }
+    }
+}
+
+impl From<UnknownAnswer> for Rejection {
+    fn from(why: UnknownAnswer) -> Self {
+        match why {
+            UnknownAnswer::TooLarge => Self::Unfilterable(Unfilterable::TooLarge),
+            UnknownAnswer::NoRoom => Self::HeldBodiesFull,
+            UnknownAnswer::Broken(error) => Self::Upstream(error),
         }
     }
 }
@@ -185,7 +201,9 @@ impl Rejection {
             Self::UnknownKey => RequestOutcome::UnknownKey,
             Self::Denied(Denial::Disabled) => RequestOutcome::DisabledKey,
             Self::Denied(Denial::Expired) => RequestOutcome::ExpiredKey,
-            Self::Denied(Denial::Category) => RequestOutcome::CategoryNotAllowed,
+            Self::Denied(Denial::Category | Denial::MetricsCategory) => {
+                RequestOutcome::CategoryNotAllowed
+            }
             Self::Denied(Denial::ModelOutOfScope) => RequestOutcome::ModelNotAllowed,
             Self::Denied(Denial::ModelNotNamed) => RequestOutcome::ModelNotNamed,
             Self::Denied(Denial::ModelsDiffer) => RequestOutcome::ModelsDiffer,
@@ -195,6 +213,7 @@ impl Rejection {
             Self::UnreadableBody(_) => RequestOutcome::BodyUnreadable,
             Self::ModelTooLate { .. } => RequestOutcome::ModelTooLate,
             Self::HeldBodiesFull => RequestOutcome::HeldBodiesFull,
+            Self::Unfilterable(_) => RequestOutcome::AnswerUnfilterable,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
             Self::Overloaded => RequestOutcome::Overloaded,
             Self::HeadTooSlow | Self::Upstream(UpstreamError::RequestBody(_)) => {
@@ -236,6 +255,7 @@ impl Rejection {
             | Self::Denied(Denial::Disabled | Denial::Expired) => INVALID_KEY,
             Self::Denied(
                 Denial::Category
+                | Denial::MetricsCategory
                 | Denial::ModelOutOfScope
                 | Denial::ModelNotNamed
                 | Denial::ModelsDiffer,
@@ -296,9 +316,12 @@ impl Rejection {
                 "api_error",
                 "14",
             ),
-            Self::Upstream(_) => face(
+            Self::Unfilterable(_) | Self::Upstream(_) => face(
                 StatusCode::BAD_GATEWAY,
-                "upstream_unavailable",
+                match self {
+                    Self::Unfilterable(_) => "answer_unfilterable",
+                    _ => "upstream_unavailable",
+                },
                 "api_error",
                 "14",
             ),

@@ -3,7 +3,7 @@ use super::method::Methods;
 use super::pattern::{ForwardTemplate, PathPattern, PathRank, Placeholder};
 use super::place::Places;
 use super::tree::PathTree;
-use super::{ErrorForm, ModelConfig, Rank, Route, RouteConfig, RouteTable, UpstreamId};
+use super::{ErrorForm, ModelConfig, Rank, Route, RouteClass, RouteConfig, RouteTable, UpstreamId};
 use crate::key::MAX_MODEL_BYTES;
 
 /// One thing that is wrong with a route as it is written.
@@ -83,7 +83,12 @@ impl RouteTable {
             upstream: line.upstream,
             errors: line.config.errors.unwrap_or(default_errors),
             methods: line.methods,
-            model: line.config.model.clone(),
+            model: match (&line.config.class, &line.config.model) {
+                (RouteClass::Call, model) | (_, model @ ModelConfig::Fixed(_)) => model.clone(),
+                _ => ModelConfig::NotNeeded,
+            },
+            class: line.config.class.clone(),
+            refused_members: line.config.refused_members.clone().into(),
             places: line.places,
             forward: line.forward,
             encoded_slash: line.config.encoded_slash,
@@ -206,6 +211,7 @@ impl LineReader<'_> {
             }
         }
         self.check_model(line, host_holds(Placeholder::Model));
+        self.check_class(line);
         self.mistakes.len() == before
     }
 
@@ -231,6 +237,23 @@ impl LineReader<'_> {
         }
     }
 
+    fn check_class(&mut self, line: &Line<'_>) {
+        if !line.config.class.is_call() && (line.places.body || line.places.form) {
+            let message = "only a call names its model in a body";
+            self.add("model_in", message.to_owned());
+        }
+        if !line.config.refused_members.is_empty() && !line.places.body {
+            let message = "`model_in` names no body, which alone has members";
+            self.add("refused_members", message.to_owned());
+        }
+        if let RouteClass::LabelledMetrics(label) = &line.config.class
+            && !is_label(label)
+        {
+            let message = format!("`{}` is no label's name", label.escape_debug());
+            self.add("class", message);
+        }
+    }
+
     fn note<T>(&mut self, field: &'static str, read: Result<T, String>) -> Option<T> {
         read.map_err(|message| self.add(field, message)).ok()
     }
@@ -242,6 +265,16 @@ impl LineReader<'_> {
             message,
         });
     }
+}
+
+/// `[a-zA-Z_][a-zA-Z0-9_]*` (Prometheus, "Data model").
+fn is_label(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(is_word)
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 fn find_upstream(name: &str, upstreams: &[&str]) -> Result<UpstreamId, String> {

@@ -28,6 +28,13 @@ pub struct RouteConfig {
     /// Where else such a request names its model. All places that name one must agree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub model_in: Vec<ModelPlace>,
+    /// Members of a JSON body, at its top, that a key for some models may not send: those by which the server finds a
+    /// model, beside `model`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_members: Vec<String>,
+    /// What such a request asks for.
+    #[serde(default, skip_serializing_if = "RouteClass::is_call")]
+    pub class: RouteClass,
     /// Whether `{model}` in the path may hold an encoded slash, `%2F`: for servers that decode it once, as a part of the
     /// name. A server that takes it for a slash would see another path.
     #[serde(default)]
@@ -48,6 +55,32 @@ pub enum ModelConfig {
     Fixed(String),
     /// Whatever the key's scope: the route calls no model.
     NotNeeded,
+}
+
+/// What the requests of a route ask for; it says which keys may send them, and what a key for some models is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteClass {
+    /// A model is called, or something that any key that may call models may ask for.
+    #[default]
+    Call,
+    /// The models are listed: a JSON object whose `data` or `models` is a list of objects. Every key that may call models
+    /// may ask; one that may call some only is shown those.
+    Models,
+    /// The server's metrics, which do not say which model they are about: for keys that may read exported metrics of every
+    /// model, or of the one that the route's `model` fixes.
+    Metrics,
+    /// The same in the text format of Prometheus, where the label of this name says which model a sample is about: a key
+    /// for some models is shown the samples of those.
+    LabelledMetrics(String),
+}
+
+impl RouteClass {
+    /// Whether it is [`RouteClass::Call`].
+    #[must_use]
+    pub const fn is_call(&self) -> bool {
+        matches!(self, Self::Call)
+    }
 }
 
 /// A place, beside host and path, where a request names its model.
@@ -78,4 +111,46 @@ pub enum ErrorForm {
     /// RFC 9457.
     #[default]
     Problem,
+}
+
+/// The routes of a known server, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Which server.
+    pub profile: Profile,
+    /// The upstream's name; absent: the only one there is.
+    #[serde(default)]
+    pub upstream: Option<String>,
+    /// The host that is asked for, as in a route; absent: any host.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The one model that the server serves. Keys for some models call it if it is theirs, and every place that names one
+    /// must name this one; absent: what each request says.
+    #[serde(default)]
+    pub model: Option<String>,
+}
+
+/// A server whose routes are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Anthropic's own API.
+    Anthropic,
+    /// Baseten's hosts and paths, and those for callers that cannot choose a host.
+    Baseten,
+    /// The server of llama.cpp.
+    LlamaCpp,
+    /// Ollama.
+    Ollama,
+    /// `OpenAI`'s own API.
+    Openai,
+    /// `SGLang`.
+    Sglang,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton, and others of the `KServe` protocol, version 2.
+    Triton,
+    /// vLLM.
+    Vllm,
 }

@@ -24,6 +24,10 @@
 //! for byte. A host has no case, so a model named there is compared in lower case. Only when nothing is found does
 //! the route's own word count (`named`, `not-needed`).
 //!
+//! A route of another class than `call` is answered with what is about many models: their list, or metrics. There a
+//! request that names no model is no reason to refuse it; what a key for some models may see of the answer is the
+//! proxy's matter.
+//!
 //! A route may name further places, which must agree with those: a header, a parameter of the query, the `model` of a JSON
 //! body. What could be read in two ways there is refused.
 
@@ -43,6 +47,7 @@ mod tree;
 mod tests;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
@@ -50,9 +55,11 @@ use crate::key::NamedModel;
 
 pub use body::{BodyFault, BodyScanner, FormScanner, MAX_BODY_DEPTH, ModelScanner, UnreadableBody};
 pub use compile::RouteMistake;
-pub use config::{ErrorForm, ModelConfig, ModelPlace, RouteConfig};
+pub use config::{
+    ErrorForm, ModelConfig, ModelPlace, Profile, ProfileConfig, RouteClass, RouteConfig,
+};
 pub use host::RequestHost;
-pub use profile::baseten;
+pub use profile::{baseten, profile};
 
 use host::{HostCaptures, HostPattern};
 use method::{Methods, Taken};
@@ -80,9 +87,12 @@ pub struct Route {
     pub upstream: UpstreamId,
     /// How its refusals look.
     pub errors: ErrorForm,
+    /// What its requests ask for.
+    pub class: RouteClass,
     methods: Methods,
     model: ModelConfig,
     places: Places,
+    refused_members: Arc<[String]>,
     forward: Option<ForwardTemplate>,
     encoded_slash: bool,
     /// The place in the table's `hosts`; none is any host.
@@ -305,6 +315,15 @@ impl<'t, 'r> Candidate<'t, 'r> {
 }
 
 impl Route {
+    /// The model that its requests name always, because the upstream serves no other.
+    #[must_use]
+    pub fn fixed_model(&self) -> Option<&str> {
+        match &self.model {
+            ModelConfig::Fixed(model) => Some(model),
+            ModelConfig::Named | ModelConfig::NotNeeded => None,
+        }
+    }
+
     /// Whether its requests name their model in the body.
     #[must_use]
     pub const fn names_model_in_body(&self) -> bool {
@@ -314,9 +333,20 @@ impl Route {
 
 impl<'r> Matched<'_, 'r> {
     /// The model the request names, as far as it was read.
+    ///
+    /// A request for metrics that do not say which model they are about names one only where the upstream serves no
+    /// other: what else stands in it does not change what it is answered.
     #[must_use]
     pub fn model(&self) -> NamedModel<'_> {
-        self.model.as_named()
+        match self.model.as_named() {
+            NamedModel::Named(_) | NamedModel::NotNeeded
+                if self.route.class == RouteClass::Metrics
+                    && self.route.fixed_model().is_none() =>
+            {
+                NamedModel::NotNamed
+            }
+            named => named,
+        }
     }
 
     /// Reads what the rest of the head names where the route says that it may: headers and query.
@@ -349,7 +379,8 @@ impl<'r> Matched<'_, 'r> {
             return Ok(None);
         }
         let places = &self.route.places;
-        body::scanner_for(headers, places.body, places.form, depth).map(Some)
+        let refused = &self.route.refused_members;
+        body::scanner_for(headers, places.body, places.form, depth, refused).map(Some)
     }
 
     /// Notes that one more place of the request names `model`.

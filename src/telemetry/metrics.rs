@@ -55,6 +55,8 @@ pub enum RequestOutcome {
     KeysUnavailable,
     /// All together hold as much of request bodies as they may.
     HeldBodiesFull,
+    /// The answer must be cut to what the key may see, and cannot be.
+    AnswerUnfilterable,
     /// More requests in flight than allowed.
     Overloaded,
     /// The upstream refused, broke off, or could not be reached.
@@ -67,7 +69,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Forwarded,
         Self::NoRoute,
         Self::Ambiguous,
@@ -87,6 +89,7 @@ impl RequestOutcome {
         Self::HeadTooLarge,
         Self::KeysUnavailable,
         Self::HeldBodiesFull,
+        Self::AnswerUnfilterable,
         Self::Overloaded,
         Self::UpstreamFailed,
         Self::UpstreamTimedOut,
@@ -116,6 +119,7 @@ impl RequestOutcome {
             Self::HeadTooLarge => "head_too_large",
             Self::KeysUnavailable => "keys_unavailable",
             Self::HeldBodiesFull => "held_bodies_full",
+            Self::AnswerUnfilterable => "answer_unfilterable",
             Self::Overloaded => "overloaded",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimedOut => "upstream_timed_out",

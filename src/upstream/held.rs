@@ -1,11 +1,11 @@
-//! What is held of request bodies: how much all together may hold, and how much is held now.
+//! What is held of bodies: how much all together may hold, and how much is held now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::telemetry::metrics::ProxyMetrics;
 
-/// The memory that all requests together hold of their bodies. Copies share it.
+/// The memory that all requests together hold of their bodies and of answers. Copies share it.
 #[derive(Clone)]
 pub struct HeldBodies(Arc<Held>);
 
@@ -15,7 +15,7 @@ struct Held {
 }
 
 /// One request's share; dropping it gives it back.
-pub(super) struct Share {
+pub struct Share {
     of: HeldBodies,
     bytes: usize,
 }

@@ -13,6 +13,7 @@ mod judged;
 mod lent;
 mod patience;
 mod probe;
+mod whole;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -36,9 +37,10 @@ pub use config::{
 };
 pub use error::UpstreamError;
 pub use health::Fleet;
-pub use held::HeldBodies;
+pub use held::{HeldBodies, Share};
 pub use patience::Patience;
 pub use probe::probe;
+pub use whole::{UnknownAnswer, WholeAnswer, WholeLimits, read_whole};
 
 use crate::key::Permit;
 use crate::route::{RequestHost, UpstreamId};

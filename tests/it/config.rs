@@ -1,5 +1,7 @@
 //! The settings: where each comes from, and what is said about wrong ones.
 
+mod profiles;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::BodyFault;
 use super::name::{MemberKind, MemberName};
 use super::number::Number;
@@ -17,6 +19,10 @@ pub(super) struct Json {
     depth: u16,
     most: u16,
     name: MemberName,
+    /// Names that no member of the top object may have.
+    refused: Arc<[String]>,
+    /// The name that is being read, as far as one of those could be it.
+    top_name: String,
     /// The first half of a surrogate pair whose second has not come.
     half: Option<u16>,
     pub model: Vec<u8>,
@@ -57,7 +63,7 @@ enum Text {
 }
 
 impl Json {
-    pub fn new(most: u16) -> Self {
+    pub fn new(most: u16, refused: Arc<[String]>) -> Self {
         Self {
             state: State::Start,
             text: Text::Value,
@@ -65,6 +71,8 @@ impl Json {
             depth: 0,
             most: most.min(MAX_DEPTH),
             name: MemberName::new(),
+            refused,
+            top_name: String::new(),
             half: None,
             model: Vec::new(),
             found_at: None,
@@ -110,6 +118,7 @@ impl Json {
             (State::AfterValue, b',') if self.is_in_object() => self.state = State::Name,
             (State::FirstName | State::Name, b'"') if self.depth == 1 => {
                 self.name = MemberName::new();
+                self.top_name.clear();
                 self.begin_text(Text::TopName);
             }
             (State::FirstName | State::Name, b'"') => self.begin_text(Text::Name),
@@ -204,6 +213,8 @@ impl Json {
         self.drop_half()?;
         if self.text == Text::TopName {
             self.name.push_text(plain);
+            // The gate lets whole characters through only.
+            self.note_name(str::from_utf8(plain).unwrap_or_default());
             return Ok(());
         }
         if self.model.len() + plain.len() > MAX_MODEL_BYTES {
@@ -213,9 +224,19 @@ impl Json {
         Ok(())
     }
 
+    /// Remembers a part of a name, if names are refused: no more of it than tells it from all of them.
+    fn note_name(&mut self, part: &str) {
+        let Some(most) = self.refused.iter().map(String::len).max() else {
+            return;
+        };
+        let room = (most + 1).saturating_sub(self.top_name.len());
+        self.top_name.extend(part.chars().take(room));
+    }
+
     fn add_char(&mut self, char: char) -> Result<(), BodyFault> {
         if self.text == Text::TopName {
             self.name.push(char);
+            self.note_name(char.encode_utf8(&mut [0; 4]));
             return Ok(());
         }
         self.add_text(char.encode_utf8(&mut [0; 4]).as_bytes())
@@ -240,6 +261,9 @@ impl Json {
             Text::Model | Text::Value => State::AfterValue,
         };
         match self.text {
+            Text::TopName if self.refused.contains(&self.top_name) => {
+                return Err(BodyFault::OtherName);
+            }
             Text::TopName => match self.name.kind() {
                 MemberKind::Model if self.found_at.is_some() => return Err(BodyFault::Repeated),
                 MemberKind::LikeModel => return Err(BodyFault::Respelled),

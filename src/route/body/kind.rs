@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
@@ -20,7 +22,8 @@ pub enum UnreadableBody {
     Neither,
 }
 
-/// What reads a body that is said to be of this kind, where JSON, forms or both are read. JSON may nest `depth` deep.
+/// What reads a body that is said to be of this kind, where JSON, forms or both are read. JSON may nest `depth` deep, and
+/// has none of the members `refused` at its top.
 ///
 /// # Errors
 ///
@@ -30,6 +33,7 @@ pub(in crate::route) fn scanner_for(
     reads_json: bool,
     reads_forms: bool,
     depth: u16,
+    refused: &Arc<[String]>,
 ) -> Result<BodyScanner, UnreadableBody> {
     match only(headers, &CONTENT_ENCODING) {
         Ok(None) => {}
@@ -41,7 +45,8 @@ pub(in crate::route) fn scanner_for(
         .flatten()
         .unwrap_or_default();
     if reads_json && is_json(kind) {
-        return Ok(BodyScanner::Json(Box::new(ModelScanner::new(depth))));
+        let scanner = ModelScanner::refusing(depth, Arc::clone(refused));
+        return Ok(BodyScanner::Json(Box::new(scanner)));
     }
     match boundary_of(kind) {
         Some(boundary) if reads_forms => {
@@ -164,7 +169,10 @@ mod tests {
         #[case] expected: Result<(), UnreadableBody>,
     ) {
         let headers = headers(head);
-        assert_eq!(scanner_for(&headers, true, false, 1).map(drop), expected);
+        assert_eq!(
+            scanner_for(&headers, true, false, 1, &Arc::default()).map(drop),
+            expected
+        );
     }
 
     fn headers(head: &str) -> HeaderMap {
@@ -225,7 +233,7 @@ mod tests {
         #[case] expected: &str,
     ) {
         let headers = headers(&format!("content-type: {kind}"));
-        let read = match scanner_for(&headers, json, forms, 1) {
+        let read = match scanner_for(&headers, json, forms, 1, &Arc::default()) {
             Ok(BodyScanner::Json(_)) => "json",
             Ok(BodyScanner::Form(_)) => "form",
             Err(UnreadableBody::NotJson) => "no json",

@@ -22,6 +22,8 @@ pub use kind::UnreadableBody;
 
 pub(super) use kind::scanner_for;
 
+use std::sync::Arc;
+
 use json::Json;
 use utf8::Utf8Gate;
 
@@ -81,6 +83,9 @@ pub enum BodyFault {
     /// A member is called so that some readers take it for `model` and some do not.
     #[error("the body spells `model` in another way")]
     Respelled,
+    /// It has a member by which the server finds a model, beside `model`.
+    #[error("the body names what is called in a second way")]
+    OtherName,
     /// The model is no string.
     #[error("the model in the body is not a string")]
     NotText,
@@ -93,9 +98,15 @@ impl ModelScanner {
     /// A scanner of a body that may nest `depth` deep, at most [`MAX_BODY_DEPTH`].
     #[must_use]
     pub fn new(depth: u16) -> Self {
+        Self::refusing(depth, Arc::default())
+    }
+
+    /// A scanner that refuses a body with one of these members at its top, beside.
+    #[must_use]
+    pub fn refusing(depth: u16, members: Arc<[String]>) -> Self {
         Self {
             gate: Utf8Gate::default(),
-            json: Json::new(depth),
+            json: Json::new(depth, members),
             fault: None,
         }
     }

@@ -9,12 +9,14 @@ mod mistakes;
 mod model;
 mod path;
 mod place;
+mod profiles;
 
 use std::sync::LazyLock;
 
 use http::Method;
 
 use super::*;
+use crate::key::ModelId;
 
 fn route(host: Option<&str>, path: &str) -> RouteConfig {
     RouteConfig {
@@ -25,6 +27,8 @@ fn route(host: Option<&str>, path: &str) -> RouteConfig {
         forward: None,
         model: ModelConfig::Named,
         model_in: Vec::new(),
+        refused_members: Vec::new(),
+        class: RouteClass::Call,
         encoded_slash: false,
         errors: None,
     }

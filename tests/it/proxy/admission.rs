@@ -73,8 +73,8 @@ const KEYS: &str = r"
 const SCOPES: &str = r"
 200 forwarded            | S3 its model                           | POST {alpha} | {scoped}
 403 model_not_allowed    | S3 another model                       | POST /models/beta/predict | {scoped}
-403 model_not_named      | S3 a route that names no model         | GET /v1/models | {scoped}
-200 forwarded            | S3 the same with a key for every model | GET /v1/models | {every}
+403 model_not_named      | S3 a route that names no model         | GET /unnamed | {scoped}
+200 forwarded            | S3 the same with a key for every model | GET /unnamed | {every}
 404 no_route             | S3 no route                            | POST /models/alpha/reload | {scoped}
 404 no_route             | S3 the root                            | GET / | {scoped}
 403 model_not_allowed    | S12 another case                       | POST /models/Alpha/predict | {scoped}
@@ -84,7 +84,7 @@ const SCOPES: &str = r"
 403 model_not_allowed    | S12 a beginning in another case        | POST /models/Meta-llama/predict | {scoped}
 403 model_not_allowed    | S12 a beginning elsewhere              | POST /models/x-meta-llama/predict | {scoped}
 403 model_not_allowed    | S15 an empty list                      | POST {alpha} | {none}
-403 model_not_named      | S15 an empty list, no model            | GET /v1/models | {none}
+403 model_not_named      | S15 an empty list, no model            | GET /unnamed | {none}
 400 ambiguous            | S1 an escaped letter                   | POST /models/%61lpha/predict | {scoped}
 400 ambiguous            | S1 an escaped letter elsewhere         | POST /models/alpha/%70redict | {scoped}
 400 ambiguous            | S1 an escaped slash                    | POST /models/alpha%2fpredict | {scoped}
@@ -167,7 +167,12 @@ async fn only_a_good_key_is_let_through() {
 
 #[tokio::test]
 async fn a_key_calls_its_models_by_no_other_reading_of_the_request() {
-    let keyward = TestKeyward::start().await;
+    // Of the built-in routes each names a model, or is shown to everybody.
+    let keyward = TestKeyward::with(
+        "proxy.profiles = [{ profile = \"baseten\" }]\n\
+         proxy.routes = [{ path = \"/unnamed\", upstream = \"default\" }]\n",
+    )
+    .await;
     check(&keyward, SCOPES).await;
 }
 

@@ -10,6 +10,7 @@ mod forwarding;
 mod framing;
 mod last_used;
 mod limits;
+mod profiles;
 mod refusal_forms;
 mod reload;
 mod servers;

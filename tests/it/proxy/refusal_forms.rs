@@ -195,7 +195,7 @@ async fn a_missing_key_is_asked_for_and_an_invalid_one_is_called_so() {
         ]
     );
     let scoped = keyward.key_for(&["alpha"]).await;
-    let forbidden = refusal(&keyward, &get("/v1/models", Some(&scoped.text))).await;
+    let forbidden = refusal(&keyward, &get("/v1/models/beta", Some(&scoped.text))).await;
     assert_eq!(
         (forbidden.status(), challenges(&forbidden.head)),
         (403, vec![])

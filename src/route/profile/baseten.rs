@@ -1,4 +1,4 @@
-use super::{ErrorForm, ModelConfig, ModelPlace, RouteConfig};
+use super::{ErrorForm, ModelConfig, ModelPlace, RouteClass, RouteConfig};
 
 /// What servers that speak the `OpenAI` dialect answer below `/v1` when a model is called.
 ///
@@ -57,7 +57,9 @@ const BASETEN_CALLS: [(&str, &str); 7] = [
 ///   as `/v1/…`.
 /// * Baseten's calls below `/models/{model}/` and `/model_versions/{model}/`, for callers that cannot choose a host.
 /// * `/models/{model}/v1/…`, for clients that know only a base URL; it goes on as `/v1/…`.
-/// * `/v1/…`, where a host such as `model-{model}.…` names the model, or the body alone.
+/// * `/v1/…`, where a host such as `model-{model}.…` names the model, or the body alone; and `/v1/models/{model}`.
+///
+/// The list of models, `/v1/models`, shows a key for some models those alone.
 ///
 /// Everything else is refused: above all the upstream's administrative paths, and Baseten's `async_request/{id}`, which
 /// may belong to any model.
@@ -87,6 +89,9 @@ pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     }
     routes.add_dialects(None, "/models/{model}");
     routes.add_dialects(None, "");
+    let one = "/v1/models/{model}".to_owned();
+    let one = routes.add(None, "GET", one, None, &[], ErrorForm::Openai);
+    one.encoded_slash = true;
     routes.routes
 }
 
@@ -107,16 +112,25 @@ impl Routes<'_> {
     /// The calls of the other dialects below `base`, which is taken off.
     fn add_dialects(&mut self, host: Option<&str>, base: &str) {
         let body: &[ModelPlace] = &[ModelPlace::Body];
-        let openai = OPENAI_CALLS.map(|call| ("POST", call, body, ErrorForm::Openai));
+        let call = RouteClass::Call;
+        let openai = OPENAI_CALLS.map(|name| ("POST", name, body, ErrorForm::Openai, &call));
         let form: &[ModelPlace] = &[ModelPlace::Body, ModelPlace::Form];
-        let forms = OPENAI_FORMS.map(|call| ("POST", call, form, ErrorForm::Openai));
-        let anthropic = ANTHROPIC_CALLS.map(|call| ("POST", call, body, ErrorForm::Anthropic));
-        let list = [("GET", "models", &[][..], ErrorForm::Openai)];
+        let forms = OPENAI_FORMS.map(|name| ("POST", name, form, ErrorForm::Openai, &call));
+        let anthropic =
+            ANTHROPIC_CALLS.map(|name| ("POST", name, body, ErrorForm::Anthropic, &call));
+        let list = [(
+            "GET",
+            "models",
+            &[][..],
+            ErrorForm::Openai,
+            &RouteClass::Models,
+        )];
         let calls = openai.into_iter().chain(forms).chain(anthropic).chain(list);
-        for (method, call, model_in, errors) in calls {
+        for (method, call, model_in, errors, class) in calls {
             let forward = (!base.is_empty()).then(|| format!("/v1/{call}"));
             let path = format!("{base}/v1/{call}");
-            self.add(host, method, path, forward, model_in, errors);
+            let route = self.add(host, method, path, forward, model_in, errors);
+            route.class = class.clone();
         }
     }
 
@@ -128,8 +142,8 @@ impl Routes<'_> {
         forward: Option<String>,
         model_in: &[ModelPlace],
         errors: ErrorForm,
-    ) {
-        self.routes.push(RouteConfig {
+    ) -> &mut RouteConfig {
+        let route = RouteConfig {
             host: host.map(str::to_owned),
             path,
             methods: vec![method.to_owned()],
@@ -137,8 +151,13 @@ impl Routes<'_> {
             forward,
             model: ModelConfig::Named,
             model_in: model_in.to_vec(),
+            refused_members: Vec::new(),
+            class: RouteClass::Call,
             encoded_slash: false,
             errors: Some(errors),
-        });
+        };
+        let place = self.routes.len();
+        self.routes.push(route);
+        &mut self.routes[place]
     }
 }
