@@ -13,7 +13,7 @@ use super::record::{Cell, Problem, Record};
 use super::{Defaults, Row, Shape};
 
 /// How many rows are read, and stored, together.
-pub const BATCH_ROWS: usize = 1000;
+pub const BATCH_ROWS: usize = 4000;
 
 /// How alike a column must be to one that is known to be taken for a misspelt one.
 const ALIKE: f64 = 0.8;

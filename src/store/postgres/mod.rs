@@ -20,6 +20,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use sqlx::postgres::PgRow;
 use tokio::time::timeout_at;
 
@@ -180,20 +181,25 @@ impl KeyStore for PostgresStore {
             let end = ask!(self.lane, |lease| read::log_end(&mut lease)).await?;
             let mut set_aside = Vec::new();
             // No transaction around the pages: what changes between them comes after the place read above.
-            let mut after = None;
-            loop {
-                let page = ask!(self.lane, |lease| read::page(&mut lease, after.as_ref()));
-                let (rows, next) = page.await?;
-                for row in &rows {
-                    match row::key(row) {
-                        Ok(key) => each(key),
-                        Err(bad) => set_aside.push(bad),
+            let first = ask!(self.lane, |lease| read::page(&mut lease, None));
+            let mut page = Some(first.await?);
+            while let Some((rows, next)) = page {
+                let take = async {
+                    for row in &rows {
+                        match row::key(row) {
+                            Ok(key) => each(key),
+                            Err(bad) => set_aside.push(bad),
+                        }
                     }
-                }
-                if next.is_none() {
-                    break;
-                }
-                after = next;
+                };
+                page = if next.is_some() {
+                    // The next one is asked for, and made by the server, while this one is taken in.
+                    let following = ask!(self.lane, |lease| read::page(&mut lease, next.as_ref()));
+                    Some(join(following, take).await.0?)
+                } else {
+                    take.await;
+                    None
+                };
             }
             Ok(SnapshotEnd {
                 cursor: end.cursor,

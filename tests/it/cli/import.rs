@@ -364,18 +364,18 @@ fn a_deleted_key_is_not_brought_back() {
 #[test]
 fn what_was_stored_before_a_bad_row_stays_and_the_import_can_be_done_again() {
     let (shell, url) = Shell::with_database();
-    let mut rows = csv(2500);
+    let mut rows = csv(8500);
     rows.push_str("nonsense,p,PERSONAL\n");
     let line = "org api-key import --format csv";
     let ran = feed(&shell, &url, line, &rows);
     assert_eq!(ran.code, Some(5), "{ran}");
     assert!(
         ran.err
-            .contains("imported 2000, skipped 0 (already there), invalid 1\n"),
+            .contains("imported 8000, skipped 0 (already there), invalid 1\n"),
         "{ran}"
     );
-    let ran = feed(&shell, &url, line, &csv(2500));
-    let summary = "imported 500, skipped 2000 (already there), invalid 0\n";
+    let ran = feed(&shell, &url, line, &csv(8500));
+    let summary = "imported 500, skipped 8000 (already there), invalid 0\n";
     assert_eq!(ran, Ran::new(0, "", summary));
 }
 
