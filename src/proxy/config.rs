@@ -62,7 +62,7 @@ pub struct LimitsConfig {
     /// How long a stream may go without a byte either way.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stream_idle_timeout: Duration,
-    /// How long a request body may stall while the upstream waits for it.
+    /// How long a request body may stall while the upstream waits for it, and a list of models that must be cut.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub body_stall_timeout: Duration,
     /// Connections at once; 0 is the smaller of 10,000 and a third of the open files this process may have.
@@ -149,7 +149,8 @@ impl LimitsConfig {
         WholeLimits {
             most_bytes: self.model_list_bytes,
             all_bytes: self.held_bodies_bytes,
-            idle: self.stream_idle_timeout,
+            // The caller's own connection must still be there for the refusal.
+            idle: self.body_stall_timeout,
         }
     }
 }

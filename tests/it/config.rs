@@ -780,6 +780,7 @@ fn the_annotated_example_has_every_setting() {
 #[case::nothing("", "", &[])]
 #[case::said_in_full("cache.keys = 100_000", "", &[])]
 #[case::routes_and_upstreams("", "proxy.errors = \"openai\"\nupstreams.b.url = \"http://127.0.0.1:2\"\nproxy.routes = [{ path = \"/{rest}\", upstream = \"b\" }]", &[])]
+#[case::profiles("", "proxy.profiles = [{ profile = \"vllm\" }]\nproxy.limits.model_list_bytes = 2000", &[])]
 #[case::level("log.level = \"info\"", "log.level = \"debug\"", &[])]
 #[case::some_limits("", "proxy.limits.head_timeout = \"1s\"\nproxy.limits.requests = 1", &["proxy.limits.requests"])]
 #[case::a_listener("", "admin.listen = \"127.0.0.1:1\"", &["admin.listen"])]

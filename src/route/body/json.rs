@@ -88,6 +88,11 @@ impl Json {
         self.found_at
     }
 
+    #[cfg(test)]
+    pub const fn held_of_name(&self) -> usize {
+        self.top_name.len()
+    }
+
     pub const fn finish(&self) -> Result<(), BodyFault> {
         match self.state {
             State::End => Ok(()),
@@ -233,6 +238,14 @@ impl Json {
         self.top_name.extend(part.chars().take(room));
     }
 
+    /// Whether the name that was read is refused; some readers compare without case.
+    fn is_refused(&self) -> bool {
+        let name = &self.top_name;
+        self.refused
+            .iter()
+            .any(|refused| refused.eq_ignore_ascii_case(name))
+    }
+
     fn add_char(&mut self, char: char) -> Result<(), BodyFault> {
         if self.text == Text::TopName {
             self.name.push(char);
@@ -261,9 +274,7 @@ impl Json {
             Text::Model | Text::Value => State::AfterValue,
         };
         match self.text {
-            Text::TopName if self.refused.contains(&self.top_name) => {
-                return Err(BodyFault::OtherName);
-            }
+            Text::TopName if self.is_refused() => return Err(BodyFault::OtherName),
             Text::TopName => match self.name.kind() {
                 MemberKind::Model if self.found_at.is_some() => return Err(BodyFault::Repeated),
                 MemberKind::LikeModel => return Err(BodyFault::Respelled),

@@ -114,6 +114,36 @@ fn a_place_that_names_a_model_can_be_read(#[case] places: Vec<ModelPlace>, #[cas
 }
 
 #[rstest]
+#[case::a_list_has_no_body(|route: &mut RouteConfig| {
+    (route.class, route.model_in) = (RouteClass::Models, vec![ModelPlace::Body]);
+}, "model_in: only a call names its model in a body")]
+#[case::metrics_have_no_form(|route: &mut RouteConfig| {
+    (route.class, route.model_in) = (RouteClass::Metrics, vec![ModelPlace::Form]);
+}, "model_in: only a call names its model in a body")]
+#[case::a_label_has_a_name(|route: &mut RouteConfig| {
+    route.class = RouteClass::LabelledMetrics("a-b".into());
+}, "class: `a-b` is no label's name")]
+#[case::a_label_is_no_number(|route: &mut RouteConfig| {
+    route.class = RouteClass::LabelledMetrics("1".into());
+}, "class: `1` is no label's name")]
+#[case::a_label_is_something(|route: &mut RouteConfig| {
+    route.class = RouteClass::LabelledMetrics(String::new());
+}, "class: `` is no label's name")]
+#[case::members_are_a_bodys(|route: &mut RouteConfig| {
+    (route.refused_members, route.model_in) = (vec!["x".into()], vec![ModelPlace::Form]);
+}, "refused_members: `model_in` names no body, which alone has members")]
+fn a_class_goes_with_what_a_route_says(
+    #[case] change: fn(&mut RouteConfig),
+    #[case] expected: &str,
+) {
+    let mut config = route(None, "/x");
+    change(&mut config);
+    let mistakes = RouteTable::compile(&[config], ErrorForm::Problem, &["model"]).unwrap_err();
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert_eq!(mistakes[0].to_string(), format!("routes[0].{expected}"));
+}
+
+#[rstest]
 #[case::placeholders_have_no_name((None, "/a/{model}"), (None, "/a/{id}"), true)]
 #[case::text_differs((None, "/a/{model}"), (None, "/b/{model}"), false)]
 #[case::text_around_may_fit_both((None, "/a{id}"), (None, "/{id}a"), true)]

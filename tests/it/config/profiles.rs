@@ -136,3 +136,20 @@ fn the_routes_of_profiles_are_shown_and_mean_what_they_are() {
         assert!(!written.settings.to_toml(false).contains("\n# "));
     }
 }
+
+#[test]
+fn a_list_may_be_so_long_and_no_longer() {
+    for (bytes, is_right) in [
+        (1_023, false),
+        (1_024, true),
+        (67_108_864, true),
+        (67_108_865, false),
+    ] {
+        let settings = Settings::of(&format!("{A}proxy.limits.model_list_bytes = {bytes}\n"));
+        assert_eq!(settings.load().is_ok(), is_right, "{bytes}");
+    }
+    assert_eq!(
+        Settings::of(A).config().proxy.limits.model_list_bytes,
+        1_048_576
+    );
+}

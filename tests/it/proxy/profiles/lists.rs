@@ -260,6 +260,25 @@ async fn a_server_that_breaks_off_shows_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_amid_a_list_is_not_waited_for_for_ever() {
+    let keyward = TestKeyward::with("proxy.limits.body_stall_timeout = \"100ms\"\n").await;
+    let key = keyward.key_for(&["m1"]).await;
+    let stream = Stream::new();
+    keyward
+        .upstream
+        .next(Answer::streamed(&stream).header("content-type", "application/json"));
+    stream.send(r#"{"data":["#);
+    let answer = keyward
+        .raw()
+        .await
+        .call(ask("GET", "/v1/models", &key, ""))
+        .await;
+    assert_eq!(answer.status(), 502, "{}", answer.text());
+    stream.dropped().await;
+    assert_eq!(keyward.counted.held_body_bytes(), 0);
+}
+
+#[tokio::test]
 async fn whoever_goes_away_ends_the_reading() {
     let keyward = TestKeyward::start().await;
     let key = keyward.key_for(&["m1"]).await;
