@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything that shows that keyward works: the package's tests, then real clients and an attack on the real program.
+# Everything that shows that keyward works: the package's tests, other readers of what they judge, then real clients and
+# an attack on the real program.
 # What is missing it installs (as root or with sudo), and says so; promtool and pgbouncer it only unpacks below target/.
 set -eu
 cd "$(dirname "$0")/.."
@@ -69,6 +70,7 @@ want git git --version
 want curl curl --version
 want sqlite3 sqlite3 --version
 want "python3 python3-venv" has_venv
+want nodejs node --version
 want postgresql has_postgres
 want openssl openssl version
 install_missing
@@ -76,5 +78,6 @@ has_promtool >/dev/null || unpack_promtool
 has_pgbouncer >/dev/null || unpack_pgbouncer
 
 cargo test --locked
+sh tests/readers.sh
 sh tests/clients.sh
 exec sh tests/schemathesis.sh

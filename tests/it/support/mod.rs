@@ -3,7 +3,7 @@
 //! * [`upstream::FakeUpstream`] answers by script and keeps everything it saw;
 //! * [`raw::RawConnection`] writes and reads bytes as a caller, and as the script of a
 //!   [`raw_upstream::RawUpstream`];
-//! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge;
+//! * [`http2::Http2Caller`] speaks HTTP/2 by prior knowledge, and [`frames::FrameCaller`] frame by frame, without rules;
 //! * [`keyward::TestKeyward`] is the whole program between the two;
 //! * [`tls`] issues certificates, shakes hands, and stands before an upstream;
 //! * [`stream::Stream`] is a body that goes on when it is told to, either way;
@@ -14,11 +14,13 @@ pub mod admin;
 pub mod canary;
 pub mod child;
 pub mod counted;
+pub mod frames;
 pub mod gate;
 pub mod gated_store;
 pub mod http2;
 pub mod keys;
 pub mod keyward;
+pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod raw;
@@ -36,8 +38,18 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
+use ::keyward::config::environment;
+use proptest::prelude::ProptestConfig;
+
 /// How long a test waits for what must happen. Long, because it is only ever used up by a failure.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many cases a law is tried with: `usual`, or as many as `KEYWARD_TEST_CASES` says, for a long search.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let wanted = environment::variable("KEYWARD_TEST_CASES");
+    let cases = wanted.and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(usual))
+}
 
 /// Waits for `future`, and fails the test when it takes longer than [`PATIENCE`].
 #[track_caller]

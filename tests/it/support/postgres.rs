@@ -460,7 +460,7 @@ pub(super) fn own_directory(user: Option<(u32, u32)>) -> PathBuf {
     directory
 }
 
-pub(super) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -221,6 +221,13 @@ impl RawConnection {
         self.pending.drain(..count).collect()
     }
 
+    /// Reads so many bytes, unless the connection ends before.
+    pub async fn try_read_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.fill(count)
+            .await
+            .then(|| self.pending.drain(..count).collect())
+    }
+
     /// Reads to the end of the connection: what still came, and how it ended.
     pub async fn until_closed(&mut self) -> (Vec<u8>, Ending) {
         let ending = loop {
@@ -243,6 +250,18 @@ impl RawConnection {
             }
         }
         false
+    }
+
+    /// Takes in what has come, for whoever reads later; whether the connection has ended.
+    pub fn take_in(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(count) => self.pending.extend(&buffer[..count]),
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
     }
 
     /// Everything up to and with `end`; `None` when the connection ends before.

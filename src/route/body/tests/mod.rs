@@ -1,19 +1,6 @@
-//! What a body names: rows for SECURITY S7, S8 and S11 to S13, and laws.
+//! What a body names: rows and laws. Those of JSON bodies stand in `tests/it/readers`, beside other readers of them.
 
 mod forms;
-mod laws;
-mod reference;
-mod rows;
+mod json;
 
 use super::*;
-
-const DEPTH: u16 = 128;
-
-/// What a body comes to when it comes in the given pieces.
-fn judge<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Result<String, BodyFault> {
-    let mut scanner = ModelScanner::new(DEPTH);
-    for piece in pieces {
-        scanner.push(piece)?;
-    }
-    scanner.finish().map(str::to_owned)
-}

@@ -53,7 +53,7 @@ fn can_be_read_as_model(name: &[u16]) -> bool {
         let is_unseen = |char: &char| {
             char.is_whitespace()
                 || char.is_control()
-                || "\u{feff}\u{200b}\u{ad}\u{fffd}".contains(*char)
+                || "\u{feff}\u{200b}\u{ad}\u{fffd}\u{fe0f}".contains(*char)
         };
         let seen = chars[..end]
             .iter()

@@ -1,9 +1,12 @@
 //! What holds for every body.
 
+use keyward::route::{BodyFault, MAX_BODY_DEPTH, ModelScanner};
 use proptest::prelude::*;
+use rstest::rstest;
 
-use super::reference::{by_hand, by_serde};
-use super::*;
+use super::by_hand::{by_hand, by_serde};
+use super::{DEPTH, judge, serde, table, written};
+use crate::support::cases;
 
 /// A name that is `model`, is like it, or is not.
 fn name() -> impl Strategy<Value = String> {
@@ -67,7 +70,7 @@ fn document() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A document with something done to it, mostly where it hurts.
-fn body() -> impl Strategy<Value = Vec<u8>> {
+fn document_with_changes() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop_oneof![
         prop::sample::select(
             b"{}[]\",:\\ \n\x00019eE.-+tfnu\x7f\x1f\xef\xbb\xbf\xc3\xa9\xe2\x80\xed\xa0\xf4\x90\xff"
@@ -90,8 +93,86 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What readers are known to differ about, to be put anywhere.
+const TOKENS: &[&[u8]] = &[
+    br#""model":"m2","#,
+    br#","model":"m2""#,
+    br#"{"model":"m2"}"#,
+    br#","\u006dodel":"m2""#,
+    br#""Model":"m2","#,
+    br#"\u0000"#,
+    br#"\ud800"#,
+    br#"\/"#,
+    b"NaN",
+    b"-Infinity",
+    b"/*",
+    b"*/",
+    b"//",
+    b"'",
+    b"\xef\xbb\xbf",
+    b"\xed\xa0\xbd\xed\xb8\x80",
+    b"\xc0\x80",
+    b"\xe2\x80\xa8",
+    b"\xc2\xa0",
+    b"\x1e",
+    b"\0",
+    b",",
+    b"}{",
+    b"[[[[[[[[",
+    b"1e999",
+];
+
+/// A row of the table, or the beginning of one and the end of another, with what readers differ about put into it; or all
+/// of it in another encoding.
+fn row_with_changes() -> impl Strategy<Value = Vec<u8>> {
+    let bodies: Vec<Vec<u8>> = table::rows().into_iter().map(|row| row.body).collect();
+    let body = prop::sample::select(bodies);
+    let index = any::<prop::sample::Index>;
+    let beginning = (body.clone(), index(), body.clone(), index(), 0..3u8);
+    let spliced = beginning.prop_map(|(one, end, other, begin, how)| {
+        let end = end.index(one.len() + 1);
+        let begin = begin.index(other.len() + 1);
+        match how {
+            0 => [&one[..end], &other[begin..]].concat(),
+            // Cut at the same place, which is often a whole member's end.
+            1 => [&one[..end], other.get(end..).unwrap_or_default()].concat(),
+            _ => one,
+        }
+    });
+    let tokens = prop::collection::vec((index(), prop::sample::select(TOKENS)), 0..3);
+    (spliced, tokens, 0..20u8).prop_map(|(mut body, tokens, encoding)| {
+        for (place, token) in tokens {
+            let place = place.index(body.len() + 1);
+            body.splice(place..place, token.iter().copied());
+        }
+        encode(body, encoding)
+    })
+}
+
+/// Mostly as it is; else as Python guesses from the first bytes, or with a mark before it.
+fn encode(body: Vec<u8>, encoding: u8) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let little = |units: Vec<u16>| units.into_iter().flat_map(u16::to_le_bytes).collect();
+    match encoding {
+        0 => little(text.encode_utf16().collect()),
+        1 => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        2 => text
+            .chars()
+            .flat_map(|char| u32::from(char).to_le_bytes())
+            .collect(),
+        3 => little(format!("\u{feff}{text}").encode_utf16().collect()),
+        4 => format!("\u{feff}{text}").into_bytes(),
+        _ => body,
+    }
+}
+
+/// Every kind of body that is searched.
+pub fn body() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![document_with_changes(), row_with_changes()]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn how_a_body_is_cut_changes_nothing(body in body(), mut cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
@@ -115,6 +196,17 @@ proptest! {
         } else if let Some(model) = by_serde(&body) {
             // What serde takes and we do not: other spellings beside it, names that are none.
             prop_assert!(by_hand(&body).is_none(), "{model}");
+        }
+    }
+
+    /// The law of the table, for whatever is made.
+    #[test]
+    fn no_reading_of_serde_is_another_model(body in body()) {
+        if let Ok(model) = judge([&*body]) {
+            let judged = written(&model);
+            for reading in serde::readings(&body) {
+                prop_assert!(reading == judged || reading == "-", "{}: {}", reading, body.escape_ascii());
+            }
         }
     }
 
@@ -153,23 +245,53 @@ fn a_fault_stays_and_nothing_is_found_before_its_time() {
     assert_eq!(scanner.finish(), Err(BodyFault::MoreThanOne));
 }
 
-#[test]
-fn what_it_holds_does_not_grow() {
-    let mut scanner = ModelScanner::new(MAX_BODY_DEPTH);
-    assert!(
-        size_of::<ModelScanner>() < 512,
-        "{}",
-        size_of::<ModelScanner>()
-    );
-    scanner.push(br#"{"model":""#).unwrap();
-    assert_eq!(scanner.push(&vec![b'm'; 100_000]), Err(BodyFault::Unusable));
-    for begun in ["\"", "\"x\":\"", "\"x\":1"] {
-        let mut scanner = ModelScanner::new(MAX_BODY_DEPTH);
-        scanner.push(br#"{"model":"m1","#).unwrap();
-        scanner.push(begun.as_bytes()).unwrap();
-        for _ in 0..10_000 {
-            scanner.push(&[b'1'; 100]).unwrap();
-        }
-        assert!(scanner.json.model.capacity() <= 512);
+#[rstest]
+#[case::longest(256, Ok(256))]
+#[case::too_long(257, Err(BodyFault::Unusable))]
+#[case::far_too_long(100_000, Err(BodyFault::Unusable))]
+fn a_name_has_a_longest(#[case] length: usize, #[case] expected: Result<usize, BodyFault>) {
+    let name = "m".repeat(length);
+    let plain = format!(r#"{{"model":"{name}"}}"#);
+    let escaped = format!(r#"{{"model":"{}\u006d"}}"#, "m".repeat(length - 1));
+    for body in [plain, escaped] {
+        assert_eq!(judge([body.as_bytes()]).map(|name| name.len()), expected);
+        assert_eq!(
+            judge(body.as_bytes().chunks(7)).map(|name| name.len()),
+            expected
+        );
     }
+}
+
+#[rstest]
+#[case::arrays("[", "]")]
+#[case::objects(r#"{"a":"#, "}")]
+fn a_body_nests_as_deep_as_it_may(#[case] open: &str, #[case] close: &str) {
+    let body = |depth: usize| {
+        let inner = if close == "}" { "1" } else { "" };
+        format!(
+            r#"{{"model":"m1","a":{}{inner}{}}}"#,
+            open.repeat(depth),
+            close.repeat(depth)
+        )
+    };
+    assert_eq!(judge([body(127).as_bytes()]).as_deref(), Ok("m1"));
+    assert_eq!(judge([body(128).as_bytes()]), Err(BodyFault::TooDeep));
+    assert_eq!(judge([body(100_000).as_bytes()]), Err(BodyFault::TooDeep));
+    let mut scanner = ModelScanner::new(u16::MAX);
+    assert_eq!(
+        scanner.push(body(2_000).as_bytes()),
+        Err(BodyFault::TooDeep)
+    );
+    let mut scanner = ModelScanner::new(MAX_BODY_DEPTH);
+    assert_eq!(scanner.push(body(1_023).as_bytes()), Ok(()));
+    assert_eq!(scanner.finish(), Ok("m1"));
+}
+
+#[test]
+fn a_hundred_thousand_members_are_nothing_special() {
+    let members: Vec<String> = (0..100_000)
+        .map(|number| format!(r#""m{number}":{number},"#))
+        .collect();
+    let body = format!(r#"{{{}"model":"m1"}}"#, members.concat());
+    assert_eq!(judge(body.as_bytes().chunks(8192)).as_deref(), Ok("m1"));
 }
