@@ -25,12 +25,13 @@ const PROFILE_ROUTES: &str = "\n# The routes of proxy.profiles, as proxy.routes 
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 24] = [
+const RELOADABLE: [&str; 26] = [
     "proxy.routes",
     "proxy.profiles",
     "proxy.credentials",
     "proxy.errors",
     "proxy.forwarded",
+    "proxy.decode",
     "proxy.limits.head_bytes",
     "proxy.limits.head_fields",
     "proxy.limits.target_bytes",
@@ -45,6 +46,7 @@ const RELOADABLE: [&str; 24] = [
     "proxy.limits.held_bodies_bytes",
     "proxy.limits.body_depth",
     "proxy.limits.model_list_bytes",
+    "proxy.limits.decoded_ratio",
     "proxy.limits.http2_streams",
     "proxy.limits.http2_stream_window_bytes",
     "proxy.limits.http2_connection_window_bytes",

@@ -219,6 +219,8 @@ impl<'c> Checks<'c> {
         }
         let list = at("model_list_bytes");
         self.within(&list, limits.model_list_bytes, KIB..=64 * MIB, "bytes");
+        let ratio = limits.decoded_ratio;
+        self.within(&at("decoded_ratio"), ratio, 1..=10_000, "times");
         let depth = at("body_depth");
         self.within(&depth, limits.body_depth, 1..=MAX_BODY_DEPTH, "levels");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, HeaderNameText};
-use crate::route::{ErrorForm, ProfileConfig, RouteConfig};
+use crate::route::{BodyCoding, BodyRules, ErrorForm, ProfileConfig, RouteConfig};
 use crate::tls::ListenerTlsConfig;
 use crate::upstream::WholeLimits;
 
@@ -24,6 +24,8 @@ pub struct ProxyConfig {
     pub errors: ErrorForm,
     /// What becomes of the `forwarded` and `x-forwarded-*` headers.
     pub forwarded: Forwarded,
+    /// Which compressed bodies are decoded where their model must be read; all others are refused there.
+    pub decode: Vec<BodyCoding>,
     /// The route table; what is not in it is refused.
     pub routes: Vec<RouteConfig>,
     /// Known servers, whose routes are added to the table.
@@ -84,6 +86,8 @@ pub struct LimitsConfig {
     pub body_depth: u16,
     /// The longest list of models that is cut to what a key may see, in bytes.
     pub model_list_bytes: usize,
+    /// How many times larger than it came a request body may become by decoding.
+    pub decoded_ratio: u32,
     /// HTTP/2 streams at once on a connection.
     pub http2_streams: u32,
     /// HTTP/2 flow-control window of a stream, in bytes.
@@ -110,6 +114,7 @@ impl Default for ProxyConfig {
             ],
             errors: ErrorForm::default(),
             forwarded: Forwarded::default(),
+            decode: Vec::new(),
             routes: Vec::new(),
             profiles: Vec::new(),
             limits: LimitsConfig::default(),
@@ -136,6 +141,7 @@ impl Default for LimitsConfig {
             held_bodies_bytes: 256 * 1024 * 1024,
             body_depth: 128,
             model_list_bytes: 1024 * 1024,
+            decoded_ratio: 64,
             http2_streams: 100,
             http2_stream_window_bytes: 256 * 1024,
             http2_connection_window_bytes: 1024 * 1024,
@@ -151,6 +157,19 @@ impl LimitsConfig {
             all_bytes: self.held_bodies_bytes,
             // The caller's own connection must still be there for the refusal.
             idle: self.body_stall_timeout,
+        }
+    }
+}
+
+impl ProxyConfig {
+    /// How the bodies are read whose model must be known.
+    #[must_use]
+    pub fn body_rules(&self) -> BodyRules {
+        BodyRules {
+            depth: self.limits.body_depth,
+            decode: self.decode.clone(),
+            decoded_ratio: self.limits.decoded_ratio,
+            searched_bytes: self.limits.held_body_bytes as u64,
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::{CredentialLocations, Reading};
 use crate::key::{Grant, NamedModel, Permit, UnixTime};
-use crate::route::{ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
+use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
 use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
@@ -59,6 +59,8 @@ pub struct ProxyPlan {
     pub forwarded: Forwarded,
     /// What a caller may take.
     pub limits: LimitsConfig,
+    /// How bodies are read.
+    pub bodies: BodyRules,
 }
 
 /// Who connected, and how.
@@ -353,7 +355,7 @@ impl Proxy {
         };
         grant.permit(so_far, now).map_err(Rejection::Denied)?;
         let limits = &self.plan.limits;
-        let Some(scanner) = matched.scanner(&request.headers, limits.body_depth)? else {
+        let Some(scanner) = matched.scanner(&request.headers, &self.plan.bodies)? else {
             return Ok(());
         };
         let hold = HoldLimits {

@@ -207,11 +207,15 @@ impl Rejection {
             Self::Denied(Denial::ModelOutOfScope) => RequestOutcome::ModelNotAllowed,
             Self::Denied(Denial::ModelNotNamed) => RequestOutcome::ModelNotNamed,
             Self::Denied(Denial::ModelsDiffer) => RequestOutcome::ModelsDiffer,
+            Self::ModelTooLate { .. } | Self::Body(BodyFault::DecodedTooLate) => {
+                RequestOutcome::ModelTooLate
+            }
+            Self::UnreadableBody(_) | Self::Body(BodyFault::GrowsTooMuch) => {
+                RequestOutcome::BodyUnreadable
+            }
             Self::Body(_) | Self::Upstream(UpstreamError::RequestJudged(_)) => {
                 RequestOutcome::BodyAmbiguous
             }
-            Self::UnreadableBody(_) => RequestOutcome::BodyUnreadable,
-            Self::ModelTooLate { .. } => RequestOutcome::ModelTooLate,
             Self::HeldBodiesFull => RequestOutcome::HeldBodiesFull,
             Self::Unfilterable(_) => RequestOutcome::AnswerUnfilterable,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
@@ -260,6 +264,13 @@ impl Rejection {
                 | Denial::ModelNotNamed
                 | Denial::ModelsDiffer,
             ) => FORBIDDEN,
+            Self::ModelTooLate { .. }
+            | Self::Body(BodyFault::DecodedTooLate | BodyFault::GrowsTooMuch) => face(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                "request_too_large",
+                "8",
+            ),
             Self::Ambiguous(_)
             | Self::Malformed(_)
             | Self::Body(_)
@@ -273,12 +284,6 @@ impl Rejection {
                 code: "unsupported_media_type",
                 ..BAD_REQUEST
             },
-            Self::ModelTooLate { .. } => face(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request_too_large",
-                "request_too_large",
-                "8",
-            ),
             Self::HeadTooSlow => Face {
                 status: StatusCode::REQUEST_TIMEOUT,
                 ..BAD_REQUEST

@@ -53,7 +53,10 @@ use http::{HeaderMap, Method};
 
 use crate::key::NamedModel;
 
-pub use body::{BodyFault, BodyScanner, FormScanner, MAX_BODY_DEPTH, ModelScanner, UnreadableBody};
+pub use body::{
+    BodyCoding, BodyFault, BodyRules, BodyScanner, DecodedScanner, FormScanner, MAX_BODY_DEPTH,
+    ModelScanner, UnreadableBody,
+};
 pub use compile::RouteMistake;
 pub use config::{
     ErrorForm, ModelConfig, ModelPlace, Profile, ProfileConfig, RouteClass, RouteConfig,
@@ -365,7 +368,7 @@ impl<'r> Matched<'_, 'r> {
         Ok(())
     }
 
-    /// What reads the model in the body; `None` when the route reads none there. The body may nest `depth` deep.
+    /// What reads the model in the body, by these rules; `None` when the route reads none there.
     ///
     /// # Errors
     ///
@@ -373,14 +376,14 @@ impl<'r> Matched<'_, 'r> {
     pub fn scanner(
         &self,
         headers: &HeaderMap,
-        depth: u16,
+        rules: &BodyRules,
     ) -> Result<Option<BodyScanner>, UnreadableBody> {
         if !self.route.names_model_in_body() {
             return Ok(None);
         }
         let places = &self.route.places;
         let refused = &self.route.refused_members;
-        body::scanner_for(headers, places.body, places.form, depth, refused).map(Some)
+        body::scanner_for(headers, places.body, places.form, rules, refused).map(Some)
     }
 
     /// Notes that one more place of the request names `model`.

@@ -22,6 +22,7 @@ impl ServingPlan {
                 locations: config.credentials.clone(),
                 forwarded: config.proxy.forwarded,
                 limits: config.proxy.limits.clone(),
+                bodies: config.proxy.body_rules(),
             }),
             upstreams: config.upstreams.clone().into(),
         }

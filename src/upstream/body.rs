@@ -170,7 +170,12 @@ impl RequestBody {
         limits: HoldLimits,
         all: &HeldBodies,
     ) -> Result<String, UnknownModel> {
-        let mut judged = Box::new(Judged::new(scanner, all.share()));
+        let mut decoder = all.share();
+        let memory = scanner.memory();
+        if memory > 0 && !decoder.grow(memory, limits.all_bytes) {
+            return Err(UnknownModel::NoRoom);
+        }
+        let mut judged = Box::new(Judged::new(scanner, all.share(), decoder));
         loop {
             let frame = poll_fn(|cx| self.poll_caller(cx)).await;
             match frame.transpose() {

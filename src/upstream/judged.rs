@@ -30,10 +30,12 @@ pub(super) struct Judged {
     is_whole: bool,
     is_flowing: bool,
     pub share: Share,
+    /// What the decoder of a compressed body may take, as long as it judges.
+    _decoder: Share,
 }
 
 impl Judged {
-    pub fn new(scanner: BodyScanner, share: Share) -> Self {
+    pub fn new(scanner: BodyScanner, share: Share, decoder: Share) -> Self {
         Self {
             scanner,
             held: VecDeque::new(),
@@ -43,6 +45,7 @@ impl Judged {
             is_whole: false,
             is_flowing: false,
             share,
+            _decoder: decoder,
         }
     }
 

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
-use super::{BodyScanner, FormScanner, ModelScanner};
+use super::{BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner};
 
 /// Why a body is of no kind in which a model is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UnreadableBody {
-    /// It is compressed, or otherwise encoded.
-    #[error("the body must not be compressed: its model must be read")]
+    /// It is compressed, or otherwise encoded, in a way that is not decoded.
+    #[error("the body must not be compressed, or not so: its model must be read")]
     Encoded,
     /// It is not said to be JSON in UTF-8, or not once.
     #[error("the body must be application/json: its model must be read")]
@@ -22,8 +22,8 @@ pub enum UnreadableBody {
     Neither,
 }
 
-/// What reads a body that is said to be of this kind, where JSON, forms or both are read. JSON may nest `depth` deep, and
-/// has none of the members `refused` at its top.
+/// What reads a body that is said to be of this kind, where JSON, forms or both are read, by these rules. JSON has none of
+/// the members `refused` at its top.
 ///
 /// # Errors
 ///
@@ -32,14 +32,35 @@ pub(in crate::route) fn scanner_for(
     headers: &HeaderMap,
     reads_json: bool,
     reads_forms: bool,
+    rules: &BodyRules,
+    refused: &Arc<[String]>,
+) -> Result<BodyScanner, UnreadableBody> {
+    let coding = match only(headers, &CONTENT_ENCODING) {
+        Ok(None) => None,
+        Ok(Some(coding)) if coding.eq_ignore_ascii_case("identity") => None,
+        Ok(Some(coding)) => {
+            let coding = BodyCoding::named(coding).filter(|coding| rules.decode.contains(coding));
+            Some(coding.ok_or(UnreadableBody::Encoded)?)
+        }
+        Err(()) => return Err(UnreadableBody::Encoded),
+    };
+    let scanner = scanner_of(headers, reads_json, reads_forms, rules.depth, refused)?;
+    let Some(coding) = coding else {
+        return Ok(scanner);
+    };
+    let scanner = DecodedScanner::new(coding, scanner, rules);
+    let scanner = scanner.map_err(|_| UnreadableBody::Encoded)?;
+    Ok(BodyScanner::Encoded(Box::new(scanner)))
+}
+
+/// What reads a body that is said to be of this kind, once it is decoded.
+fn scanner_of(
+    headers: &HeaderMap,
+    reads_json: bool,
+    reads_forms: bool,
     depth: u16,
     refused: &Arc<[String]>,
 ) -> Result<BodyScanner, UnreadableBody> {
-    match only(headers, &CONTENT_ENCODING) {
-        Ok(None) => {}
-        Ok(Some(coding)) if coding.eq_ignore_ascii_case("identity") => {}
-        _ => return Err(UnreadableBody::Encoded),
-    }
     let kind = only(headers, &CONTENT_TYPE)
         .ok()
         .flatten()
@@ -170,9 +191,38 @@ mod tests {
     ) {
         let headers = headers(head);
         assert_eq!(
-            scanner_for(&headers, true, false, 1, &Arc::default()).map(drop),
+            scanner_for(&headers, true, false, &rules(&[]), &Arc::default()).map(drop),
             expected
         );
+    }
+
+    fn rules(decode: &[BodyCoding]) -> BodyRules {
+        BodyRules {
+            depth: 1,
+            decode: decode.to_vec(),
+            decoded_ratio: 10,
+            searched_bytes: 1000,
+        }
+    }
+
+    #[rstest]
+    #[case("gzip", true)]
+    #[case("GZip", true)]
+    #[case("x-gzip", true)]
+    #[case("br", true)]
+    #[case("deflate", false)]
+    #[case("zstd", false)]
+    #[case("gzip, br", false)]
+    #[case("identity, gzip", false)]
+    #[case("compress", false)]
+    #[case("", false)]
+    fn a_body_is_decoded_where_the_settings_say_so(#[case] coding: &str, #[case] is_read: bool) {
+        let head = format!("content-type: application/json | content-encoding: {coding}");
+        let rules = rules(&[BodyCoding::Gzip, BodyCoding::Br]);
+        let scanner = scanner_for(&headers(&head), true, false, &rules, &Arc::default());
+        let is_decoded = matches!(scanner, Ok(BodyScanner::Encoded(_)));
+        assert_eq!(is_decoded, is_read);
+        assert_eq!(scanner.is_ok(), is_read);
     }
 
     fn headers(head: &str) -> HeaderMap {
@@ -233,9 +283,10 @@ mod tests {
         #[case] expected: &str,
     ) {
         let headers = headers(&format!("content-type: {kind}"));
-        let read = match scanner_for(&headers, json, forms, 1, &Arc::default()) {
+        let read = match scanner_for(&headers, json, forms, &rules(&[]), &Arc::default()) {
             Ok(BodyScanner::Json(_)) => "json",
             Ok(BodyScanner::Form(_)) => "form",
+            Ok(BodyScanner::Encoded(_)) => "decoded",
             Err(UnreadableBody::NotJson) => "no json",
             Err(UnreadableBody::NotForm) => "no form",
             Err(UnreadableBody::Neither) => "neither",

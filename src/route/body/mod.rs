@@ -4,6 +4,7 @@
 //! (SECURITY 3.3). Readers differ about bodies that are not quite JSON, and about an object that names a member twice:
 //! so both are refused, and nothing is ever skipped unread.
 
+mod coding;
 mod form;
 mod json;
 mod kind;
@@ -17,6 +18,7 @@ mod utf8;
 #[cfg(test)]
 mod tests;
 
+pub use coding::{BodyCoding, BodyRules, DecodedScanner};
 pub use form::FormScanner;
 pub use kind::UnreadableBody;
 
@@ -51,6 +53,8 @@ pub enum BodyScanner {
     Json(Box<ModelScanner>),
     /// The body is a form.
     Form(Box<FormScanner>),
+    /// The body is one of them, compressed.
+    Encoded(Box<DecodedScanner>),
 }
 
 /// Why a body cannot be judged, or cannot be read in one way only.
@@ -89,6 +93,15 @@ pub enum BodyFault {
     /// The model is no string.
     #[error("the model in the body is not a string")]
     NotText,
+    /// It is compressed otherwise than it says, or so that some decoders make something else of it, or cut short.
+    #[error("the body is not encoded as it says")]
+    Encoding,
+    /// Its model does not come within so many decoded bytes as are searched.
+    #[error("the model does not come soon enough in the decoded body")]
+    DecodedTooLate,
+    /// It becomes too many times larger by decoding.
+    #[error("the body becomes too large by decoding")]
+    GrowsTooMuch,
     /// The model is empty, too long, or holds a control character or half a surrogate pair.
     #[error("the model in the body is not a usable name")]
     Unusable,
@@ -164,6 +177,7 @@ impl BodyScanner {
         match self {
             Self::Json(json) => json.push(piece),
             Self::Form(form) => form.push(piece),
+            Self::Encoded(encoded) => encoded.push(piece),
         }
     }
 
@@ -173,6 +187,7 @@ impl BodyScanner {
         match self {
             Self::Json(json) => json.model(),
             Self::Form(form) => form.model(),
+            Self::Encoded(encoded) => encoded.model(),
         }
     }
 
@@ -185,6 +200,16 @@ impl BodyScanner {
         match self {
             Self::Json(json) => json.finish(),
             Self::Form(form) => form.finish(),
+            Self::Encoded(encoded) => encoded.finish(),
+        }
+    }
+
+    /// How much memory it may take beside what is held of the body, in bytes, where that is worth counting.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Json(_) | Self::Form(_) => 0,
+            Self::Encoded(encoded) => encoded.memory(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The model in a body: who may go on, what is held, and what no upstream ever has whole (SECURITY S6 to S14).
 
+mod encoded;
 mod flow;
 mod forms;
+mod large;
 mod limits;
 mod rows;
 
