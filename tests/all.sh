@@ -1,7 +1,8 @@
 #!/bin/sh
 # Everything that shows that keyward works: the package's tests, other readers of what they judge, then real clients and
 # an attack on the real program.
-# What is missing it installs (as root or with sudo), and says so; promtool and pgbouncer it only unpacks below target/.
+# What is missing it installs (as root or with sudo), and says so; promtool, pgbouncer and nginx it only unpacks below
+# target/.
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/need.sh
@@ -25,6 +26,26 @@ unpack_promtool() {
         mv usr/bin/promtool ..
     ) || {
         echo "missing: promtool. Install prometheus and run this again." >&2
+        exit 1
+    }
+    rm -rf target/tools/unpacked
+}
+
+# Debian's package would start a server.
+has_nginx() {
+    [ "${KEYWARD_TEST_NGINX:-}" = skip ] || command -v nginx || test -x target/tools/nginx
+}
+
+unpack_nginx() {
+    echo "unpacking nginx into target/tools (from Debian's package nginx)" >&2
+    rm -rf target/tools/unpacked && mkdir -p target/tools/unpacked
+    (
+        cd target/tools/unpacked
+        apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }
+        dpkg -x nginx_*.deb .
+        mv usr/sbin/nginx ..
+    ) || {
+        echo "missing: nginx. Install it and run this again." >&2
         exit 1
     }
     rm -rf target/tools/unpacked
@@ -76,6 +97,7 @@ want openssl openssl version
 install_missing
 has_promtool >/dev/null || unpack_promtool
 has_pgbouncer >/dev/null || unpack_pgbouncer
+has_nginx >/dev/null || unpack_nginx
 
 cargo test --locked
 sh tests/readers.sh

@@ -25,13 +25,14 @@ const PROFILE_ROUTES: &str = "\n# The routes of proxy.profiles, as proxy.routes 
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 26] = [
+const RELOADABLE: [&str; 27] = [
     "proxy.routes",
     "proxy.profiles",
     "proxy.credentials",
     "proxy.errors",
     "proxy.forwarded",
     "proxy.decode",
+    "proxy.forward_auth",
     "proxy.limits.head_bytes",
     "proxy.limits.head_fields",
     "proxy.limits.target_bytes",

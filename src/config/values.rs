@@ -49,6 +49,11 @@ impl<'c> Checks<'c> {
         if let Some(tls) = &file.proxy.tls {
             self.listener_tls(tls);
         }
+        if let Some(door) = &file.proxy.forward_auth
+            && let Err(message) = door.check_path()
+        {
+            self.wrong(&Path::dotted("proxy.forward_auth.path"), message);
+        }
         self.limits(&file.proxy.limits);
         for (name, upstream) in &file.upstreams {
             let path = Path::dotted("upstreams").key(name).key("limits");

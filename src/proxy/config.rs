@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::door::ForwardAuthConfig;
 use crate::credential::{CredentialLocation, HeaderNameText};
 use crate::route::{BodyCoding, BodyRules, ErrorForm, ProfileConfig, RouteConfig};
 use crate::tls::ListenerTlsConfig;
@@ -26,6 +27,8 @@ pub struct ProxyConfig {
     pub forwarded: Forwarded,
     /// Which compressed bodies are decoded where their model must be read; all others are refused there.
     pub decode: Vec<BodyCoding>,
+    /// Where another proxy asks what this listener would decide; nowhere when absent.
+    pub forward_auth: Option<ForwardAuthConfig>,
     /// The route table; what is not in it is refused.
     pub routes: Vec<RouteConfig>,
     /// Known servers, whose routes are added to the table.
@@ -115,6 +118,7 @@ impl Default for ProxyConfig {
             errors: ErrorForm::default(),
             forwarded: Forwarded::default(),
             decode: Vec::new(),
+            forward_auth: None,
             routes: Vec::new(),
             profiles: Vec::new(),
             limits: LimitsConfig::default(),

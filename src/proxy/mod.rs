@@ -7,6 +7,7 @@
 //! [`Grant::permit`]: crate::key::Grant::permit
 
 mod config;
+mod door;
 mod in_flight;
 mod prepare;
 mod rejection;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -29,6 +31,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 pub use config::{Forwarded, LimitsConfig, ProxyConfig};
+pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
 pub use in_flight::{ConnectionLoad, InFlight, WorkerLoad};
 pub use rejection::Rejection;
 pub use relay::ProxyBody;
@@ -37,7 +40,7 @@ pub use shown::Unfilterable;
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::{CredentialLocations, Reading};
-use crate::key::{Grant, NamedModel, Permit, UnixTime};
+use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
 use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
 use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
@@ -61,6 +64,8 @@ pub struct ProxyPlan {
     pub limits: LimitsConfig,
     /// How bodies are read.
     pub bodies: BodyRules,
+    /// Where another proxy asks.
+    pub door: Option<ForwardAuthConfig>,
 }
 
 /// Who connected, and how.
@@ -100,6 +105,14 @@ struct Refusal {
     why: Rejection,
     form: ErrorForm,
     unread: Option<Incoming>,
+}
+
+/// What becomes of a request that is not refused.
+enum Passed {
+    /// The upstream answered.
+    Forwarded(Response<Relayed>),
+    /// It was a question, and the answer is yes.
+    Allowed(Response<Bytes>, Incoming),
 }
 
 impl Proxy {
@@ -151,12 +164,18 @@ impl Proxy {
         let started = self.now.elapsed();
         let trace = Trace::of(request.headers(), &self.ids);
         let _witness = Witness::of(&trace, &self.metrics);
-        let is_grpc = is_grpc(&request);
+        let door = self.plan.door.as_ref();
+        let door = door.filter(|door| door.is_asked(request.uri(), peer.address));
+        // Whoever asks for another reads statuses: 200 is a yes.
+        let is_grpc = door.is_none() && is_grpc(&request);
         let expects_continue = request.headers().contains_key(EXPECT);
         let version = request.version();
 
         let (place, result) = match self.load.enter(connection) {
-            Ok(place) => (place, self.admit_and_forward(request, peer, &trace).await),
+            Ok(place) => match door {
+                None => (place, self.admit_and_forward(request, peer, &trace).await),
+                Some(door) => (place, self.decide(request, door).await),
+            },
             Err(place) => {
                 let (parts, body) = request.into_parts();
                 let refusal = self.refusal(Rejection::Overloaded, &parts, body);
@@ -166,7 +185,14 @@ impl Proxy {
 
         let took = self.now.elapsed().saturating_sub(started);
         let mut answer = match result {
-            Ok(response) => {
+            Ok(Passed::Allowed(response, body)) => {
+                self.metrics.answered(RequestOutcome::Allowed, took);
+                Answer {
+                    response: relay::answer(response, place),
+                    unread: Some(body),
+                }
+            }
+            Ok(Passed::Forwarded(response)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
                 let idle = self.plan.limits.stream_idle_timeout;
                 Answer {
@@ -178,7 +204,10 @@ impl Proxy {
                 self.metrics.answered(why.outcome(), took);
                 log_refusal(&why, &trace);
                 let ends_connection = why.ends_connection() || expects_continue;
-                let mut response = relay::refuse(why.into_response(form, is_grpc), place);
+                let mut response = relay::answer(why.into_response(form, is_grpc), place);
+                if let Some(door) = door {
+                    *response.status_mut() = door.status(response.status());
+                }
                 // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
                 // connection's end tells it so (RFC 9110, 10.1.1).
                 let unread = unread.filter(|_| !expects_continue);
@@ -203,7 +232,7 @@ impl Proxy {
         log_refusal(&why, &trace);
         // Which route it was meant for is not known.
         let form = self.plan.routes.error_form(None, "");
-        let mut response = relay::refuse(why.into_response(form, false), place);
+        let mut response = relay::answer(why.into_response(form, false), place);
         trace.write(response.headers_mut());
         response
     }
@@ -213,14 +242,14 @@ impl Proxy {
         request: Request<Incoming>,
         peer: Peer,
         trace: &Trace,
-    ) -> Result<Response<Relayed>, Refusal> {
+    ) -> Result<Passed, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
         let (mut parts, body) = request.into_parts();
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
 
-        let admitted = match self.admit(&parts, &mut body, now).await {
+        let admitted = match self.admit(&parts, Some(&mut body), now).await {
             Ok(admitted) => admitted,
             Err(why) => return Err(self.refusal(why, &parts, body.into_unread())),
         };
@@ -234,12 +263,7 @@ impl Proxy {
         } = admitted;
         let took = self.now.elapsed().saturating_sub(started);
         self.metrics.admitted(took.saturating_sub(reading));
-
-        // Remember that it came.
-        self.usage.touch(&permit, now);
-        if permit.grant().is_old_text() {
-            self.metrics.old_text_used();
-        }
+        self.remember(&permit, now);
 
         // Take the caller's secret off, say who calls, pass the call along.
         self.plan.locations.remove(&mut parts);
@@ -264,19 +288,29 @@ impl Proxy {
                 Box::pin(shown.cut(response, is_head, limits, &self.held)).await
             }
         };
-        answer.map_err(|why| Refusal {
+        let answer = answer.map_err(|why| Refusal {
             why,
             form: route.errors,
             unread: None,
-        })
+        });
+        answer.map(Passed::Forwarded)
+    }
+
+    /// Notes that a key was used.
+    fn remember(&self, permit: &Permit, now: UnixTime) {
+        self.usage.touch(permit, now);
+        if permit.grant().is_old_text() {
+            self.metrics.old_text_used();
+        }
     }
 
     /// Decides whether a request may go on, and where to. Nothing is sent, and all is decided without waiting, but for a
-    /// key that memory does not hold and for a model that must be read in the body.
+    /// key that memory does not hold and for a model that must be read in the body. Who cannot show the body is refused
+    /// where it must be read.
     async fn admit(
         &self,
         request: &Parts,
-        body: &mut RequestBody,
+        body: Option<&mut RequestBody>,
         now: UnixTime,
     ) -> Result<Admitted<'_>, Rejection> {
         let plan = &*self.plan;
@@ -306,6 +340,7 @@ impl Proxy {
         let mut now = now;
         let mut reading = Duration::ZERO;
         if matched.route.names_model_in_body() && !grant.is_for_every_model() {
+            let body = body.ok_or(Rejection::Denied(Denial::ModelNotNamed))?;
             let begun = self.now.elapsed();
             Box::pin(self.read_model(request, body, &mut matched, &grant, now)).await?;
             reading = self.now.elapsed().saturating_sub(begun);

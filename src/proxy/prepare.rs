@@ -35,6 +35,9 @@ const TEAM: HeaderName = HeaderName::from_static("x-keyward-team");
 const ORG: HeaderName = HeaderName::from_static("x-keyward-org");
 const MODEL: HeaderName = HeaderName::from_static("x-keyward-model");
 
+/// Every header by which we say who calls.
+pub(super) static OUR_NAMES: [HeaderName; 6] = [KEY_ID, KEY_PREFIX, KEY_NAME, TEAM, ORG, MODEL];
+
 /// Whether a name is one of ours, or of those that say for whom a request is forwarded, in any spelling that an
 /// upstream may read as one: `_` and `.` count as `-` (SECURITY C7).
 pub(super) fn is_protected(name: &HeaderName) -> bool {

@@ -16,7 +16,7 @@ use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
 use crate::upstream::{AnswerBody, Patience, Share};
 
-/// The body of every answer: a refusal's few bytes, or the upstream's frames as they come, trailers included, or what a
+/// The body of every answer: a few bytes of our own, or the upstream's frames as they come, trailers included, or what a
 /// key may see of them.
 ///
 /// It holds the request's place among those in flight until it ends or is dropped.
@@ -26,7 +26,7 @@ pub struct ProxyBody {
 }
 
 enum Source {
-    Refusal(Full<Bytes>),
+    Ours(Full<Bytes>),
     Upstream {
         incoming: AnswerBody,
         patience: Patience,
@@ -53,10 +53,10 @@ pub(super) enum Relayed {
 #[error("the upstream's answer stalled")]
 struct Stalled;
 
-/// Gives a refusal its body.
-pub(super) fn refuse(response: Response<Bytes>, in_flight: InFlight) -> Response<ProxyBody> {
+/// Gives an answer of our own its body.
+pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response<ProxyBody> {
     response.map(|body| ProxyBody {
-        source: Source::Refusal(Full::new(body)),
+        source: Source::Ours(Full::new(body)),
         _in_flight: in_flight,
     })
 }
@@ -123,7 +123,7 @@ impl Body for ProxyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.source {
-            Source::Refusal(body) | Source::Whole { body, .. } => Pin::new(body)
+            Source::Ours(body) | Source::Whole { body, .. } => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
             Source::Upstream {
@@ -151,7 +151,7 @@ impl Body for ProxyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Refusal(body) | Source::Whole { body, .. } => body.is_end_stream(),
+            Source::Ours(body) | Source::Whole { body, .. } => body.is_end_stream(),
             // What is held back may still come.
             Source::Upstream {
                 samples: Some(_), ..
@@ -162,7 +162,7 @@ impl Body for ProxyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Refusal(body) | Source::Whole { body, .. } => body.size_hint(),
+            Source::Ours(body) | Source::Whole { body, .. } => body.size_hint(),
             Source::Upstream {
                 samples: Some(_), ..
             } => SizeHint::new(),

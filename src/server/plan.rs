@@ -23,6 +23,7 @@ impl ServingPlan {
                 forwarded: config.proxy.forwarded,
                 limits: config.proxy.limits.clone(),
                 bodies: config.proxy.body_rules(),
+                door: config.proxy.forward_auth.clone(),
             }),
             upstreams: config.upstreams.clone().into(),
         }

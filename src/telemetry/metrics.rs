@@ -19,6 +19,8 @@ use metrics::{Counter, Gauge, Histogram, Recorder};
 pub enum RequestOutcome {
     /// The upstream answered.
     Forwarded,
+    /// Another proxy asked, and may pass the call on.
+    Allowed,
     /// No route.
     NoRoute,
     /// The target, the host or a header could be read in two ways.
@@ -69,8 +71,9 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Forwarded,
+        Self::Allowed,
         Self::NoRoute,
         Self::Ambiguous,
         Self::MalformedFraming,
@@ -101,6 +104,7 @@ impl RequestOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
+            Self::Allowed => "allowed",
             Self::NoRoute => "no_route",
             Self::Ambiguous => "ambiguous",
             Self::MalformedFraming => "malformed_framing",

@@ -6,6 +6,7 @@ mod body_model;
 mod closing;
 mod deletion;
 mod everywhere;
+mod forward_auth;
 mod forwarding;
 mod framing;
 mod last_used;
