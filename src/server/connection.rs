@@ -123,11 +123,7 @@ fn guard(room: &Room, http: Http) -> Guard {
     match http {
         Http::Either => Guard::new(heads),
         Http::One => Guard::http1(heads),
-        Http::Two => {
-            let mut guard = Guard::new(heads);
-            guard.open();
-            guard
-        }
+        Http::Two => Guard::http2(heads),
     }
 }
 

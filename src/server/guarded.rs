@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::guard::{FramingError, Guard, Part};
 use super::io::CallerIo;
@@ -27,6 +28,32 @@ pub(super) struct GuardedIo<S> {
     guard: Guard,
     kept: Kept,
     verdict: Verdict,
+    purse: Purse,
+}
+
+/// What an HTTP/2 connection has earned for frames that are no requests, and was not given yet: a hundred a second, and one
+/// for each 64 bytes that we send.
+struct Purse {
+    since: Instant,
+    sent: usize,
+}
+
+impl Purse {
+    const MILLIS: u64 = 10;
+    const BYTES: usize = 64;
+
+    /// What was earned by now.
+    fn take(&mut self) -> u64 {
+        let now = Instant::now();
+        let millis = u64::try_from(now.duration_since(self.since).as_millis()).unwrap_or(u64::MAX);
+        let by_time = millis / Self::MILLIS;
+        if by_time > 0 {
+            self.since = now;
+        }
+        let by_bytes = self.sent / Self::BYTES;
+        self.sent %= Self::BYTES;
+        by_time.saturating_add(by_bytes as u64)
+    }
 }
 
 /// Which request of a connection, if any, is no request but stands in for a refused head, and why that was refused.
@@ -95,6 +122,10 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
             guard,
             kept: Kept::default(),
             verdict: Verdict::default(),
+            purse: Purse {
+                since: Instant::now(),
+                sent: 0,
+            },
         }
     }
 
@@ -115,7 +146,7 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         if came.is_empty() {
             return Poll::Ready(Ok(true));
         }
-        let safe = self.guard.scan(came);
+        let safe = self.scan(came);
         self.kept.keep(came.get(safe..).unwrap_or_default(), 0);
         buf.set_filled(before + safe);
         self.judge();
@@ -127,10 +158,18 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         let mut piece = [0; PIECE];
         let mut buf = ReadBuf::new(&mut piece);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
-        let safe = self.guard.scan(buf.filled());
+        let safe = self.scan(buf.filled());
         self.kept.keep(buf.filled(), safe);
         self.judge();
         Poll::Ready(Ok(buf.filled().is_empty()))
+    }
+
+    fn scan(&mut self, bytes: &[u8]) -> usize {
+        if self.guard.is_http2() {
+            let earned = self.purse.take();
+            self.guard.earn(earned);
+        }
+        self.guard.scan(bytes)
     }
 
     /// Drops what was refused, and lets something stand in for a head.
@@ -195,7 +234,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let sent = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.purse.sent = self.purse.sent.saturating_add(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_write_vectored(
@@ -203,7 +244,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let sent = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        self.purse.sent = self.purse.sent.saturating_add(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -76,6 +76,9 @@ pub enum FramingError {
     /// The trailers are larger than 16 KiB (SECURITY F6).
     #[error("the trailers are longer than allowed")]
     TrailersTooLong,
+    /// More frames of HTTP/2 that are no requests than anybody needs (RFC 9113, 10.5; SECURITY P11).
+    #[error("there are too many frames that bring nothing")]
+    TooManyFrames,
     /// A trailer that would frame the body, or name the target, behind both (RFC 9110, 6.5.1; SECURITY F6).
     #[error("a trailer frames the body or names the host")]
     ForbiddenTrailer,

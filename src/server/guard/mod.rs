@@ -1,9 +1,11 @@
-//! HTTP/1 framing, judged once, before hyper (SECURITY 2 and 3.1).
+//! Framing, judged once, before hyper (SECURITY 2 and 3.1).
 //!
 //! A server that mends what it reads, and a next one that mends it otherwise, disagree about where a message ends;
 //! that is how requests are smuggled. [`Guard`] mends nothing. It reads every byte of a connection's heads, chunk
 //! lines and trailers once, before hyper does, and where a message departs from RFC 9112 it says how far the bytes may
 //! be handed on. What it lets through has one reading, and hyper has the same one.
+//!
+//! Of HTTP/2 it judges no more than how many frames come that are no requests: hyper judges the rest of them.
 //!
 //! It judges where messages begin and end. What their targets and hosts mean is `proxy`'s matter.
 
@@ -11,13 +13,15 @@ mod bytes;
 mod chunks;
 mod error;
 mod fields;
+mod frames;
 mod line;
 
 pub use error::FramingError;
 
-use super::preface::Preface;
+use super::preface::{PREFACE, Preface};
 use chunks::Chunks;
 use fields::{FieldLines, Progress};
+use frames::Frames;
 use line::RequestLine;
 
 /// What a head may take.
@@ -48,6 +52,8 @@ enum State {
     /// So much of a counted body is left.
     Counted(u64),
     Chunked(Chunks),
+    /// The connection is one of HTTP/2.
+    Frames(Frames),
     /// Nothing is looked at any more.
     Open,
     Refused(FramingError, Part),
@@ -91,6 +97,15 @@ impl Guard {
         }
     }
 
+    /// The guard of a new connection on which HTTP/2 was agreed on. The preface is hyper's to read.
+    #[must_use]
+    pub fn http2(limits: HeadLimits) -> Self {
+        Self {
+            state: State::Frames(Frames::behind(PREFACE.len())),
+            ..Self::new(limits)
+        }
+    }
+
     /// Reads on, and says how many of `bytes` end outside of a head: so many may be handed on, with all that came
     /// before them. The rest begins a head, which is to be kept back until it is whole, or is refused.
     ///
@@ -104,7 +119,10 @@ impl Guard {
             match &mut self.state {
                 State::Preface(preface) => match preface.take(rest) {
                     None => return safe,
-                    Some(true) => self.open(),
+                    Some(true) => {
+                        let left = PREFACE.len() - preface.begun().len();
+                        self.state = State::Frames(Frames::behind(left));
+                    }
                     Some(false) => {
                         let begun = preface.begun();
                         self.state = State::Head(Head::new(self.limits));
@@ -134,6 +152,15 @@ impl Guard {
                         Progress::More => {}
                         Progress::Done => self.state = State::Head(Head::new(self.limits)),
                         Progress::Refused(error) => self.state = State::Refused(error, Part::Body),
+                    }
+                }
+                State::Frames(frames) => {
+                    let (taken, is_paid) = frames.take(rest);
+                    read += taken;
+                    safe = read;
+                    if !is_paid {
+                        let error = FramingError::TooManyFrames;
+                        self.state = State::Refused(error, Part::Body);
                     }
                 }
                 State::Open => return bytes.len(),
@@ -168,7 +195,20 @@ impl Guard {
         match &self.state {
             State::Head(head) => !head.has_begun(),
             State::Preface(_) | State::Refused(..) => false,
-            State::Counted(_) | State::Chunked(_) | State::Open => true,
+            State::Counted(_) | State::Chunked(_) | State::Frames(_) | State::Open => true,
+        }
+    }
+
+    /// Whether the connection is one of HTTP/2.
+    #[must_use]
+    pub const fn is_http2(&self) -> bool {
+        matches!(self.state, State::Frames(_))
+    }
+
+    /// Gives an HTTP/2 connection credit for frames that are no requests.
+    pub fn earn(&mut self, credit: u64) {
+        if let State::Frames(frames) = &mut self.state {
+            frames.earn(credit);
         }
     }
 

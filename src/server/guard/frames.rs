@@ -1,0 +1,175 @@
+/// Bytes of a frame before its payload (RFC 9113, 4.1).
+const HEAD: usize = 9;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+
+/// What a connection may spend at once: a thousand frames that are no requests.
+pub(super) const MOST_CREDIT: u64 = 1_000;
+/// What it costs to take a request back: that may have cost us a call to an upstream.
+const RESET_COST: u64 = 5;
+
+/// The frames of an HTTP/2 connection, counted where they bring neither a request nor a byte of one.
+///
+/// Each such frame costs us about what it costs its sender, or more, and nothing in the protocol bounds them
+/// (CVE-2019-9512, -9515 and their kin; CVE-2023-44487). So a connection has credit for them: it spends one for each, and
+/// five for a reset; it earns by time and by what we send, so that whoever is answered, or streams, may ask and
+/// acknowledge as often as it needs.
+#[derive(Debug, Clone)]
+pub(super) struct Frames {
+    head: [u8; HEAD],
+    /// How many bytes of the head have come.
+    begun: usize,
+    /// How many bytes of the payload are left.
+    left: usize,
+    credit: u64,
+}
+
+impl Frames {
+    /// Those of a connection whose first frame comes behind so many bytes.
+    pub(super) const fn behind(bytes: usize) -> Self {
+        Self {
+            head: [0; HEAD],
+            begun: 0,
+            left: bytes,
+            credit: MOST_CREDIT,
+        }
+    }
+
+    /// Reads on; how many bytes may be handed on, and whether the credit was enough for all of them.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut read = 0;
+        while let Some(rest) = bytes.get(read..)
+            && !rest.is_empty()
+        {
+            if self.left > 0 {
+                let here = self.left.min(rest.len());
+                self.left -= here;
+                read += here;
+                continue;
+            }
+            let wanted = self.head.iter_mut().skip(self.begun);
+            let came = wanted.zip(rest).map(|(place, byte)| *place = *byte).count();
+            self.begun += came;
+            if self.begun == HEAD {
+                if !self.spend() {
+                    return (read, false);
+                }
+                self.begun = 0;
+            }
+            read += came;
+        }
+        (read, true)
+    }
+
+    /// Pays for the frame whose head is whole.
+    fn spend(&mut self) -> bool {
+        let [large, middle, small, kind, flags, ..] = self.head;
+        self.left = usize::from(large) << 16 | usize::from(middle) << 8 | usize::from(small);
+        let cost = match kind {
+            HEADERS => 0,
+            DATA if self.left > 0 || flags & END_STREAM != 0 => 0,
+            RST_STREAM => RESET_COST,
+            _ => 1,
+        };
+        let left = self.credit.checked_sub(cost);
+        self.credit = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Earns credit.
+    pub(super) fn earn(&mut self, credit: u64) {
+        self.credit = self.credit.saturating_add(credit).min(MOST_CREDIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, payload, kind, flags, 0, 0, 0, 1];
+        frame.resize(HEAD + usize::from(payload), b'x');
+        frame
+    }
+
+    /// How many whole frames like this one are let through, with no more credit than at first.
+    fn paid(bytes: &[u8]) -> usize {
+        let mut frames = Frames::behind(3);
+        let mut left = [b"abc", bytes].concat();
+        (0..5_000)
+            .take_while(|_| {
+                let (taken, is_paid) = frames.take(&left);
+                assert!(!is_paid || taken == left.len());
+                left = bytes.to_vec();
+                is_paid
+            })
+            .count()
+    }
+
+    #[test]
+    fn frames_that_bring_nothing_cost_and_others_do_not() {
+        for (bytes, expected) in [
+            (frame(6, 0, 8), 1_000),
+            (frame(4, 0, 0), 1_000),
+            (frame(2, 0, 5), 1_000),
+            (frame(8, 0, 4), 1_000),
+            (frame(9, 0, 7), 1_000),
+            (frame(0x77, 0, 1), 1_000),
+            (frame(DATA, 0, 0), 1_000),
+            (frame(RST_STREAM, 0, 4), 200),
+            (frame(DATA, END_STREAM, 0), 5_000),
+            (frame(DATA, 0, 1), 5_000),
+            (frame(HEADERS, 4, 200), 5_000),
+        ] {
+            assert_eq!(paid(&bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_earned_can_be_spent_and_no_more_is_kept() {
+        let mut frames = Frames::behind(0);
+        let ping = frame(6, 0, 8);
+        for _ in 0..MOST_CREDIT {
+            assert!(frames.take(&ping).1);
+        }
+        frames.earn(2);
+        assert!(frames.take(&ping).1 && frames.take(&ping).1);
+        assert_eq!(frames.take(&ping), (0, false));
+        frames.earn(u64::MAX);
+        assert_eq!(frames.credit, MOST_CREDIT);
+    }
+
+    #[test]
+    fn how_frames_are_cut_changes_nothing() {
+        let bytes: Vec<u8> = [
+            frame(HEADERS, 4, 30),
+            frame(DATA, 0, 0),
+            frame(DATA, 1, 100),
+            frame(6, 0, 8),
+        ]
+        .concat()
+        .repeat(700);
+        let mut whole = Frames::behind(0);
+        let (end, is_paid) = whole.take(&bytes);
+        assert!(!is_paid);
+        for width in [1, 2, 8, 9, 10, 24] {
+            let mut frames = Frames::behind(0);
+            let mut read = 0;
+            for piece in bytes.chunks(width) {
+                let (taken, is_paid) = frames.take(piece);
+                read += taken;
+                if !is_paid {
+                    break;
+                }
+            }
+            // The head of the frame that is not paid for may have been handed on in part.
+            assert!(
+                (end..end + HEAD).contains(&read),
+                "{width}: {read}, not {end}"
+            );
+        }
+    }
+}
