@@ -255,6 +255,13 @@ fn make_proxy(
 }
 
 /// hyper, with every limit of ours set.
+///
+/// Of HTTP/2 what is set here bounds what one connection can make us hold or do (SECURITY 4, P11): so many streams and so
+/// large windows (settings); a list of fields no larger than a head may be over HTTP/1, in at most five CONTINUATION frames,
+/// which is h2's own bound for lists so small; tables of 4 KiB each way, which is h2's default and its most; 20 streams that
+/// were reset before we saw them, and 100 that we had to reset, past which h2 says `ENHANCE_YOUR_CALM`; a PING every 20 s,
+/// to be answered in 10, so that a dead peer gives its place back. h2 bounds empty and tiny DATA frames itself; all other
+/// frames that bring nothing the guard counts.
 fn protocols(limits: &LimitsConfig) -> Protocols {
     let mut builder = auto::Builder::new(LocalExecutor);
     builder
