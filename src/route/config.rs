@@ -125,8 +125,8 @@ pub struct ProfileConfig {
     /// The host that is asked for, as in a route; absent: any host.
     #[serde(default)]
     pub host: Option<String>,
-    /// The one model that the server serves. Keys for some models call it if it is theirs, and every place that names one
-    /// must name this one; absent: what each request says.
+    /// The one model that the server serves, which has no adapters either. Keys for some models call it if it is
+    /// theirs, and every place that names one must name this one; absent: what each request says.
     #[serde(default)]
     pub model: Option<String>,
 }
