@@ -2,7 +2,7 @@
 //!
 //! Three ways, in turn, many short rounds: straight to the model server, through keyward, and refused by keyward. Run
 //! with `cargo bench --bench proxy`; what counts are the ratios within one run. The CPU time is that of keyward's call
-//! threads alone.
+//! threads alone. Then a stream of events, straight and through (`sse`).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +20,8 @@ use keyward::telemetry::metrics::Metrics;
 use tokio::task::JoinSet;
 use wire::{Caller, call, start_model};
 
-#[path = "support/wire.rs"]
+mod sse;
+#[path = "../support/wire.rs"]
 mod wire;
 
 const ROUNDS: usize = 9;
@@ -53,6 +54,7 @@ fn main() {
         compare(&ways, connections);
     }
     aside.block_on(server.close());
+    sse::compare(&aside, &database, &key);
 }
 
 /// One way to send a call.
