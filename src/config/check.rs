@@ -117,6 +117,7 @@ fn plan_upstream(
         servers,
         tls: tls.ok()?,
         host: upstream.host,
+        protocol: upstream.protocol,
         credential: credential?,
         limits: upstream.limits,
         health: health?,

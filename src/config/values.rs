@@ -153,6 +153,7 @@ impl<'c> Checks<'c> {
             ("head_timeout", limits.head_timeout),
             ("idle_timeout", limits.idle_timeout),
             ("stream_idle_timeout", limits.stream_idle_timeout),
+            ("websocket_close_timeout", limits.websocket_close_timeout),
             ("body_stall_timeout", limits.body_stall_timeout),
         ] {
             self.time(&at(key), time, TIMES);
@@ -236,6 +237,8 @@ impl<'c> Checks<'c> {
             ("connect_timeout", limits.connect_timeout),
             ("head_timeout", limits.head_timeout),
             ("pool_idle_timeout", limits.pool_idle_timeout),
+            ("http2_ping_interval", limits.http2_ping_interval),
+            ("http2_ping_timeout", limits.http2_ping_timeout),
         ] {
             self.time(&at(key), time, TIMES);
         }
@@ -250,6 +253,12 @@ impl<'c> Checks<'c> {
         );
         let head = at("response_head_bytes");
         self.within(&head, limits.response_head_bytes, 8 * KIB..=MIB, "bytes");
+        let streams = at("http2_streams");
+        self.within(&streams, limits.http2_streams, 1..=100_000, "streams");
+        // RFC 9113, 6.9.1.
+        let window = at("http2_stream_window_bytes");
+        let windows = 65_535..=(1 << 31) - 1;
+        self.within(&window, limits.http2_stream_window_bytes, windows, "bytes");
     }
 
     /// What is said of the key database.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use super::{Reading, SecretText, query};
+use super::{Reading, SecretText, query, subprotocol};
 use crate::key::PresentedKey;
 
 /// Where in a request a secret sits. The same type serves both sides: we read the caller's key from a location, and
@@ -32,10 +32,16 @@ pub enum CredentialLocation {
         /// The parameter's name.
         name: String,
     },
+    /// `Sec-WebSocket-Protocol: …, <prefix><secret>, …`: the one place where a page in a browser can put the secret of a
+    /// WebSocket. The word is taken out of the list; the server never chooses it.
+    WebsocketProtocol {
+        /// What the word begins with, such as `openai-insecure-api-key.`.
+        prefix: String,
+    },
 }
 
 /// Headers that frame or route a request.
-const NEVER_A_CREDENTIAL: [&str; 14] = [
+const NEVER_A_CREDENTIAL: [&str; 15] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -45,6 +51,7 @@ const NEVER_A_CREDENTIAL: [&str; 14] = [
     "host",
     "keep-alive",
     "proxy-connection",
+    "sec-websocket-protocol",
     "te",
     "trailer",
     "transfer-encoding",
@@ -57,12 +64,14 @@ const NEVER_A_CREDENTIAL: [&str; 14] = [
 #[error("the secret holds characters that cannot stand where it is to be put")]
 pub struct UnwritableSecret;
 
-/// What the three ways of saying it come down to.
+/// What the four ways of saying it come down to.
 enum Place<'l> {
     /// The header of this name; before the secret one of these schemes, if there are any.
     Header(&'l HeaderName, &'l [String]),
     /// The query parameter of this name.
     Parameter(&'l str),
+    /// The WebSocket subprotocol that begins so.
+    Subprotocol(&'l str),
 }
 
 impl CredentialLocation {
@@ -71,6 +80,7 @@ impl CredentialLocation {
             Self::Authorization { schemes } => Place::Header(&AUTHORIZATION, schemes),
             Self::Header { name, schemes } => Place::Header(name.as_name(), schemes),
             Self::Query { name } => Place::Parameter(name),
+            Self::WebsocketProtocol { prefix } => Place::Subprotocol(prefix),
         }
     }
 
@@ -87,6 +97,7 @@ impl CredentialLocation {
                 read_one(values, |value| read_value(value.as_bytes(), schemes))
             }
             Place::Parameter(name) => read_one(query::values(uri, name), read_parameter),
+            Place::Subprotocol(prefix) => read_one(subprotocol::values(headers, prefix), parse),
         }
     }
 
@@ -97,6 +108,7 @@ impl CredentialLocation {
                 parts.headers.remove(name);
             }
             Place::Parameter(name) => query::remove(&mut parts.uri, name),
+            Place::Subprotocol(prefix) => subprotocol::remove(&mut parts.headers, prefix),
         }
     }
 
@@ -117,6 +129,9 @@ impl CredentialLocation {
                 Ok(())
             }
             Place::Parameter(name) => query::add(&mut parts.uri, name, secret.reveal()),
+            Place::Subprotocol(prefix) => {
+                subprotocol::add(&mut parts.headers, prefix, secret.reveal())
+            }
         }
     }
 
@@ -139,10 +154,13 @@ impl CredentialLocation {
                     None => Ok(()),
                 }
             }
-            Place::Parameter(name) if is_plain_word(name) => Ok(()),
+            Place::Parameter(word) | Place::Subprotocol(word) if is_plain_word(word) => Ok(()),
             Place::Parameter(_) => Err(format!(
                 "{self} has a name that a query cannot hold as it is"
             )),
+            Place::Subprotocol(_) => {
+                Err(format!("{self} must be letters, digits, `-`, `_` and `.`"))
+            }
         }
     }
 
@@ -151,6 +169,10 @@ impl CredentialLocation {
         match (self.place(), other.place()) {
             (Place::Header(one, _), Place::Header(other, _)) => one == other,
             (Place::Parameter(one), Place::Parameter(other)) => one == other,
+            // A word that begins as both say would hold two keys.
+            (Place::Subprotocol(one), Place::Subprotocol(other)) => {
+                one.starts_with(other) || other.starts_with(one)
+            }
             _ => false,
         }
     }
@@ -160,11 +182,16 @@ impl CredentialLocation {
         matches!(self.place(), Place::Parameter(name) if query::is_named(parameter, name))
     }
 
+    /// Whether this WebSocket subprotocol is the place.
+    pub(super) fn is_subprotocol(&self, word: &[u8]) -> bool {
+        matches!(self.place(), Place::Subprotocol(prefix) if word.starts_with(prefix.as_bytes()))
+    }
+
     /// The header it is, if it is one.
     pub(super) fn header_name(&self) -> Option<&HeaderName> {
         match self.place() {
             Place::Header(name, _) => Some(name),
-            Place::Parameter(_) => None,
+            Place::Parameter(_) | Place::Subprotocol(_) => None,
         }
     }
 }
@@ -174,6 +201,9 @@ impl fmt::Display for CredentialLocation {
         match self.place() {
             Place::Header(name, _) => write!(f, "header `{name}`"),
             Place::Parameter(name) => write!(f, "query parameter `{}`", name.escape_debug()),
+            Place::Subprotocol(prefix) => {
+                write!(f, "WebSocket subprotocol `{}`", prefix.escape_debug())
+            }
         }
     }
 }

@@ -8,11 +8,12 @@
 mod location;
 mod query;
 mod source;
+mod subprotocol;
 
 #[cfg(test)]
 mod tests;
 
-use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
@@ -137,9 +138,17 @@ impl CredentialLocations {
         let Reading::Found(key) = self.read(&parts.headers, &parts.uri) else {
             return Vec::new();
         };
+        let holds = |text: &[u8]| key.is_within(text) || holds_a_key(text);
+        let is_no_place = |word: &&[u8]| !self.locations.iter().any(|at| at.is_subprotocol(word));
         let holders = parts.headers.iter().filter(|(name, value)| {
             let value = value.as_bytes();
-            (key.is_within(value) || holds_a_key(value)) && !self.is_credential_name(name)
+            let holds = if *name == SEC_WEBSOCKET_PROTOCOL {
+                // The words that are places are taken out one by one.
+                subprotocol::words_of(value).filter(is_no_place).any(holds)
+            } else {
+                holds(value)
+            };
+            holds && !self.is_credential_name(name)
         });
         holders.map(|(name, _)| name.clone()).collect()
     }

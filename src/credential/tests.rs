@@ -234,6 +234,60 @@ fn removing_a_parameter_leaves_the_others_as_they_came(#[case] target: &str, #[c
     assert_eq!(parts.uri.to_string(), left);
 }
 
+/// The subprotocols of a WebSocket, and one place more.
+fn subprotocols() -> CredentialLocations {
+    let places = locations(
+        r#"at = [
+            { in = "websocket-protocol", prefix = "key." },
+            { in = "header", name = "x-api-key" },
+        ]"#,
+    );
+    CredentialLocations::new(places).unwrap()
+}
+
+#[rstest]
+#[case::alone(&["sec-websocket-protocol: key.{K}"], "found", "")]
+#[case::among_others(&["sec-websocket-protocol: a,key.{K} ,, b"], "found", "a, b")]
+#[case::in_another_line(&["sec-websocket-protocol: a", "sec-websocket-protocol: key.{K}"], "found", "a")]
+#[case::in_another_place_too(&["sec-websocket-protocol: key.{K}, a", "x-api-key: {K}"], "found", "a")]
+#[case::another_elsewhere(&["sec-websocket-protocol: key.{K}", "x-api-key: {L}"], "malformed", "")]
+#[case::twice(&["sec-websocket-protocol: key.{K}, key.{K}"], "malformed", "")]
+#[case::two(&["sec-websocket-protocol: key.{K}", "sec-websocket-protocol: key.{L}"], "malformed", "")]
+#[case::nothing_behind_the_prefix(&["sec-websocket-protocol: key., a"], "malformed", "a")]
+#[case::another_prefix(&["sec-websocket-protocol: key-{K}"], "absent", "key-{K}")]
+#[case::in_capitals(&["sec-websocket-protocol: KEY.{K}"], "absent", "KEY.{K}")]
+#[case::no_prefix(&["sec-websocket-protocol: a, b"], "absent", "a, b")]
+#[case::a_copy_beside_it(&["sec-websocket-protocol: key.{K}, other.{K}"], "found", "")]
+#[case::another_of_ours_beside_it(&["sec-websocket-protocol: key.{K}, other.{L}"], "found", "")]
+fn a_subprotocol_may_hold_the_key_and_is_taken_out(
+    #[case] lines: &[&str],
+    #[case] expected: &str,
+    #[case] left: &str,
+) {
+    let mut parts = request("/", lines);
+    assert_eq!(read(&subprotocols(), &parts), expected);
+    subprotocols().remove(&mut parts);
+    let list = parts.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let list: Vec<&str> = list.map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(list.join(" | "), left.replace("{K}", &key(1)));
+}
+
+#[test]
+fn a_secret_of_ours_joins_the_subprotocols() {
+    let at = locations(r#"at = [{ in = "websocket-protocol", prefix = "key." }]"#).remove(0);
+    let secret = |text: &str| SecretText::new(text.to_owned());
+    let mut parts = request("/", &["sec-websocket-protocol: a, key.theirs"]);
+    at.write(&secret("s-1"), &mut parts).unwrap();
+    assert_eq!(parts.headers[SEC_WEBSOCKET_PROTOCOL], "a, key.s-1");
+    at.write(&secret("s-2"), &mut parts).unwrap();
+    assert_eq!(parts.headers[SEC_WEBSOCKET_PROTOCOL], "a, key.s-2");
+    for unwritable in ["", "a, b", "a b", "a\n"] {
+        let written = at.write(&secret(unwritable), &mut parts);
+        assert_eq!(written, Err(UnwritableSecret), "{unwritable}");
+        assert_eq!(parts.headers[SEC_WEBSOCKET_PROTOCOL], "a");
+    }
+}
+
 #[test]
 fn what_is_not_the_key_goes_on_when_no_key_is_presented() {
     let mut parts = request("/", &["cookie: token={K}", "accept: */*"]);
@@ -321,6 +375,11 @@ fn every_mistake_is_named() {
             { in = "query", name = "a&b" },
             { in = "query", name = "key" },
             { in = "query", name = "key" },
+            { in = "header", name = "Sec-WebSocket-Protocol" },
+            { in = "websocket-protocol", prefix = "" },
+            { in = "websocket-protocol", prefix = "key, " },
+            { in = "websocket-protocol", prefix = "key." },
+            { in = "websocket-protocol", prefix = "key.of." },
         ]"#,
     );
     let mut mistakes = CredentialLocations::new(places).unwrap_err();
@@ -337,6 +396,12 @@ header `host` has another meaning
 query parameter `` has a name that a query cannot hold as it is
 query parameter `a&b` has a name that a query cannot hold as it is
 query parameter `key` appears twice
+header `sec-websocket-protocol` has another meaning
+WebSocket subprotocol `` must be letters, digits, `-`, `_` and `.`
+WebSocket subprotocol `key, ` must be letters, digits, `-`, `_` and `.`
+WebSocket subprotocol `key, ` appears twice
+WebSocket subprotocol `key.` appears twice
+WebSocket subprotocol `key.of.` appears twice
 there is no place for a key, so no call could pass
 "]]
     );

@@ -67,6 +67,9 @@ pub struct LimitsConfig {
     /// How long a stream may go without a byte either way.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stream_idle_timeout: Duration,
+    /// How long a WebSocket may go without a byte either way once one side is done with it.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub websocket_close_timeout: Duration,
     /// How long a request body may stall while the upstream waits for it, and a list of models that must be cut.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub body_stall_timeout: Duration,
@@ -135,6 +138,7 @@ impl Default for LimitsConfig {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(90),
             stream_idle_timeout: Duration::from_mins(10),
+            websocket_close_timeout: Duration::from_secs(10),
             body_stall_timeout: Duration::from_mins(1),
             connections: 0,
             requests: 20_000,

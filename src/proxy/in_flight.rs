@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::telemetry::metrics::ProxyMetrics;
 
@@ -28,6 +28,7 @@ pub struct ConnectionLoad(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     in_flight: AtomicUsize,
+    is_handed_over: AtomicBool,
 }
 
 /// One request of a connection; dropping it ends it.
@@ -80,6 +81,17 @@ impl ConnectionLoad {
     #[must_use]
     pub fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// No more HTTP will be read: what comes belongs to another protocol.
+    pub(super) fn hand_over(&self) {
+        self.0.is_handed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection speaks another protocol from here on.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.0.is_handed_over.load(Ordering::Relaxed)
     }
 
     /// Whether no request of the connection is in flight.

@@ -8,6 +8,7 @@
 
 mod config;
 mod door;
+mod grpc;
 mod in_flight;
 mod prepare;
 mod rejection;
@@ -15,6 +16,7 @@ mod relay;
 mod shown;
 mod target;
 mod trace;
+mod tunnel;
 mod witness;
 
 use std::net::IpAddr;
@@ -23,12 +25,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 pub use config::{Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
@@ -36,6 +39,7 @@ pub use in_flight::{ConnectionLoad, InFlight, WorkerLoad};
 pub use rejection::Rejection;
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;
+pub use tunnel::Tunnel;
 
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
@@ -43,7 +47,9 @@ use crate::credential::{CredentialLocations, Reading};
 use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
 use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
-use crate::upstream::{HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams};
+use crate::upstream::{
+    Call, Handshake, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams,
+};
 use crate::usage::UsageRecorder;
 use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
 use relay::Relayed;
@@ -98,6 +104,8 @@ pub struct Answer {
     /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
     /// the connection. Never is it read as the next request (SECURITY F8).
     pub unread: Option<Incoming>,
+    /// The WebSocket that begins once the answer, a 101, is written: to be run until it ends.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// A refusal before anything was sent, the form its caller expects, and the body nobody has read.
@@ -111,6 +119,8 @@ struct Refusal {
 enum Passed {
     /// The upstream answered.
     Forwarded(Response<Relayed>),
+    /// The upstream agreed to speak WebSocket, on this connection of the caller's.
+    Switching(Response<Relayed>, OnUpgrade),
     /// It was a question, and the answer is yes.
     Allowed(Response<Bytes>, Incoming),
 }
@@ -167,13 +177,16 @@ impl Proxy {
         let door = self.plan.door.as_ref();
         let door = door.filter(|door| door.is_asked(request.uri(), peer.address));
         // Whoever asks for another reads statuses: 200 is a yes.
-        let is_grpc = door.is_none() && is_grpc(&request);
+        let is_grpc = door.is_none() && grpc::is_grpc(&request);
         let expects_continue = request.headers().contains_key(EXPECT);
         let version = request.version();
 
         let (place, result) = match self.load.enter(connection) {
             Ok(place) => match door {
-                None => (place, self.admit_and_forward(request, peer, &trace).await),
+                None => (
+                    place,
+                    self.admit_and_forward(request, peer, &trace, is_grpc).await,
+                ),
                 Some(door) => (place, self.decide(request, door).await),
             },
             Err(place) => {
@@ -190,7 +203,13 @@ impl Proxy {
                 Answer {
                     response: relay::answer(response, place),
                     unread: Some(body),
+                    tunnel: None,
                 }
+            }
+            Ok(Passed::Switching(response, caller)) => {
+                self.metrics.answered(RequestOutcome::Forwarded, took);
+                connection.hand_over();
+                self.switch(response, caller, place)
             }
             Ok(Passed::Forwarded(response)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
@@ -198,6 +217,7 @@ impl Proxy {
                 Answer {
                     response: relay::relay(response, place, idle),
                     unread: None,
+                    tunnel: None,
                 }
             }
             Err(Refusal { why, form, unread }) => {
@@ -215,11 +235,42 @@ impl Proxy {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Answer { response, unread }
+                Answer {
+                    response,
+                    unread,
+                    tunnel: None,
+                }
             }
         };
         trace.write(answer.response.headers_mut());
         answer
+    }
+
+    /// Hands a 101 back, and what begins after it.
+    fn switch(
+        &self,
+        mut response: Response<Relayed>,
+        caller: OnUpgrade,
+        place: InFlight,
+    ) -> Answer {
+        let upstream = hyper::upgrade::on(&mut response);
+        let limits = &self.plan.limits;
+        let (head, answer) = response.into_parts();
+        Answer {
+            response: relay::switch(head),
+            unread: None,
+            tunnel: Some(Tunnel {
+                caller,
+                upstream,
+                limits: tunnel::Silence {
+                    open: limits.stream_idle_timeout,
+                    half_closed: limits.websocket_close_timeout,
+                },
+                metrics: self.metrics.clone(),
+                _in_flight: place,
+                _answer: answer,
+            }),
+        }
     }
 
     /// Answers a request that never became one: its head was refused before anything of it was understood.
@@ -242,10 +293,12 @@ impl Proxy {
         request: Request<Incoming>,
         peer: Peer,
         trace: &Trace,
+        is_grpc: bool,
     ) -> Result<Passed, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
         let (mut parts, body) = request.into_parts();
+        let patience = grpc::timeout(&parts.headers).filter(|_| is_grpc);
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
 
@@ -266,6 +319,8 @@ impl Proxy {
         self.remember(&permit, now);
 
         // Take the caller's secret off, say who calls, pass the call along.
+        let handshake = Handshake::of(&parts, !body.is_end_stream());
+        let caller = parts.extensions.remove::<OnUpgrade>();
         self.plan.locations.remove(&mut parts);
         clean(&mut parts);
         frame(&mut parts.headers, !body.is_end_stream());
@@ -279,21 +334,40 @@ impl Proxy {
         let is_head = parts.method == Method::HEAD;
         let target = forward_target(&parts.uri, path);
         let request = Request::from_parts(parts, body);
-        let sent = self.upstreams.send(permit, route.upstream, target, request);
-        let answer = match (sent.await, shown) {
-            (Err(error), _) => Err(Rejection::Upstream(error)),
+        let call = Call {
+            to: route.upstream,
+            target,
+            // Of what is said there nothing could be cut.
+            handshake: handshake.filter(|_| shown.is_none()),
+        };
+        let left =
+            patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
+        let response = tokio::select! {
+            // An answer that is there is never late.
+            biased;
+            response = self.upstreams.send(permit, call, request) => {
+                response.map_err(Rejection::Upstream)
+            }
+            () = grpc::passed(left) => Err(Rejection::Deadline),
+        };
+        let response = match (response, shown) {
+            (Err(why), _) => Err(why),
             (Ok(response), None) => Ok(response.map(Relayed::AsItCame)),
             (Ok(response), Some(shown)) => {
                 let limits = self.plan.limits.of_lists();
                 Box::pin(shown.cut(response, is_head, limits, &self.held)).await
             }
         };
-        let answer = answer.map_err(|why| Refusal {
+        let response = response.map_err(|why| Refusal {
             why,
             form: route.errors,
             unread: None,
-        });
-        answer.map(Passed::Forwarded)
+        })?;
+        let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Ok(match caller {
+            Some(caller) if is_switching => Passed::Switching(response, caller),
+            _ => Passed::Forwarded(response),
+        })
     }
 
     /// Notes that a key was used.
@@ -439,13 +513,6 @@ fn forward_target(uri: &Uri, path: Option<String>) -> PathAndQuery {
     }
     PathAndQuery::from_maybe_shared(bytes::Bytes::from(path))
         .expect("a canonical path with a part of it replaced by its own text is a path")
-}
-
-/// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses.
-fn is_grpc(request: &Request<Incoming>) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE);
-    request.version() == Version::HTTP_2
-        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// One line for each refusal, at debug: the precise reason, which the caller is not told.

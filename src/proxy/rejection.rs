@@ -5,6 +5,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
+use super::grpc;
 use crate::cache::LookupError;
 use crate::key::Denial;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
@@ -85,6 +86,9 @@ pub enum Rejection {
     /// The upstream's answer must be cut to what the key may see, and cannot be.
     #[error("{0}")]
     Unfilterable(Unfilterable),
+    /// The caller said how long it would wait, and the upstream has not answered by then.
+    #[error("deadline exceeded")]
+    Deadline,
     /// The upstream did not answer.
     #[error("{}", upstream_message(.0))]
     Upstream(#[source] UpstreamError),
@@ -183,6 +187,25 @@ const fn face(
     }
 }
 
+const INVALID_KEY: Face = face(
+    StatusCode::UNAUTHORIZED,
+    "invalid_api_key",
+    "authentication_error",
+    "16",
+);
+const FORBIDDEN: Face = face(
+    StatusCode::FORBIDDEN,
+    "model_not_allowed",
+    "permission_error",
+    "7",
+);
+const BAD_REQUEST: Face = face(
+    StatusCode::BAD_REQUEST,
+    "invalid_request",
+    "invalid_request_error",
+    "3",
+);
+
 impl Rejection {
     /// How the request ended, for the metric and the log.
     #[must_use]
@@ -223,7 +246,8 @@ impl Rejection {
             Self::HeadTooSlow | Self::Upstream(UpstreamError::RequestBody(_)) => {
                 RequestOutcome::CallerGone
             }
-            Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
+            Self::Deadline
+            | Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
                 RequestOutcome::UpstreamTimedOut
             }
             Self::Upstream(_) => RequestOutcome::UpstreamFailed,
@@ -231,24 +255,6 @@ impl Rejection {
     }
 
     fn face(&self) -> Face {
-        const INVALID_KEY: Face = face(
-            StatusCode::UNAUTHORIZED,
-            "invalid_api_key",
-            "authentication_error",
-            "16",
-        );
-        const FORBIDDEN: Face = face(
-            StatusCode::FORBIDDEN,
-            "model_not_allowed",
-            "permission_error",
-            "7",
-        );
-        const BAD_REQUEST: Face = face(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "invalid_request_error",
-            "3",
-        );
         match self {
             Self::MissingKey => Face {
                 code: "missing_api_key",
@@ -315,6 +321,12 @@ impl Rejection {
                 "overloaded_error",
                 "8",
             ),
+            Self::Deadline => face(
+                StatusCode::GATEWAY_TIMEOUT,
+                "deadline_exceeded",
+                "api_error",
+                "4",
+            ),
             Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => face(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timed_out",
@@ -350,7 +362,7 @@ impl Rejection {
     pub fn into_response(self, form: ErrorForm, is_grpc: bool) -> Response<Bytes> {
         let face = self.face();
         let mut response = if is_grpc {
-            grpc(&face, &self.to_string())
+            trailers_only(&face, &self.to_string())
         } else {
             let (kind, body) = body(form, &face, &self.to_string());
             let mut response = Response::new(Bytes::from(body));
@@ -426,14 +438,12 @@ fn body(form: ErrorForm, face: &Face, message: &str) -> (HeaderValue, String) {
 }
 
 /// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").
-fn grpc(face: &Face, message: &str) -> Response<Bytes> {
+fn trailers_only(face: &Face, message: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(face.grpc));
-    if let Ok(message) = HeaderValue::from_str(message) {
-        headers.insert("grpc-message", message);
-    }
+    headers.insert("grpc-message", grpc::message(message));
     response
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRAILER};
+use http::response::Parts;
 use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -14,7 +15,7 @@ use http_body_util::Full;
 use super::InFlight;
 use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
-use crate::upstream::{AnswerBody, Patience, Share};
+use crate::upstream::{AnswerBody, Handshake, Patience, Share};
 
 /// The body of every answer: a few bytes of our own, or the upstream's frames as they come, trailers included, or what a
 /// key may see of them.
@@ -22,7 +23,8 @@ use crate::upstream::{AnswerBody, Patience, Share};
 /// It holds the request's place among those in flight until it ends or is dropped.
 pub struct ProxyBody {
     source: Source,
-    _in_flight: InFlight,
+    /// None where what comes after the answer holds it.
+    _in_flight: Option<InFlight>,
 }
 
 enum Source {
@@ -57,8 +59,19 @@ struct Stalled;
 pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response<ProxyBody> {
     response.map(|body| ProxyBody {
         source: Source::Ours(Full::new(body)),
-        _in_flight: in_flight,
+        _in_flight: Some(in_flight),
     })
+}
+
+/// Hands a 101 back: its head, which says that the caller's connection changes protocols, too.
+pub(super) fn switch(mut head: Parts) -> Response<ProxyBody> {
+    remove_hop_by_hop(&mut head.headers);
+    Handshake::restore(&mut head.headers);
+    let body = ProxyBody {
+        source: Source::Ours(Full::default()),
+        _in_flight: None,
+    };
+    Response::from_parts(head, body)
 }
 
 /// Hands an upstream's answer back: its head without what speaks of our connection to it, its body frame by frame.
@@ -84,7 +97,7 @@ pub(super) fn relay(
                 _share: share,
             },
         },
-        _in_flight: in_flight,
+        _in_flight: Some(in_flight),
     })
 }
 

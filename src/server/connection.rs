@@ -1,6 +1,6 @@
 //! One connection of a caller, from the handshake to its end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,7 +24,7 @@ use super::guarded::GuardedIo;
 use super::handshake::{Http, shake_hands};
 use super::io::CallerIo;
 use super::worker::{NewConnection, Room};
-use crate::proxy::{ConnectionLoad, Peer, Rejection};
+use crate::proxy::{ConnectionLoad, Peer, Rejection, Tunnel};
 
 /// Starts to serve one connection. Its place is taken already: a handshake counts as a connection does.
 #[expect(
@@ -40,6 +40,7 @@ pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
     let ends = Ends {
         room: Rc::clone(room),
         _place: place,
+        _watcher: graceful.watcher(),
     };
     room.shared.metrics.proxy.connection_opened();
     let Ok(stream) = TcpStream::from_std(stream) else {
@@ -86,15 +87,19 @@ where
     let io = CallerIo::new(stream, load.clone(), room.silences.get());
     let io = GuardedIo::new(io, guard(&room, http));
     let verdict = io.verdict();
+    let judged = verdict.clone();
     let requests = Cell::new(0);
+    let tunnel = Rc::new(RefCell::new(None));
+    let begins = Rc::clone(&tunnel);
     let protocols = room.protocols();
     let service = service_fn(move |request: Request<Incoming>| {
         let room = Rc::clone(&room);
         let load = load.clone();
         let refused = verdict.of(requests.replace(requests.get() + 1));
+        let begins = Rc::clone(&begins);
         async move {
             let answer = match refused {
-                None => answer(&room, request, peer, &load).await,
+                None => answer(&room, request, peer, &load, &begins).await,
                 Some(error) => refuse(&room, error, &load),
             };
             // An `Err` would cut the connection; there is always something to say.
@@ -115,6 +120,10 @@ where
     if let Err(error) = served {
         tracing::trace!(%error, "a caller's connection ended early");
     }
+    // A caller that spoke before it was answered, and then no HTTP, has no WebSocket.
+    if let Some(tunnel) = tunnel.take().filter(|_| !judged.is_given()) {
+        tunnel.run().await;
+    }
     drop(ends);
 }
 
@@ -131,6 +140,8 @@ fn guard(room: &Room, http: Http) -> Guard {
 struct Ends {
     room: Rc<Room>,
     _place: OwnedSemaphorePermit,
+    /// Makes draining wait, for a WebSocket too, of which hyper knows nothing.
+    _watcher: Watcher,
 }
 
 impl Drop for Ends {
@@ -145,6 +156,7 @@ async fn answer(
     request: Request<Incoming>,
     peer: Peer,
     load: &ConnectionLoad,
+    begins: &RefCell<Option<Tunnel>>,
 ) -> http::Response<crate::proxy::ProxyBody> {
     let version = request.version();
     let proxy = Rc::clone(&room.proxy.borrow());
@@ -152,7 +164,9 @@ async fn answer(
     if let Some(unread) = answer.unread {
         read_away(unread, room.drain.get());
     }
-    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 {
+    let is_switching = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    begins.replace(answer.tunnel);
+    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 && !is_switching {
         let close = HeaderValue::from_static("close");
         answer.response.headers_mut().insert(CONNECTION, close);
     }

@@ -66,6 +66,11 @@ impl Verdict {
         let (refused, error) = *self.0.get()?;
         (refused == number).then_some(error)
     }
+
+    /// Whether hyper was given a request that is none of the caller's.
+    pub(super) fn is_given(&self) -> bool {
+        self.0.get().is_some()
+    }
 }
 
 /// Bytes that were read and not handed on yet.
@@ -95,6 +100,11 @@ impl Kept {
     fn replace_rest(&mut self, bytes: &[u8]) {
         self.bytes.truncate(self.safe);
         self.keep(bytes, bytes.len());
+    }
+
+    /// Lets all of it be handed on.
+    fn release(&mut self) {
+        self.safe = self.bytes.len();
     }
 
     /// Hands on what may be handed on, and whether that was anything.
@@ -193,6 +203,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.io.is_handed_over() && !this.guard.is_open() && this.guard.refused().is_none() {
+            // What is here is no HTTP any more.
+            this.guard.open();
+            this.kept.release();
+        }
         loop {
             if this.kept.give(buf) {
                 return Poll::Ready(Ok(()));

@@ -103,6 +103,11 @@ impl<S> CallerIo<S> {
         }
     }
 
+    /// Whether the connection speaks another protocol than HTTP from here on.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.load.is_handed_over()
+    }
+
     fn observe(&mut self) {
         let (is_idle, begun) = (self.load.is_idle(), self.load.begun());
         // A request that was refused at once has come and gone between two looks; its head is behind us all the same.
@@ -244,6 +249,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CallerIo<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_handed_over() {
+            // The other side may still speak, and whoever reads from it reads on.
+            return Pin::new(&mut self.stream).poll_shutdown(cx);
+        }
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             let until = Instant::now() + self.silences.linger;

@@ -97,6 +97,18 @@ pub const METRICS: &[Description] = &[
         help: "Connections of callers.",
     },
     Description {
+        name: "keyward_websockets",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "WebSockets that are open; each is a call in flight, too.",
+    },
+    Description {
+        name: "keyward_websocket_ends_total",
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "WebSockets that have ended: both sides were done, one broke off, or a silence lasted too long.",
+    },
+    Description {
         name: "keyward_tls_handshakes_total",
         kind: Kind::Counter,
         labels: &["result"],

@@ -132,6 +132,32 @@ impl RequestOutcome {
     }
 }
 
+/// How a WebSocket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WebSocketEnd {
+    /// Both sides were done.
+    Closed,
+    /// One side broke off.
+    Broken,
+    /// Nothing came either way for too long.
+    Silent,
+}
+
+impl WebSocketEnd {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Broken, Self::Silent];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Broken => "broken",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// A statement to the key database, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoreQuery {
@@ -441,6 +467,8 @@ pub struct ProxyMetrics {
     in_flight: Gauge,
     held_bodies: Gauge,
     connections: Gauge,
+    websockets: Gauge,
+    websocket_ends: [Counter; WebSocketEnd::ALL.len()],
     old_texts: Counter,
     panics: Counter,
 }
@@ -468,6 +496,11 @@ impl ProxyMetrics {
             in_flight: register_gauge(recorder, "keyward_requests_in_flight", &[]),
             held_bodies: register_gauge(recorder, "keyward_held_body_bytes", &[]),
             connections: register_gauge(recorder, "keyward_connections", &[]),
+            websockets: register_gauge(recorder, "keyward_websockets", &[]),
+            websocket_ends: WebSocketEnd::ALL.map(|end| {
+                let labels = [("reason", end.as_str())];
+                register_counter(recorder, "keyward_websocket_ends_total", &labels)
+            }),
             old_texts: register_counter(recorder, "keyward_old_key_texts_used_total", &[]),
             panics: register_counter(recorder, "keyward_request_panics_total", &[]),
         }
@@ -525,6 +558,21 @@ impl ProxyMetrics {
     /// A caller's connection ended.
     pub fn connection_closed(&self) {
         self.connections.decrement(1.0);
+    }
+
+    /// Both sides agreed to speak WebSocket.
+    pub fn websocket_opened(&self) {
+        self.websockets.increment(1.0);
+    }
+
+    /// A WebSocket is gone, whatever ended it.
+    pub fn websocket_closed(&self) {
+        self.websockets.decrement(1.0);
+    }
+
+    /// A WebSocket ended by itself or by a limit, not by our own closing.
+    pub fn websocket_ended(&self, end: WebSocketEnd) {
+        self.websocket_ends[end as usize].increment(1);
     }
 
     /// Answering a request ended in a panic.

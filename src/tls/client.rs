@@ -27,7 +27,8 @@ pub struct ClientTls {
 
 /// What the files came to.
 struct Calling {
-    rustls: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     not_after: Option<i64>,
 }
 
@@ -75,10 +76,16 @@ impl ClientTls {
         })
     }
 
-    /// What the next connection is to be made with.
+    /// What the next connection is to be made with: it offers HTTP/1.1 alone.
     #[must_use]
-    pub fn current(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.calling.current().rustls)
+    pub fn for_http1(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.calling.current().http1)
+    }
+
+    /// What the next connection is to be made with: it offers HTTP/2 alone.
+    #[must_use]
+    pub fn for_http2(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.calling.current().http2)
     }
 
     /// The name that the upstream's certificate must hold, when that is not the url's host.
@@ -129,9 +136,12 @@ fn make(files: &Files, contents: &Contents) -> Result<Calling, TlsError> {
             builder.with_client_cert_resolver(shown)
         }
     };
+    let mut http2 = rustls.clone();
+    http2.alpn_protocols = vec![b"h2".to_vec()];
     rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Calling {
-        rustls: Arc::new(rustls),
+        http1: Arc::new(rustls),
+        http2: Arc::new(http2),
         not_after,
     })
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::connect::Stream;
 use super::health::Busy;
 
 /// The body of an upstream's answer, frame by frame as it comes. Dropping it before its end ends the call at the upstream.
@@ -12,13 +13,20 @@ pub struct AnswerBody {
     incoming: Incoming,
     /// The server is busy with the call until its answer's end.
     _busy: Option<Busy>,
+    /// And so is its connection, which others share.
+    _stream: Option<Stream>,
 }
 
 impl AnswerBody {
-    pub(super) const fn new(incoming: Incoming, busy: Option<Busy>) -> Self {
+    pub(super) const fn new(
+        incoming: Incoming,
+        busy: Option<Busy>,
+        stream: Option<Stream>,
+    ) -> Self {
         Self {
             incoming,
             _busy: busy,
+            _stream: stream,
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct UpstreamConfig {
     /// Which `Host` it is sent.
     #[serde(default)]
     pub host: HostHeader,
+    /// What is spoken to it.
+    #[serde(default)]
+    pub protocol: UpstreamProtocol,
     /// Whom we trust to be it, and what we show it, when its url begins with `https`.
     pub tls: Option<UpstreamTlsConfig>,
     /// How long things may take, and how large they may be.
@@ -106,6 +109,18 @@ impl Default for HealthConfig {
     }
 }
 
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1, one call at a time on each connection.
+    #[default]
+    Http1,
+    /// HTTP/2: by prior knowledge without TLS, and by ALPN, or not at all, inside of it. gRPC needs it. A WebSocket is
+    /// HTTP/1.1 all the same.
+    Http2,
+}
+
 /// Which `Host` an upstream is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,6 +167,16 @@ pub struct UpstreamLimits {
     pub pool_idle_connections: usize,
     /// The largest response head, in bytes.
     pub response_head_bytes: usize,
+    /// HTTP/2: calls at once on a connection; past them each worker makes another.
+    pub http2_streams: usize,
+    /// HTTP/2 flow-control window of an answer, in bytes: what is held of it for a caller that does not read.
+    pub http2_stream_window_bytes: u32,
+    /// HTTP/2: how long a connection that carries calls may be silent before it is asked whether it lives.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub http2_ping_interval: Duration,
+    /// HTTP/2: how long that answer may take.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub http2_ping_timeout: Duration,
 }
 
 impl Default for CredentialConfig {
@@ -169,6 +194,10 @@ impl Default for UpstreamLimits {
             pool_idle_timeout: Duration::from_millis(1_500),
             pool_idle_connections: 256,
             response_head_bytes: 64 * 1024,
+            http2_streams: 100,
+            http2_stream_window_bytes: 256 * 1024,
+            http2_ping_interval: Duration::from_mins(6),
+            http2_ping_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -187,6 +216,8 @@ pub struct UpstreamPlan {
     pub tls: Option<Arc<ClientTls>>,
     /// Which `Host` it is sent.
     pub host: HostHeader,
+    /// What is spoken to it.
+    pub protocol: UpstreamProtocol,
     /// What we present to it.
     pub credential: UpstreamCredential,
     /// How long things may take, and how large they may be.
@@ -216,11 +247,11 @@ impl UpstreamPlan {
 }
 
 impl UpstreamServer {
-    /// The absolute form of `target` there.
-    pub(super) fn uri(&self, target: PathAndQuery) -> Uri {
+    /// The absolute form of `target` there, for whom it is called `authority`.
+    pub(super) fn uri(&self, authority: Authority, target: PathAndQuery) -> Uri {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.scheme.clone());
-        uri.authority = Some(self.authority.clone());
+        uri.authority = Some(authority);
         uri.path_and_query = Some(target);
         Uri::from_parts(uri).expect("a scheme, an authority and a path are always a URI")
     }

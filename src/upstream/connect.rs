@@ -5,10 +5,12 @@ use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
+use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -23,7 +25,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::{Executor, UpstreamError, UpstreamLimits};
+use super::{
+    Executor, UpstreamError, UpstreamLimits, UpstreamPlan, UpstreamProtocol, UpstreamServer,
+};
 use crate::telemetry::causes;
 use crate::tls::ClientTls;
 
@@ -32,7 +36,58 @@ use crate::tls::ClientTls;
 pub(super) struct Pool<B> {
     builder: Builder,
     connector: Bounded<Secure>,
-    client: RefCell<Client<Bounded<Secure>, B>>,
+    /// Never empty, and one alone for HTTP/1.1, whose calls each have a connection.
+    lanes: RefCell<Vec<Lane<B>>>,
+    /// How many calls a lane takes.
+    most: usize,
+}
+
+/// Where connections lead, and what is spoken on them.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    uri: Uri,
+    tls: Option<Arc<ClientTls>>,
+    protocol: UpstreamProtocol,
+}
+
+impl Place {
+    /// `server` of `plan`.
+    pub(super) fn of(
+        plan: &UpstreamPlan,
+        server: &UpstreamServer,
+        protocol: UpstreamProtocol,
+    ) -> Self {
+        Self {
+            uri: server.uri(server.authority.clone(), PathAndQuery::from_static("/")),
+            tls: plan.tls_of(server),
+            protocol,
+        }
+    }
+}
+
+/// A client that has one connection of HTTP/2, or as many of HTTP/1.1 as it has calls.
+#[derive(Debug)]
+struct Lane<B> {
+    client: Client<Bounded<Secure>, B>,
+    calls: Arc<AtomicUsize>,
+}
+
+/// A call's place on a connection of HTTP/2; dropping it gives the place to another.
+#[derive(Debug)]
+pub(super) struct Stream(Arc<AtomicUsize>);
+
+impl Stream {
+    fn on(calls: &Arc<AtomicUsize>) -> Self {
+        // Relaxed: it is a count, and orders nothing.
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request that was not answered.
@@ -48,15 +103,15 @@ impl<B> Pool<B>
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    /// An empty pool. Connections are made when they are needed, inside of TLS when there is `tls`.
+    /// An empty pool. Connections are made when they are needed, and to `place`, whatever host a request names.
+    ///
+    /// A connection of HTTP/2 takes as many calls as the limits say, and the next call gets another: an upstream that
+    /// takes fewer at once than are sent lets the others wait without a word.
     ///
     /// The client sends a request again only when it met a connection that had died unused, so nothing of the request
     /// was read by anybody (SECURITY P6).
-    pub(super) fn new(
-        limits: &UpstreamLimits,
-        tls: Option<Arc<ClientTls>>,
-        executor: impl Executor,
-    ) -> Self {
+    pub(super) fn new(limits: &UpstreamLimits, place: Place, executor: impl Executor) -> Self {
+        let protocol = place.protocol;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -64,7 +119,7 @@ where
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         tcp.set_keepalive(Some(Duration::from_mins(1)));
         let connector = Bounded {
-            connector: Secure { tcp, tls },
+            connector: Secure { tcp, place },
             limit: limits.connect_timeout,
         };
         let mut builder = Client::builder(executor);
@@ -75,25 +130,64 @@ where
             .timer(TokioTimer::new())
             .http1_max_buf_size(limits.response_head_bytes)
             .set_host(false);
-        Self {
-            client: RefCell::new(builder.build(connector.clone())),
+        let most = match protocol {
+            UpstreamProtocol::Http1 => usize::MAX,
+            UpstreamProtocol::Http2 => {
+                speak_http2(&mut builder, limits);
+                limits.http2_streams
+            }
+        };
+        let pool = Self {
+            lanes: RefCell::default(),
             builder,
             connector,
-        }
+            most,
+        };
+        pool.forget();
+        pool
     }
 
     /// Uses none of the connections again that are kept or in use now. Calls that are under way go on.
     pub(super) fn forget(&self) {
-        let fresh = self.builder.build(self.connector.clone());
-        self.client.replace(fresh);
+        self.lanes.replace(vec![self.lane()]);
     }
 
-    /// Sends a request whose target is absolute; gives the answer's head, the body to be read.
+    fn lane(&self) -> Lane<B> {
+        Lane {
+            client: self.builder.build(self.connector.clone()),
+            calls: Arc::default(),
+        }
+    }
+
+    /// Does something with the first lane that has room, so that those behind it become idle and go.
+    fn on_lane<T>(&self, does: impl FnOnce(&Lane<B>) -> T) -> T {
+        let mut lanes = self.lanes.borrow_mut();
+        let calls = |lane: &Lane<B>| lane.calls.load(Ordering::Relaxed);
+        while let [_, .., last] = &lanes[..]
+            && calls(last) == 0
+        {
+            lanes.pop();
+        }
+        let free = lanes.iter().position(|lane| calls(lane) < self.most);
+        let place = free.unwrap_or_else(|| {
+            lanes.push(self.lane());
+            lanes.len() - 1
+        });
+        does(&lanes[place])
+    }
+
+    /// Sends a request whose target is absolute; gives the answer's head, the body to be read, and what is to be kept
+    /// until that has come to its end.
     pub(super) fn send(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<B> {
-        let answer = self.client.borrow().request(request);
+    ) -> impl Future<Output = Result<(Response<Incoming>, Option<Stream>), Unanswered>> + use<B>
+    {
+        let (answer, stream) = self.on_lane(|lane| {
+            let stream = (self.most < usize::MAX).then(|| Stream::on(&lane.calls));
+            (lane.client.request(request), stream)
+        });
+        let answer = answer.map_ok(|answer| (answer, stream));
         answer.map_err(|error| {
             // Said of looking a name up, connecting and shaking hands; what comes after may have been read.
             let is_unsent = error.is_connect();
@@ -111,6 +205,24 @@ where
     }
 }
 
+/// Sets HTTP/2 up, every limit of ours with it.
+fn speak_http2(builder: &mut Builder, limits: &UpstreamLimits) {
+    const LARGEST_WINDOW: u64 = (1 << 31) - 1;
+    let all = u64::from(limits.http2_stream_window_bytes) * limits.http2_streams as u64;
+    // At least what it begins with, which cannot be taken back (RFC 9113, 6.9.2).
+    let connection = u32::try_from(all.clamp(65_535, LARGEST_WINDOW)).unwrap_or(u32::MAX >> 1);
+    let head = u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX);
+    builder
+        .http2_only(true)
+        .http2_initial_stream_window_size(limits.http2_stream_window_bytes)
+        // Calls share it: one whose caller does not read must leave the others theirs (SECURITY P10).
+        .http2_initial_connection_window_size(connection)
+        .http2_max_frame_size(16 * 1024)
+        .http2_max_header_list_size(head)
+        .http2_keep_alive_interval(limits.http2_ping_interval)
+        .http2_keep_alive_timeout(limits.http2_ping_timeout);
+}
+
 /// Makes connections within a limit for all of it: the name's look-up and the TLS handshake have none of their own.
 #[derive(Debug, Clone)]
 struct Bounded<C> {
@@ -124,8 +236,13 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug, Clone)]
 struct Secure {
     tcp: HttpConnector,
-    tls: Option<Arc<ClientTls>>,
+    place: Place,
 }
+
+/// The upstream goes on without having agreed on a protocol, so it would take HTTP/2 for nonsense.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream does not agree to HTTP/2")]
+struct NoHttp2;
 
 impl Service<Uri> for Secure {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -136,8 +253,9 @@ impl Service<Uri> for Secure {
         self.tcp.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let Some(tls) = &self.tls else {
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let to = self.place.uri.clone();
+        let Some(tls) = &self.place.tls else {
             let connecting = self.tcp.call(to);
             return Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) });
         };
@@ -145,7 +263,21 @@ impl Service<Uri> for Secure {
             Some(name) => Arc::new(FixedServerNameResolver::new(name.clone())),
             None => Arc::new(DefaultServerNameResolver::default()),
         };
-        HttpsConnector::new(self.tcp.clone(), tls.current(), true, name).call(to)
+        let (config, is_http2) = match self.place.protocol {
+            UpstreamProtocol::Http1 => (tls.for_http1(), false),
+            UpstreamProtocol::Http2 => (tls.for_http2(), true),
+        };
+        let connecting = HttpsConnector::new(self.tcp.clone(), config, true, name).call(to);
+        Box::pin(async move {
+            let stream = connecting.await?;
+            if let MaybeHttpsStream::Https(tls) = &stream
+                && is_http2
+                && tls.inner().get_ref().1.alpn_protocol() != Some(b"h2")
+            {
+                return Err(NoHttp2.into());
+            }
+            Ok(stream)
+        })
     }
 }
 

@@ -20,7 +20,7 @@ pub enum UpstreamError {
     /// The upstream broke off, or sent what is no HTTP.
     #[error("the upstream broke the call off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The upstream changed protocols without being asked to.
+    /// The upstream changed protocols without being asked to, or to another than it was asked for.
     #[error("the upstream changed protocols unasked")]
     UnaskedUpgrade,
     /// The answer's end can be read in two ways, or in none that we know.

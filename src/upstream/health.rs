@@ -257,7 +257,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HostHeader, UpstreamCredential, UpstreamLimits};
+    use super::super::{HostHeader, UpstreamCredential, UpstreamLimits, UpstreamProtocol};
     use super::*;
 
     const PLAN: HealthPlan = HealthPlan {
@@ -369,6 +369,7 @@ mod tests {
             name: "u".to_owned(),
             servers: vec![server.clone()],
             tls: None,
+            protocol: UpstreamProtocol::Http1,
             host: HostHeader::Upstream,
             credential: UpstreamCredential::none(),
             limits: UpstreamLimits::default(),

@@ -1,5 +1,6 @@
 //! The model servers: one pool of connections to each, for each worker; and what all workers know of how each does.
 
+mod aim;
 mod answer;
 mod balance;
 mod body;
@@ -13,6 +14,7 @@ mod judged;
 mod lent;
 mod patience;
 mod probe;
+mod websocket;
 mod whole;
 
 use std::cell::{Cell, RefCell};
@@ -24,7 +26,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -32,22 +34,24 @@ pub use answer::AnswerBody;
 pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
 pub use config::{
     CredentialConfig, HealthConfig, HealthPlan, HostHeader, MOST_SERVERS, ProbeConfig, ProbePlan,
-    UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan, UpstreamServer,
-    UpstreamServerConfig,
+    UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan, UpstreamProtocol,
+    UpstreamServer, UpstreamServerConfig,
 };
 pub use error::UpstreamError;
 pub use health::Fleet;
 pub use held::{HeldBodies, Share};
 pub use patience::Patience;
 pub use probe::probe;
+pub use websocket::Handshake;
 pub use whole::{UnknownAnswer, WholeAnswer, WholeLimits, read_whole};
 
 use crate::key::Permit;
 use crate::route::{RequestHost, UpstreamId};
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
+use aim::aim;
 use balance::{Burden, Places, draw};
-use connect::{Pool, Unanswered};
+use connect::{Place, Pool, Unanswered};
 use health::{Entry, Health};
 use lent::{Back, Lent};
 
@@ -72,6 +76,16 @@ pub struct Upstreams {
     random: RefCell<fastrand::Rng>,
 }
 
+/// One call: where to, and what it asks for beside an answer.
+pub struct Call {
+    /// The upstream.
+    pub to: UpstreamId,
+    /// The path and query that go on.
+    pub target: PathAndQuery,
+    /// There when the caller asks to speak WebSocket.
+    pub handshake: Option<Handshake>,
+}
+
 struct Upstream {
     plan: UpstreamPlan,
     servers: Vec<Server>,
@@ -85,6 +99,8 @@ struct Server {
     place: UpstreamServer,
     host: HeaderValue,
     pool: Pool<Lent>,
+    /// For the handshakes of a WebSocket, where other calls go over HTTP/2.
+    websockets: Option<Pool<Lent>>,
     health: Arc<Health>,
 }
 
@@ -125,9 +141,12 @@ impl Upstreams {
 
     /// Sends one permitted call, and gives the answer's head.
     ///
-    /// `target` is the path and query that go on. The caller's secret must be off the request already; ours is put on
-    /// here. The request goes as HTTP/1.1 with exactly one `Host` (SECURITY F18). Dropping the future, or later the
+    /// The caller's secret must be off the request already; ours is put on here. The request goes with exactly one host, and
+    /// as the upstream's settings say, but one for a WebSocket as HTTP/1.1 (SECURITY F18). Dropping the future, or later the
     /// answer's body, ends the call at the upstream.
+    ///
+    /// The answer is a 101 only if the call asked for WebSocket and the upstream agreed to this very handshake; what is
+    /// left of the connection is hyper's to give then.
     ///
     /// Of several servers the call goes to one that is well and not busier than another. When no connection to it can
     /// be made, it goes to the next, up to [`UpstreamLimits::connect_attempts`] of them: nothing was sent.
@@ -138,11 +157,10 @@ impl Upstreams {
     pub async fn send(
         &self,
         _permit: Permit,
-        to: UpstreamId,
-        target: PathAndQuery,
+        call: Call,
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        let upstream = &self.upstreams[to.0];
+        let upstream = &self.upstreams[call.to.0];
         let (mut head, mut body) = request.into_parts();
         let mut tried = Places::NONE;
         loop {
@@ -153,11 +171,9 @@ impl Upstreams {
                 .then(|| (head.clone(), Back::default()));
             let back = spare.as_ref().map(|(_, back)| back.clone());
             let progress = body.progress();
-            let request =
-                chosen
-                    .server
-                    .address(&upstream.plan, target.clone(), head, Lent::new(body, back));
-            let unanswered = match upstream.call(&chosen, request, &progress).await {
+            let lent = Lent::new(body, back);
+            let request = chosen.server.address(&upstream.plan, &call, head, lent);
+            let unanswered = match upstream.call(&chosen, &call, request, &progress).await {
                 Ok(answer) => return Ok(answer),
                 Err(unanswered) => unanswered,
             };
@@ -211,6 +227,7 @@ impl Upstream {
     async fn call(
         &self,
         chosen: &Chosen<'_>,
+        call: &Call,
         request: Request<Lent>,
         progress: &Progress,
     ) -> Result<Response<AnswerBody>, Unanswered> {
@@ -221,15 +238,15 @@ impl Upstream {
         let answer = tokio::select! {
             // An answer that is there is never late.
             biased;
-            answer = server.pool.send(request) => answer,
+            answer = server.pool_for(call).send(request) => answer,
             () = late => Err(UpstreamError::HeadTimeout.into()),
         };
         match answer {
-            Ok(answer) => {
+            Ok((answer, stream)) => {
                 server.health.answered(chosen.entry);
-                self.judge(server, &answer)?;
+                self.judge(server, call, &answer)?;
                 self.metrics.answered(started.elapsed());
-                Ok(answer.map(|incoming| AnswerBody::new(incoming, busy)))
+                Ok(answer.map(|incoming| AnswerBody::new(incoming, busy, stream)))
             }
             // The caller's side may be what broke, too.
             Err(Unanswered {
@@ -248,14 +265,23 @@ impl Upstream {
     }
 
     /// Whether an answer can be handed on.
-    fn judge(&self, server: &Server, answer: &Response<Incoming>) -> Result<(), UpstreamError> {
+    fn judge(
+        &self,
+        server: &Server,
+        call: &Call,
+        answer: &Response<Incoming>,
+    ) -> Result<(), UpstreamError> {
+        let asked = call.handshake.as_ref();
         let error = if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if asked.is_some_and(|asked| asked.is_answered_by(answer.headers())) {
+                return Ok(());
+            }
             UpstreamError::UnaskedUpgrade
         } else if framing::is_sound(answer.headers()) {
             return Ok(());
         } else {
             // What its connection holds now is anybody's guess.
-            server.pool.forget();
+            server.pool_for(call).forget();
             UpstreamError::Framing
         };
         self.note(&error);
@@ -289,27 +315,51 @@ impl Server {
         fleet: &Fleet,
         executor: &impl Executor,
     ) -> Self {
+        let pool = |protocol| {
+            let to = Place::of(plan, place, protocol);
+            Pool::new(&plan.limits, to, executor.clone())
+        };
+        let is_http2 = plan.protocol == UpstreamProtocol::Http2;
         Self {
             host: HeaderValue::from_str(place.authority.as_str())
                 .expect("an authority is always a header value"),
-            pool: Pool::new(&plan.limits, plan.tls_of(place), executor.clone()),
+            pool: pool(plan.protocol),
+            websockets: is_http2.then(|| pool(UpstreamProtocol::Http1)),
             health: fleet.health(plan, place),
             place: place.clone(),
         }
     }
 
-    /// Gives the request its absolute target, its version, its `Host` and our credential.
+    /// Where a call's connections are.
+    fn pool_for(&self, call: &Call) -> &Pool<Lent> {
+        let websockets = self.websockets.as_ref();
+        websockets
+            .filter(|_| call.handshake.is_some())
+            .unwrap_or(&self.pool)
+    }
+
+    /// Gives the request its absolute target, its version, its host and our credential.
     fn address(
         &self,
         plan: &UpstreamPlan,
-        target: PathAndQuery,
+        call: &Call,
         mut head: Parts,
         body: Lent,
     ) -> Request<Lent> {
         let host = self.host_for(plan.host, &head);
-        head.headers.insert(HOST, host);
-        head.uri = self.place.uri(target);
-        head.version = Version::HTTP_11;
+        let target = call.target.clone();
+        if call.handshake.is_some() {
+            aim(
+                &mut head,
+                &self.place,
+                UpstreamProtocol::Http1,
+                target,
+                host,
+            );
+            Handshake::restore(&mut head.headers);
+        } else {
+            aim(&mut head, &self.place, plan.protocol, target, host);
+        }
         plan.credential.write(&mut head);
         Request::from_parts(head, body)
     }

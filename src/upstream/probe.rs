@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Request};
 use http_body_util::Empty;
@@ -14,8 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Executor;
+use super::aim::aim;
 use super::config::{HealthPlan, ProbePlan, UpstreamLimits, UpstreamPlan, UpstreamServer};
-use super::connect::Pool;
+use super::connect::{Place, Pool};
 use super::health::{Fleet, Health};
 
 /// Asks every server of `plans` that is to be asked, again and again, and notes in `fleet` what it says; other servers
@@ -79,7 +79,11 @@ impl Probe {
             timeout: probe.timeout,
             health: fleet.health(upstream, server),
             plan: upstream.health.clone(),
-            pool: Pool::new(&limits, upstream.tls_of(server), executor.clone()),
+            pool: Pool::new(
+                &limits,
+                Place::of(upstream, server, upstream.protocol),
+                executor.clone(),
+            ),
         }
     }
 
@@ -90,7 +94,7 @@ impl Probe {
             times.tick().await;
             let question = Request::from_parts(self.question.clone(), Empty::new());
             let answer = timeout(self.timeout, self.pool.send(question)).await;
-            let is_good = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
+            let is_good = matches!(answer, Ok(Ok((answer, _))) if answer.status().is_success());
             self.health.probed(is_good, &self.plan);
         }
     }
@@ -101,8 +105,8 @@ fn question(upstream: &UpstreamPlan, server: &UpstreamServer, probe: &ProbePlan)
     let (mut question, ()) = Request::new(()).into_parts();
     let authority = server.authority.as_str();
     let host = HeaderValue::from_str(authority).expect("an authority is always a header value");
-    question.headers.insert(HOST, host);
-    question.uri = server.uri(probe.path.clone());
+    let path = probe.path.clone();
+    aim(&mut question, server, upstream.protocol, path, host);
     upstream.credential.write(&mut question);
     question
 }

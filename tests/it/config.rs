@@ -533,7 +533,7 @@ KEYWARD_CACHE__KEYZ: cache.keyz: is no setting; did you mean `KEYWARD_CACHE__KEY
 KEYWARD_CACHE__POLL_EVERY: cache.poll_every: must be a time, such as `1m 30s`, with units from `h` down to `ms`
 KEYWARD_CASH__KEYS: cash: is no setting; did you mean `KEYWARD_CACHE__KEYS`?
 KEYWARD_DEFAULT__: default: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `server`, `shutdown`, `log`
-KEYWARD_PROXY__CREDENTIALS: proxy.credentials[0].in: must be one of `authorization`, `header`, `query`
+KEYWARD_PROXY__CREDENTIALS: proxy.credentials[0].in: must be one of `authorization`, `header`, `query`, `websocket-protocol`
 KEYWARD_PROXY__LISTEN: proxy.listen: is set by `KEYWARD_LISTEN`, too
 KEYWARD_STORE__URL_FILE: store.url: cannot read the file `/nowhere`: No such file or directory (os error 2)
 KEYWARD_UPSTREAMS__MY_MODEL__LIMITS__CONNECT_TIMEOUT: upstreams.my-model.limits.connect_timeout: must be a time, such as `1m 30s`, with units from `h` down to `ms`

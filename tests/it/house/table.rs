@@ -265,7 +265,7 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     (
         "credential/location.rs",
-        3,
+        4,
         "one for each place where our own credential can stand",
     ),
     (

@@ -50,6 +50,11 @@ impl Counted {
         self.value("keyward_requests_in_flight")
     }
 
+    /// How many WebSocket connections are open now.
+    pub fn websockets(&self) -> u64 {
+        self.value("keyward_websockets")
+    }
+
     /// How much is held of request bodies now, in bytes.
     pub fn held_body_bytes(&self) -> u64 {
         self.value("keyward_held_body_bytes")

@@ -18,6 +18,8 @@ pub struct Seen {
     /// As it stood in the request line; over HTTP/2 the path and query.
     pub target: String,
     pub version: Version,
+    /// What an HTTP/2 request was aimed at: `:authority`.
+    pub authority: Option<String>,
     /// Names in lower case; fields of one name stand together where its first stood.
     pub headers: Vec<(String, String)>,
     /// Which connection brought it, counted from 0.
@@ -72,6 +74,11 @@ impl Seen {
             method: parts.method.to_string(),
             target,
             version: parts.version,
+            authority: parts
+                .uri
+                .authority()
+                .filter(|_| parts.version == Version::HTTP_2)
+                .map(ToString::to_string),
             headers: pairs(&parts.headers),
             connection,
             at: Instant::now(),

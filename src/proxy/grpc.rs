@@ -1,0 +1,111 @@
+//! What a gRPC caller says in its head, and what it is told in ours (gRPC over HTTP/2, `PROTOCOL-HTTP2.md`).
+
+use std::fmt::Write;
+use std::future::pending;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Version};
+use tokio::time::sleep;
+
+/// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses. So is gRPC-Web, whose
+/// type begins alike.
+pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let kind = request.headers().get(CONTENT_TYPE);
+    let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(GRPC));
+    request.version() == Version::HTTP_2
+        && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+/// How long the caller waits for its whole call, by `grpc-timeout`: up to eight digits and a unit. None when it does not
+/// say, or says it so that nobody can tell.
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let unit = text.chars().last()?;
+    let digits = text.strip_suffix(unit)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    match unit {
+        'H' => Some(Duration::from_hours(number)),
+        'M' => Some(Duration::from_mins(number)),
+        'S' => Some(Duration::from_secs(number)),
+        'm' => Some(Duration::from_millis(number)),
+        'u' => Some(Duration::from_micros(number)),
+        'n' => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// Returns after `left`; never when the caller sets no end.
+pub(super) async fn passed(left: Option<Duration>) {
+    match left {
+        Some(left) => sleep(left).await,
+        None => pending().await,
+    }
+}
+
+/// A sentence as `grpc-message` holds it: what is not printable ASCII, and `%`, as escapes.
+pub(super) fn message(sentence: &str) -> HeaderValue {
+    let mut escaped = String::with_capacity(sentence.len());
+    for byte in sentence.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => escaped.push(char::from(byte)),
+            // Writing to a `String` cannot fail.
+            _ => drop(write!(escaped, "%{byte:02X}")),
+        }
+    }
+    HeaderValue::from_str(&escaped).expect("printable ASCII is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("application/grpc", true)]
+    #[case("application/grpc+proto", true)]
+    #[case("application/grpc; charset=utf-8", true)]
+    #[case("application/grpc-web+proto", false)]
+    #[case("application/grpcs", false)]
+    #[case("application/json", false)]
+    fn a_grpc_call_is_known_by_its_type(#[case] kind: &str, #[case] expected: bool) {
+        let mut request = Request::post("/")
+            .header(CONTENT_TYPE, kind)
+            .body(())
+            .unwrap();
+        *request.version_mut() = Version::HTTP_2;
+        assert_eq!(is_grpc(&request), expected);
+        *request.version_mut() = Version::HTTP_11;
+        assert!(!is_grpc(&request));
+    }
+
+    #[rstest]
+    #[case("1H", Some(Duration::from_hours(1)))]
+    #[case("2M", Some(Duration::from_mins(2)))]
+    #[case("30S", Some(Duration::from_secs(30)))]
+    #[case("99999999m", Some(Duration::from_millis(99_999_999)))]
+    #[case("7u", Some(Duration::from_micros(7)))]
+    #[case("0n", Some(Duration::ZERO))]
+    #[case("99999999H", Some(Duration::from_hours(99_999_999)))]
+    #[case("100000000m", None)]
+    #[case("m", None)]
+    #[case("", None)]
+    #[case("+1S", None)]
+    #[case("1.5S", None)]
+    #[case("1s", None)]
+    #[case("1", None)]
+    fn a_timeout_is_digits_and_a_unit(#[case] text: &str, #[case] expected: Option<Duration>) {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", HeaderValue::from_str(text).unwrap());
+        assert_eq!(timeout(&headers), expected);
+    }
+
+    #[test]
+    fn a_message_escapes_what_is_not_printable() {
+        assert_eq!(message("plain text~"), "plain text~");
+        assert_eq!(message("100% é\r\n"), "100%25 %C3%A9%0D%0A");
+    }
+}

@@ -1,0 +1,114 @@
+//! How calls share connections: as many as may, none of them held up by another.
+
+use super::{PREDICT, over_http2};
+use crate::support::eventually;
+use crate::support::keyward::{TestKey, TestKeyward, post};
+use crate::support::raw::RawConnection;
+use crate::support::stream::Stream;
+use crate::support::upstream::Answer;
+
+/// A caller in the middle of a stream.
+async fn in_a_stream(keyward: &TestKeyward, key: &TestKey) -> (RawConnection, Stream) {
+    let stream = Stream::new();
+    keyward.upstream.next(Answer::events(&stream));
+    let mut caller = keyward.raw().await;
+    caller.write(post(PREDICT, key, "{}")).await;
+    caller.read_head().await;
+    (caller, stream)
+}
+
+#[tokio::test]
+async fn a_connection_carries_so_many_calls_and_the_next_gets_another() {
+    let keyward = over_http2("upstreams.default.limits.http2_streams = 2\n").await;
+    let key = keyward.key().await;
+    let mut open = Vec::new();
+    for number in 1..=6_usize {
+        open.push(in_a_stream(&keyward, &key).await);
+        assert_eq!(keyward.upstream.connections(), number.div_ceil(2));
+    }
+    let on: Vec<usize> = keyward
+        .upstream
+        .requests()
+        .iter()
+        .map(|seen| seen.connection)
+        .collect();
+    assert_eq!(on, [0, 0, 1, 1, 2, 2]);
+    // What has room again is used again, from the front, so that what is behind becomes idle and closes.
+    for (_, stream) in open.drain(..) {
+        stream.finish();
+    }
+    eventually("all answers are over", || {
+        (keyward.counted.in_flight() == 0).then_some(())
+    })
+    .await;
+    for _ in 0..4 {
+        assert_eq!(keyward.call(&key, "m").await.status(), 200);
+    }
+    assert_eq!(keyward.upstream.request(9).await.connection, 0);
+    eventually("the connections behind close", || {
+        (keyward.upstream.open_connections() <= 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn by_default_a_hundred_calls_share_a_connection() {
+    let keyward = over_http2("").await;
+    let key = keyward.key().await;
+    let mut open = Vec::new();
+    for _ in 0..101 {
+        open.push(in_a_stream(&keyward, &key).await);
+    }
+    assert_eq!(keyward.upstream.connections(), 2);
+}
+
+/// SECURITY P10: those who do not read hold up nobody else.
+#[tokio::test]
+async fn callers_that_do_not_read_leave_the_others_their_share() {
+    let keyward = over_http2("").await;
+    let key = keyward.key().await;
+    let mut stalled = Vec::new();
+    for _ in 0..40 {
+        let (caller, stream) = in_a_stream(&keyward, &key).await;
+        // More than any buffer on the way takes, and nobody reads it.
+        stream.send(vec![b'x'; 16 << 20]);
+        stalled.push((caller, stream));
+    }
+    let answer = keyward.raw().await;
+    let mut caller = answer;
+    let sent = "y".repeat(1 << 20);
+    let answer = caller.call(post(PREDICT, &key, &sent)).await;
+    assert!(
+        answer.json()["body"] == *sent,
+        "a megabyte comes back changed"
+    );
+    assert_eq!(keyward.upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_given_up_before_the_upstream_gives_it_up() {
+    let keyward = over_http2("upstreams.default.limits.pool_idle_timeout = \"50ms\"\n").await;
+    let key = keyward.key().await;
+    keyward.call(&key, "m").await;
+    eventually("the connection is closed", || {
+        (keyward.upstream.open_connections() == 0).then_some(())
+    })
+    .await;
+    assert_eq!(keyward.call(&key, "m").await.status(), 200);
+    assert_eq!(keyward.upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced_unnoticed() {
+    let keyward = over_http2("").await;
+    let key = keyward.key().await;
+    for round in 1..=10 {
+        assert_eq!(keyward.call(&key, "m").await.status(), 200);
+        keyward.upstream.close_idle().await;
+        eventually("the connection is closed", || {
+            (keyward.upstream.open_connections() == 0).then_some(())
+        })
+        .await;
+        assert_eq!(keyward.upstream.connections(), round);
+    }
+}
