@@ -94,6 +94,7 @@ want "python3 python3-venv" has_venv
 want nodejs node --version
 want postgresql has_postgres
 want openssl openssl version
+want nghttp2-client h2load --version
 install_missing
 has_promtool >/dev/null || unpack_promtool
 has_pgbouncer >/dev/null || unpack_pgbouncer

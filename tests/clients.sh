@@ -1,5 +1,6 @@
 #!/bin/sh
-# Real clients against the real program: Baseten's, OpenAI's and Anthropic's own packages, and curl.
+# Real clients against the real program: Baseten's, OpenAI's and Anthropic's own packages, those of HTTP/2, WebSocket and
+# gRPC, curl, nghttp and h2load.
 # Everything lives in a temporary directory that is gone afterwards. The last line says how many checks passed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,16 +10,19 @@ if ! "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 
     echo "missing: Python 3.11 or later with venv (Debian: python3-venv); PYTHON names another one." >&2
     exit 1
 fi
-command -v curl >/dev/null || { echo "missing: curl" >&2 && exit 1; }
+for tool in curl openssl nghttp h2load; do
+    command -v "$tool" >/dev/null || { echo "missing: $tool (Debian: nghttp2-client has the last two)" >&2 && exit 1; }
+done
 
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-echo "installing baseten, openai and anthropic from PyPI into $directory" >&2
+echo "installing baseten, openai, anthropic, httpx, websockets and grpcio from PyPI into $directory" >&2
 "$python" -m venv "$directory/venv"
-"$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'baseten>=0.12' openai anthropic
+"$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'baseten>=0.12' openai anthropic \
+    'httpx[http2]' 'websockets>=14' grpcio
 
 # As the tests build it, so that nothing is built twice.
 cargo test --locked --no-run --test it

@@ -17,6 +17,7 @@ for name in list(os.environ):
 
 import checks_calling
 import checks_managing
+import checks_protocols
 from model_server import ModelServer
 from program import Program
 
@@ -38,6 +39,7 @@ def main(program, directory):
         tally.check("the metrics count the calls and name no key", lambda: metrics_are_silent(keyward, model))
         tally.check("SIGTERM ends keyward with 0", lambda: equal(keyward.stop(), 0))
         tally.check("no key's text is in the log or the database", lambda: secrets_stay_out(keyward, model))
+        checks_protocols.run(tally, program, directory)
     except Exception:
         tally.failed += 1
         traceback.print_exc()
@@ -45,7 +47,7 @@ def main(program, directory):
         keyward.kill()
         model.close()
         if tally.failed:
-            print("\nthe end of keyward's log:", *log_end(keyward), sep="\n", file=sys.stderr)
+            print("\nthe end of keyward's log:", *keyward.log_end(), sep="\n", file=sys.stderr)
         print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
     return 1 if tally.failed else 0
 
@@ -90,10 +92,6 @@ def secrets_stay_out(keyward, model):
         content = path.read_bytes().decode("latin-1")
         found = [secret for secret in (*model.secrets, keyward.admin_token) if secret in content]
         assert not found and not KEY_TEXT.search(content), f"a key's text is in {path.name}"
-
-
-def log_end(keyward):
-    return keyward.log.read_text(errors="replace").splitlines()[-40:]
 
 
 def too_long(*_):
