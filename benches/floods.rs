@@ -188,7 +188,7 @@ fn head() -> Vec<u8> {
 struct Count {
     /// How often the other side had enough.
     cut: AtomicU64,
-    /// How many frames, fields, bytes of heads or connections were sent.
+    /// How often something was sent: a frame, a thousand fields, a byte of a head; or how many connections were made.
     sent: AtomicU64,
 }
 
