@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,6 +9,8 @@ use serde::Deserialize;
 pub struct ServerConfig {
     /// What people call this instance; the host's name when absent.
     pub name: Option<String>,
+    /// The Unix socket at which the next process asks this one for its listening sockets; none unless set.
+    pub handover: Option<PathBuf>,
     /// How often the instance says in the key database that it is there, though nobody asks.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub report_every: Duration,
@@ -20,6 +23,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             name: None,
+            handover: None,
             report_every: Duration::from_secs(5),
             certificates_every: Duration::from_secs(5),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::worker::{NewConnection, Worker};
+use super::{Addresses, handover};
+use crate::config::Config;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -45,10 +48,7 @@ pub struct ListenError {
 /// # Errors
 ///
 /// When the system will not: the port is taken, or needs a privilege.
-pub(super) fn open(
-    listener: &'static str,
-    address: SocketAddr,
-) -> Result<StdTcpListener, ListenError> {
+fn open(listener: &'static str, address: SocketAddr) -> Result<StdTcpListener, ListenError> {
     let open = || {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -67,6 +67,54 @@ pub(super) fn open(
         listener,
         cause,
     })
+}
+
+/// Whether a listener that was given is the one for `address`: any port will do where the system was to choose.
+fn is_at(listener: &StdTcpListener, address: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|given| {
+        given.ip() == address.ip() && (address.port() == 0 || given.port() == address.port())
+    })
+}
+
+/// The listeners of the process.
+pub(super) struct Ports {
+    pub(super) proxy: StdTcpListener,
+    pub(super) admin: StdTcpListener,
+    pub(super) probes: StdTcpListener,
+}
+
+impl Ports {
+    /// The ports of the settings: those of `given` that are there, the others opened.
+    pub(super) fn open(
+        config: &Config,
+        given: Option<[StdTcpListener; handover::LISTENERS]>,
+    ) -> Result<Self, ListenError> {
+        let mut given = given.into_iter().flatten();
+        let mut port = |name, address| match given.next() {
+            Some(listener) if is_at(&listener, address) => Ok(listener),
+            _ => open(name, address),
+        };
+        Ok(Self {
+            proxy: port("calls", config.proxy.listen)?,
+            admin: port("administration", config.admin.listen)?,
+            probes: port("probes", config.probes.listen)?,
+        })
+    }
+
+    /// The same sockets once more, to be handed over.
+    pub(super) fn copies(&self) -> io::Result<[OwnedFd; handover::LISTENERS]> {
+        let copy = |listener: &StdTcpListener| listener.try_clone().map(OwnedFd::from);
+        Ok([copy(&self.proxy)?, copy(&self.admin)?, copy(&self.probes)?])
+    }
+
+    /// Where they are, with the ports that the system chose.
+    pub(super) fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            proxy: self.proxy.local_addr()?,
+            admin: self.admin.local_addr()?,
+            probes: self.probes.local_addr()?,
+        })
+    }
 }
 
 /// Accepts callers until stopped, and gives each to the worker with the fewest connections.

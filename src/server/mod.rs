@@ -8,8 +8,10 @@ mod aside;
 mod certificates;
 mod config;
 mod connection;
+mod group;
 mod guard;
 mod guarded;
+mod handover;
 mod handshake;
 mod identity;
 mod io;
@@ -22,7 +24,8 @@ mod shutdown;
 mod token;
 mod worker;
 
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +36,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use config::{ServerConfig, ShutdownConfig};
 pub use guard::{FramingError, Guard, HeadLimits, Part};
+pub use handover::HandoverError;
 pub use listen::ListenError;
 pub use shutdown::Signals;
 
@@ -52,6 +55,9 @@ use crate::telemetry::Telemetry;
 use crate::upstream::{self, Fleet, HeldBodies, UpstreamPlan};
 use crate::usage::UsageRecorder;
 use certificates::Certificates;
+use group::{Closing, Group};
+use handover::{Successor, Turns};
+use listen::Ports;
 use plan::ServingPlan;
 use shutdown::Wish;
 use worker::{Shared, Worker};
@@ -62,6 +68,9 @@ pub enum ServeError {
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Another process, at the start.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The key database.
     #[error("the key database cannot be used")]
     Store(#[from] StoreError),
@@ -112,112 +121,10 @@ pub struct Server {
     certificates: Certificates,
     /// The upstreams whose servers are asked how they do.
     asked: watch::Sender<Arc<[UpstreamPlan]>>,
+    /// The next process, once it accepts callers in our place.
+    successor: mpsc::Receiver<Successor>,
     closing: Closing,
     shutdown: ShutdownConfig,
-}
-
-/// A group of tasks that is stopped, and waited for, together.
-struct Group {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    /// Shared by all groups; see [`Alarm`].
-    broken: CancellationToken,
-}
-
-impl Group {
-    fn new(broken: &CancellationToken) -> Self {
-        Self {
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            broken: broken.clone(),
-        }
-    }
-
-    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let alarm = Alarm {
-            task: name,
-            stop: self.stop.clone(),
-            broken: self.broken.clone(),
-        };
-        self.tasks.spawn(async move {
-            task.await;
-            alarm.task_ended();
-        });
-    }
-
-    /// The same for a task that has nothing to do once it is stopped, wherever it is.
-    fn spawn_until_stopped(
-        &self,
-        name: &'static str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let stop = self.stop.clone();
-        self.spawn(name, async move {
-            stop.run_until_cancelled(task).await;
-        });
-    }
-
-    /// Stops the tasks and waits until they have ended.
-    async fn end(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
-
-/// Tells when a task ends that nobody stopped: it panicked, which is a mistake of ours. Without the follower, deleted
-/// keys would be served on; without the acceptor, nobody. So the process closes, and whoever started it starts it again.
-struct Alarm {
-    task: &'static str,
-    stop: CancellationToken,
-    broken: CancellationToken,
-}
-
-impl Alarm {
-    fn task_ended(&self) {
-        if !self.stop.is_cancelled() {
-            tracing::error!(task = self.task, "a task has ended that must not");
-            self.broken.cancel();
-        }
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.task_ended();
-        }
-    }
-}
-
-/// What is closed, in this order.
-struct Closing {
-    /// Answers on the data listener say that the connection will close.
-    draining: CancellationToken,
-    /// New callers.
-    acceptor: Group,
-    /// What keeps memory in step.
-    followers: Group,
-    /// The recorder of last uses and the sealer of the key set, which write once more.
-    writers: Group,
-    /// Admin and probes.
-    aside: Group,
-    /// Cancelled when a task of any group has ended and must not have.
-    broken: CancellationToken,
-}
-
-impl Closing {
-    fn new() -> Self {
-        let broken = CancellationToken::new();
-        Self {
-            draining: CancellationToken::new(),
-            acceptor: Group::new(&broken),
-            followers: Group::new(&broken),
-            writers: Group::new(&broken),
-            aside: Group::new(&broken),
-            broken,
-        }
-    }
 }
 
 impl Server {
@@ -245,8 +152,10 @@ impl Server {
             }
         }
         let fleet = Fleet::new(metrics.clone(), random()?);
-        let ports = Ports::open(config)?;
+        let (mut turns, given) = Turns::begin(config.server.handover.as_deref()).await?;
+        let ports = Ports::open(config, given)?;
         let addresses = ports.addresses()?;
+        let to_hand_over = ports.copies()?;
         let store_config = StoreConfig {
             must_exist: config.store.must_exist || cache::was_sealed(&config.cache),
             ..config.store.clone()
@@ -288,14 +197,17 @@ impl Server {
             clock.clone(),
             metrics.clone(),
         )?;
+        // Nobody is accepted before it is our turn.
+        let turn = CancellationToken::new();
         let admin = (TcpListener::from_std(ports.admin)?, admin::router(&state));
         let probes = probe::router(probe_state(&readiness, telemetry));
         let probes = (TcpListener::from_std(ports.probes)?, probes);
-        serve_aside(admin, config.admin.connections, probes, &closing.aside);
+        serve_aside(admin, config.admin.connections, probes, &closing.aside, &turn);
 
         // Who calls, and the certificates between us.
         let group = &closing.followers;
         let certificates = certificates::begin(config, metrics, clock.clone(), group);
+        let filled = keys.clone();
         let shared = Shared {
             keys,
             usage,
@@ -321,9 +233,15 @@ impl Server {
             listen::full(config.tls.is_some()),
             closing.acceptor.stop.clone(),
         );
-        closing.acceptor.spawn("acceptor", acceptor);
+        closing.acceptor.spawn_in_turn("acceptor", &turn, acceptor);
 
-        addresses.tell();
+        let (succeeded, successor) = mpsc::channel(1);
+        let taking = async move {
+            turns.take(filled.filled(), turn).await;
+            addresses.tell();
+            turns.hand_over(to_hand_over, succeeded).await;
+        };
+        closing.acceptor.spawn_until_stopped("turns", taking);
         Ok(Self {
             addresses,
             first_token,
@@ -332,6 +250,7 @@ impl Server {
             store,
             certificates,
             asked,
+            successor,
             closing,
             shutdown: config.shutdown.clone(),
         })
@@ -373,11 +292,12 @@ impl Server {
     /// finish; memory is no longer followed; last uses are written and the key set is sealed; admin closes; the database closes. All within the
     /// deadline of the settings; what still runs then is cut.
     pub async fn close(self) {
-        self.close_before(std::future::pending()).await;
+        self.close_before(pending(), None).await;
     }
 
-    /// The same, but what still runs when `hurry` ends is cut, and only the last steps are taken.
-    async fn close_before(self, hurry: impl Future<Output = ()>) {
+    /// The same, but what still runs when `hurry` ends is cut, and only the last steps are taken. A `successor` serves
+    /// whoever comes from now on.
+    async fn close_before(self, hurry: impl Future<Output = ()>, successor: Option<Successor>) {
         let deadline = Instant::now() + self.shutdown.deadline;
         // The last steps need a moment even when a caller takes all the time there is.
         let callers_until = deadline
@@ -386,7 +306,7 @@ impl Server {
         tracing::info!("closing: requests in flight may finish");
         let deadline = tokio::select! {
             biased;
-            left = timeout_at(callers_until, self.let_callers_leave()) => {
+            left = timeout_at(callers_until, self.let_callers_leave(successor)) => {
                 if left.is_err() {
                     tracing::warn!("closing: requests that did not finish in time are cut");
                 }
@@ -413,7 +333,14 @@ impl Server {
     }
 
     /// Sends callers away: first by words, then by a closed door, and waits until the last has gone.
-    async fn let_callers_leave(&self) {
+    ///
+    /// Where there is a successor the door is closed at once, for it has another: whoever knocks is heard there.
+    async fn let_callers_leave(&self, successor: Option<Successor>) {
+        if let Some(successor) = successor {
+            self.closing.aside.stop.cancel();
+            self.closing.acceptor.end().await;
+            drop(successor);
+        }
         self.readiness.drain();
         self.closing.draining.cancel();
         sleep(self.shutdown.delay).await;
@@ -449,6 +376,9 @@ pub async fn until_told(
 ) -> Result<(), ServeError> {
     let (_, none) = mpsc::channel(1);
     let mut tokens = std::mem::replace(&mut server.first_token, none);
+    let (_, none) = mpsc::channel(1);
+    let mut successors = std::mem::replace(&mut server.successor, none);
+    let mut successor = None;
     let ended = loop {
         let wish = tokio::select! {
             biased;
@@ -457,6 +387,10 @@ pub async fn until_told(
                 continue;
             }
             () = server.broken() => break Err(ServeError::Broken),
+            Some(next) = successors.recv() => {
+                successor = Some(next);
+                break Ok(());
+            }
             wish = signals.next() => wish,
         };
         match wish {
@@ -470,7 +404,15 @@ pub async fn until_told(
             }
         }
     };
-    server.close_before(signals.close()).await;
+    let is_relieved = successor.is_some();
+    let hurry = async {
+        if is_relieved {
+            // It closes already, and whoever asks for that may not know: only the second time does it mean "now".
+            signals.close().await;
+        }
+        signals.close().await;
+    };
+    server.close_before(hurry, successor).await;
     ended
 }
 
@@ -488,12 +430,13 @@ fn serve_aside(
     connections: usize,
     (probes, askers): (TcpListener, Router),
     group: &Group,
+    turn: &CancellationToken,
 ) {
     let stop = || group.stop.clone();
     let admin = aside::serve(admin, administrators, connections, stop());
-    group.spawn("admin", admin);
+    group.spawn_in_turn("admin", turn, admin);
     let probes = aside::serve(probes, askers, PROBE_CONNECTIONS, stop());
-    group.spawn("probes", probes);
+    group.spawn_in_turn("probes", turn, probes);
 }
 
 fn start_workers(
@@ -521,58 +464,4 @@ fn random() -> Result<u64, ServeError> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     Ok(u64::from_le_bytes(seed))
-}
-
-struct Ports {
-    proxy: StdTcpListener,
-    admin: StdTcpListener,
-    probes: StdTcpListener,
-}
-
-impl Ports {
-    fn open(config: &Config) -> Result<Self, ListenError> {
-        Ok(Self {
-            proxy: listen::open("calls", config.proxy.listen)?,
-            admin: listen::open("administration", config.admin.listen)?,
-            probes: listen::open("probes", config.probes.listen)?,
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        Ok(Addresses {
-            proxy: self.proxy.local_addr()?,
-            admin: self.admin.local_addr()?,
-            probes: self.probes.local_addr()?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn breaks_after(task: impl Future<Output = ()> + Send + 'static) -> bool {
-        let closing = Closing::new();
-        closing.followers.spawn("task", task);
-        closing.followers.tasks.close();
-        closing.followers.tasks.wait().await;
-        closing.broken.is_cancelled()
-    }
-
-    #[tokio::test]
-    async fn a_task_that_ends_unasked_is_noticed_however_it_ends() {
-        assert!(breaks_after(async { std::panic::panic_any("a mistake of ours") }).await);
-        assert!(breaks_after(async {}).await);
-    }
-
-    #[tokio::test]
-    async fn a_task_that_is_stopped_breaks_nothing() {
-        let closing = Closing::new();
-        let stop = closing.aside.stop.clone();
-        closing
-            .aside
-            .spawn("task", async move { stop.cancelled().await });
-        closing.aside.end().await;
-        assert!(!closing.broken.is_cancelled());
-    }
 }

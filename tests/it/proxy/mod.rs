@@ -9,6 +9,7 @@ mod everywhere;
 mod forward_auth;
 mod forwarding;
 mod framing;
+mod handover;
 mod http2;
 mod last_used;
 mod limits;

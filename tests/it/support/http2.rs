@@ -54,16 +54,27 @@ impl Http2Caller {
 
     /// Sends a request and reads the whole answer; both must succeed.
     pub async fn call(&self, request: Request<TestBody>) -> WholeAnswer {
-        let response = self.send(request).await.expect("an answer comes");
-        let (parts, body) = response.into_parts();
-        let body = within("the body of an answer comes", body.collect()).await;
-        let body = body.expect("the body comes to its end");
-        let trailers = body.trailers().cloned();
-        WholeAnswer {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.to_bytes(),
-            trailers,
+        whole_answer(self.send(request).await.expect("an answer comes")).await
+    }
+
+    /// The same, unless the other side takes no more requests: `None` when it was not sent for that reason.
+    pub async fn call_unless_closing(&self, request: Request<TestBody>) -> Option<WholeAnswer> {
+        let mut sender = self.sender.clone();
+        within("the connection takes a request", sender.ready())
+            .await
+            .ok()?;
+        let sent = sender.try_send_request(request);
+        match within("the head of an answer comes", sent).await {
+            Ok(response) => Some(whole_answer(response).await),
+            Err(mut error) => {
+                let is_unsent = error.take_message().is_some();
+                assert!(
+                    is_unsent,
+                    "a request was sent and not answered: {:?}",
+                    error.error()
+                );
+                None
+            }
         }
     }
 
@@ -73,5 +84,19 @@ impl Http2Caller {
         ended
             .expect("it is waited for once")
             .expect("it neither panics nor is cancelled")
+    }
+}
+
+/// Reads the whole of an answer, which must come to its end.
+async fn whole_answer(response: Response<Incoming>) -> WholeAnswer {
+    let (parts, body) = response.into_parts();
+    let body = within("the body of an answer comes", body.collect()).await;
+    let body = body.expect("the body comes to its end");
+    let trailers = body.trailers().cloned();
+    WholeAnswer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.to_bytes(),
+        trailers,
     }
 }

@@ -1,6 +1,7 @@
 use http::{Method, StatusCode};
 use keyward::server::Addresses;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::support::admin::{Answer as AdminAnswer, Ask, TOKEN};
 use crate::support::http2::Http2Caller;
@@ -41,6 +42,20 @@ impl Doors {
     pub async fn readiness(&self) -> u16 {
         let ask = Ask::new(self.addresses.probes, Method::GET, "/readyz");
         ask.send().await.status.as_u16()
+    }
+
+    /// Whether `/readyz` says yes; nobody there says no.
+    pub async fn is_ready_now(&self) -> bool {
+        let Ok(stream) = TcpStream::connect(self.addresses.probes).await else {
+            return false;
+        };
+        let mut connection = RawConnection::over(stream);
+        let question = "GET /readyz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        connection.try_write(question).await.is_ok()
+            && connection
+                .try_read_head()
+                .await
+                .is_some_and(|head| head.status() == 200)
     }
 
     /// What `/readyz?verbose` says.

@@ -48,10 +48,23 @@ impl KeywardProcess {
         panic!("five times somebody else took a free port")
     }
 
+    /// Starts the next process, with the same files and addresses, beside this one.
+    pub fn next(&self) -> NextProcess {
+        NextProcess(Some(spawn(&self.settings)))
+    }
+
+    /// Waits for this process's end, and is the next one from then on: the exit code.
+    pub async fn succeeded_by(&mut self, mut next: NextProcess) -> Option<i32> {
+        let code = self.exit_code().await;
+        self.child = next.0.take().expect("it is there until here");
+        code
+    }
+
     /// Starts it once more, with the same files and addresses, when it has ended. It does not serve yet when this
     /// returns.
     pub fn spawn_again(&mut self) {
         assert!(!self.runs(), "it still runs");
+        drop(std::fs::remove_file(self.settings.log()));
         self.child = spawn(&self.settings);
     }
 
@@ -124,6 +137,28 @@ impl KeywardProcess {
     }
 }
 
+/// A process that is to take over from another. Killed when it is dropped.
+pub struct NextProcess(Option<Child>);
+
+impl NextProcess {
+    /// Waits for its end: the exit code, `None` when a signal ended it.
+    pub async fn exit_code(mut self) -> Option<i32> {
+        let child = self.0.as_mut().expect("it is there until it takes over");
+        let ended = eventually("the process ends", || child.try_wait().expect("a child"));
+        ended.await.code()
+    }
+}
+
+impl Drop for NextProcess {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
 impl Deref for KeywardProcess {
     type Target = Doors;
 
@@ -141,7 +176,9 @@ impl Drop for KeywardProcess {
 }
 
 fn spawn(settings: &Settings) -> Child {
-    let log = File::create(settings.log()).expect("the directory is ours");
+    let mut log = File::options();
+    let log = log.create(true).append(true).open(settings.log());
+    let log = log.expect("the directory is ours");
     let also = log.try_clone().expect("a file is open");
     Command::new(env!("CARGO_BIN_EXE_keyward"))
         .args(["serve", "--config"])
