@@ -174,6 +174,8 @@ impl<'c> Checks<'c> {
             "connections",
         );
         self.within(&at("requests"), limits.requests, 1..=many, "requests");
+        let memory = at("memory_bytes");
+        self.within(&memory, limits.memory_bytes, 0..=1024 * 1024 * MIB, "bytes");
         self.body_limits(limits);
         let streams = limits.http2_streams;
         self.within(&at("http2_streams"), streams, 1..=100_000, "streams");

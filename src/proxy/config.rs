@@ -77,6 +77,9 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Requests in flight at once, over all connections.
     pub requests: usize,
+    /// Resident memory of this process in bytes, past which no more calls are taken than a few; 0 is nine tenths of what
+    /// its control group may have, or no limit where that has none.
+    pub memory_bytes: usize,
     /// How much of an unread request body is read away after an early refusal, in bytes; past it the connection closes.
     pub drain_bytes: usize,
     /// How long that may take.
@@ -142,6 +145,7 @@ impl Default for LimitsConfig {
             body_stall_timeout: Duration::from_mins(1),
             connections: 0,
             requests: 20_000,
+            memory_bytes: 0,
             drain_bytes: 64 * 1024,
             drain_timeout: Duration::from_secs(1),
             judged_whole_bytes: 64 * 1024,

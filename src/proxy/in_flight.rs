@@ -15,8 +15,17 @@ pub struct WorkerLoad(Rc<Worker>);
 struct Worker {
     requests: Cell<usize>,
     most: usize,
+    shortage: Shortage,
     metrics: ProxyMetrics,
 }
+
+/// Whether this process takes more memory than it may, as of the last look. Copies tell the same.
+#[derive(Clone, Default)]
+pub struct Shortage(Arc<AtomicBool>);
+
+/// How many requests a worker takes at once while memory is short. What is freed is not always given back to the system:
+/// with none at all, a process that was short once could be so for good.
+const FEW: usize = 8;
 
 /// The requests of one connection. Whoever reads from the connection looks here to know how long silence may last.
 ///
@@ -41,12 +50,13 @@ pub struct InFlight {
 }
 
 impl WorkerLoad {
-    /// Nothing in flight yet, and room for `most`.
+    /// Nothing in flight yet, and room for `most`, or for few while there is a `shortage`.
     #[must_use]
-    pub fn new(most: usize, metrics: ProxyMetrics) -> Self {
+    pub fn new(most: usize, shortage: Shortage, metrics: ProxyMetrics) -> Self {
         Self(Rc::new(Worker {
             requests: Cell::new(0),
             most,
+            shortage,
             metrics,
         }))
     }
@@ -60,11 +70,28 @@ impl WorkerLoad {
             worker: self.clone(),
             _connection: connection.begin(),
         };
-        if requests > self.0.most {
+        let most = if self.0.shortage.is_here() {
+            self.0.most.min(FEW)
+        } else {
+            self.0.most
+        };
+        if requests > most {
             Err(place)
         } else {
             Ok(place)
         }
+    }
+}
+
+impl Shortage {
+    /// What the last look found; `true` when that is news.
+    #[must_use]
+    pub fn found(&self, is_short: bool) -> bool {
+        self.0.swap(is_short, Ordering::Relaxed) != is_short
+    }
+
+    fn is_here(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -35,7 +35,7 @@ use hyper::upgrade::OnUpgrade;
 
 pub use config::{Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
-pub use in_flight::{ConnectionLoad, InFlight, WorkerLoad};
+pub use in_flight::{ConnectionLoad, InFlight, Shortage, WorkerLoad};
 pub use rejection::Rejection;
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;

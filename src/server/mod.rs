@@ -20,6 +20,7 @@ mod listen;
 mod memory;
 mod plan;
 mod preface;
+mod shortage;
 mod shutdown;
 mod token;
 mod worker;
@@ -52,6 +53,7 @@ use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::{self, Fleet, HeldBodies, UpstreamPlan};
 use crate::usage::UsageRecorder;
 use certificates::Certificates;
@@ -143,24 +145,12 @@ impl Server {
         limits::leave_no_dumps();
         limits::take_open_files();
         let metrics = &telemetry.metrics;
-        // Not only by the workers, which come to it later: every series is there before anyone reads them.
-        for upstream in &config.upstreams {
-            drop(metrics.upstream(&upstream.name));
-            for server in &upstream.servers {
-                let metrics = metrics.upstream_server(&upstream.name, &server.name);
-                metrics.healthy(true);
-            }
-        }
-        let fleet = Fleet::new(metrics.clone(), random()?);
+        let fleet = begin_fleet(config, metrics)?;
         let (mut turns, given) = Turns::begin(config.server.handover.as_deref()).await?;
         let ports = Ports::open(config, given)?;
         let addresses = ports.addresses()?;
         let to_hand_over = ports.copies()?;
-        let store_config = StoreConfig {
-            must_exist: config.store.must_exist || cache::was_sealed(&config.cache),
-            ..config.store.clone()
-        };
-        let store = store::open_or_await(&store_config, metrics.store.clone()).await?;
+        let store = open_store(config, metrics).await?;
         let closing = Closing::new();
 
         // Memory, and what keeps it in step.
@@ -202,7 +192,13 @@ impl Server {
         let admin = (TcpListener::from_std(ports.admin)?, admin::router(&state));
         let probes = probe::router(probe_state(&readiness, telemetry));
         let probes = (TcpListener::from_std(ports.probes)?, probes);
-        serve_aside(admin, config.admin.connections, probes, &closing.aside, &turn);
+        serve_aside(
+            admin,
+            config.admin.connections,
+            probes,
+            &closing.aside,
+            &turn,
+        );
 
         // Who calls, and the certificates between us.
         let group = &closing.followers;
@@ -215,6 +211,7 @@ impl Server {
             clock,
             held: HeldBodies::new(metrics.proxy.clone()),
             fleet: fleet.clone(),
+            shortage: shortage::begin(&config.proxy.limits, metrics, &closing.followers),
             tls: config.tls.clone(),
             draining: closing.draining.clone(),
         };
@@ -223,13 +220,11 @@ impl Server {
         let (asked, plans) = watch::channel(plan.upstreams);
         let asking = upstream::probe(fleet, plans, TokioExecutor::new());
         group.spawn_until_stopped("prober", asking);
-        let places = Arc::new(Semaphore::new(limits::connections(
-            config.proxy.limits.connections,
-        )));
+        let places = limits::connections(config.proxy.limits.connections);
         let acceptor = listen::accept(
             TcpListener::from_std(ports.proxy)?,
             Arc::clone(&workers),
-            places,
+            Arc::new(Semaphore::new(places)),
             listen::full(config.tls.is_some()),
             closing.acceptor.stop.clone(),
         );
@@ -414,6 +409,27 @@ pub async fn until_told(
     };
     server.close_before(hurry, successor).await;
     ended
+}
+
+async fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<dyn KeyStore>, StoreError> {
+    let store = StoreConfig {
+        must_exist: config.store.must_exist || cache::was_sealed(&config.cache),
+        ..config.store.clone()
+    };
+    store::open_or_await(&store, metrics.store.clone()).await
+}
+
+/// What will be known of every upstream's servers.
+fn begin_fleet(config: &Config, metrics: &Metrics) -> Result<Fleet, ServeError> {
+    // Not only by the workers, which come to it later: every series is there before anyone reads them.
+    for upstream in &config.upstreams {
+        drop(metrics.upstream(&upstream.name));
+        for server in &upstream.servers {
+            let metrics = metrics.upstream_server(&upstream.name, &server.name);
+            metrics.healthy(true);
+        }
+    }
+    Ok(Fleet::new(metrics.clone(), random()?))
 }
 
 fn probe_state(readiness: &Readiness, telemetry: &Telemetry) -> ProbeState {

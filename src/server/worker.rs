@@ -23,7 +23,7 @@ use super::io::Silences;
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::proxy::{LimitsConfig, Proxy, WorkerLoad};
+use crate::proxy::{LimitsConfig, Proxy, Shortage, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::ServerTls;
 use crate::upstream::{Fleet, HeldBodies, Upstreams};
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) held: HeldBodies,
     pub(super) fleet: Fleet,
+    /// While memory is short, few calls are taken.
+    pub(super) shortage: Shortage,
     /// What callers are met with; nothing where they are met in the open.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
@@ -95,7 +97,8 @@ impl Worker {
                 };
                 let _ = begun.send(Ok(()));
                 let share = plan.proxy.limits.requests.div_ceil(of);
-                let load = WorkerLoad::new(share, shared.metrics.proxy.clone());
+                let metrics = shared.metrics.proxy.clone();
+                let load = WorkerLoad::new(share, shared.shortage.clone(), metrics);
                 let room = Room::new(&plan, shared, load, seed, count);
                 runtime.block_on(serve(room, messages));
             })?;

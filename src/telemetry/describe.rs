@@ -91,6 +91,12 @@ pub const METRICS: &[Description] = &[
         help: "How much is held of request bodies whose model must be known before they go on.",
     },
     Description {
+        name: "keyward_memory_short",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 while this process takes more memory than it may and takes few more calls, else 0.",
+    },
+    Description {
         name: "keyward_connections",
         kind: Kind::Gauge,
         labels: &[],

@@ -466,6 +466,7 @@ pub struct ProxyMetrics {
     refused: Histogram,
     in_flight: Gauge,
     held_bodies: Gauge,
+    memory_short: Gauge,
     connections: Gauge,
     websockets: Gauge,
     websocket_ends: [Counter; WebSocketEnd::ALL.len()],
@@ -495,6 +496,7 @@ impl ProxyMetrics {
             refused: duration("refused"),
             in_flight: register_gauge(recorder, "keyward_requests_in_flight", &[]),
             held_bodies: register_gauge(recorder, "keyward_held_body_bytes", &[]),
+            memory_short: register_gauge(recorder, "keyward_memory_short", &[]),
             connections: register_gauge(recorder, "keyward_connections", &[]),
             websockets: register_gauge(recorder, "keyward_websockets", &[]),
             websocket_ends: WebSocketEnd::ALL.map(|end| {
@@ -530,6 +532,11 @@ impl ProxyMetrics {
     /// A request is over, body and all, or was dropped.
     pub fn request_ended(&self) {
         self.in_flight.decrement(1.0);
+    }
+
+    /// Whether this process takes more memory than it may, from now on.
+    pub fn memory_short(&self, is_short: bool) {
+        self.memory_short.set(f64::from(u8::from(is_short)));
     }
 
     /// So much more is held of request bodies, in bytes.

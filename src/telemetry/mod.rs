@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogControl, LogFormat};
+pub use process::resident_bytes;
 pub use recorder::{REVISION, Renderer, VERSION, install};
 
 /// An error and all its causes, for the one line that reports it.

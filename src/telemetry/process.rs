@@ -95,6 +95,17 @@ impl Process {
     }
 }
 
+/// The memory that this process takes now, in bytes; nothing where the kernel does not say.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// The limit that is in force; infinity when there is none.
 fn max_open_files() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;

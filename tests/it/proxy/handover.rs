@@ -291,7 +291,7 @@ async fn something_that_is_no_socket_is_left_as_it_is() {
 /// Follows what each instance says about itself, as a balancer does.
 fn follow_readiness(choices: &[Choice]) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    for choice in choices.to_vec() {
+    for choice in choices.iter().cloned() {
         tasks.spawn(async move {
             loop {
                 let is_ready = choice.doors.is_ready_now().await;

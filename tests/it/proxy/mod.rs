@@ -1,6 +1,7 @@
 //! What the data listener does, through real sockets: the whole program, a fake model server behind it.
 
 mod admission;
+mod backpressure;
 mod between_protocols;
 mod body_model;
 mod closing;
@@ -14,6 +15,7 @@ mod http2;
 mod last_used;
 mod limits;
 mod over_http2;
+mod overload;
 mod profiles;
 mod refusal_forms;
 mod reload;

@@ -19,6 +19,11 @@ impl Counted {
         self.by_label("keyward_upstream_errors_total", "reason")
     }
 
+    /// Whether the process says that it takes more memory than it may.
+    pub fn is_memory_short(&self) -> bool {
+        self.value("keyward_memory_short") == 1
+    }
+
     /// How many calls went to another server because the first could not be reached.
     pub fn upstream_retries(&self) -> u64 {
         self.value("keyward_upstream_retries_total{upstream=\"default\"}")

@@ -84,6 +84,11 @@ impl RawConnection {
         within("bytes are written", self.stream.write_all(bytes.as_ref())).await
     }
 
+    /// Writes all of it, however long the other side takes.
+    pub async fn write_all_patiently(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
     /// Says that nothing more comes from here (FIN); reading goes on.
     pub fn finish(&self) {
         SockRef::from(&self.stream)

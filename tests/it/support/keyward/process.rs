@@ -113,6 +113,16 @@ impl KeywardProcess {
         Pid::from_raw(pid).expect("no pid is zero")
     }
 
+    /// The memory that it takes, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_ascii_whitespace().next());
+        let kib: usize = kib.expect("the kernel says it").parse().expect("a number");
+        kib * 1024
+    }
+
     /// Waits for its end: the exit code, `None` when a signal ended it.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let child = &mut self.child;
