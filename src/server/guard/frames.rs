@@ -10,13 +10,16 @@ const END_STREAM: u8 = 1;
 pub(super) const MOST_CREDIT: u64 = 1_000;
 /// What it costs to take a request back: that may have cost us a call to an upstream.
 const RESET_COST: u64 = 5;
+/// What a frame that brings bytes earns: gRPC's clients widen a window and ask for an echo with every message of a stream
+/// that goes both ways, and a message may be small.
+const DATA_EARNS: u64 = 2;
 
 /// The frames of an HTTP/2 connection, counted where they bring neither a request nor a byte of one.
 ///
 /// Each such frame costs us about what it costs its sender, or more, and nothing in the protocol bounds them
 /// (CVE-2019-9512, -9515 and their kin; CVE-2023-44487). So a connection has credit for them: it spends one for each, and
-/// five for a reset; it earns by time and by what we send, so that whoever is answered, or streams, may ask and
-/// acknowledge as often as it needs.
+/// five for a reset; it earns by time, by what we send and by frames that bring bytes, so that whoever is answered, or
+/// streams, may ask and acknowledge as often as it needs.
 #[derive(Debug, Clone)]
 pub(super) struct Frames {
     head: [u8; HEAD],
@@ -70,7 +73,11 @@ impl Frames {
         self.left = usize::from(large) << 16 | usize::from(middle) << 8 | usize::from(small);
         let cost = match kind {
             HEADERS => 0,
-            DATA if self.left > 0 || flags & END_STREAM != 0 => 0,
+            DATA if self.left > 0 => {
+                self.earn(DATA_EARNS);
+                0
+            }
+            DATA if flags & END_STREAM != 0 => 0,
             RST_STREAM => RESET_COST,
             _ => 1,
         };
@@ -143,11 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_sends_messages_may_acknowledge_each() {
+        let turn = [frame(DATA, 0, 8), frame(8, 0, 4), frame(6, 1, 8)].concat();
+        assert_eq!(paid(&turn), 5_000);
+    }
+
+    #[test]
     fn how_frames_are_cut_changes_nothing() {
         let bytes: Vec<u8> = [
             frame(HEADERS, 4, 30),
             frame(DATA, 0, 0),
-            frame(DATA, 1, 100),
+            frame(DATA, END_STREAM, 0),
             frame(6, 0, 8),
         ]
         .concat()
