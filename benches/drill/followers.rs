@@ -32,8 +32,8 @@ const TRANSACTIONS: &str =
 
 /// At rest, and while keys are revoked.
 pub async fn run() {
-    // While they start, all of them have a connection to fill by beside the one that listens.
-    let postgres = Postgres::own(&["max_connections=700"]).expect("the drill needs a Postgres");
+    // While they start, each may have two connections beside the one that listens.
+    let postgres = Postgres::own(&["max_connections=999"]).expect("the drill needs a Postgres");
     let fleet = Fleet::start_on(postgres, 0, "").await;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
