@@ -7,17 +7,14 @@
 //! callers go on being answered, and that memory is bounded.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyward::clock::Clock;
-use keyward::key::{KeyCategory, ModelScope};
-use keyward::registry::{self, Command as Wish, CreateKey, KeyRegistry, Outcome};
-use keyward::store::{self, StoreConfig};
-use keyward::telemetry::metrics::Metrics;
+use address::free_address;
+use key::make_key;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +23,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wire::{Caller, call, start_model};
 
+#[path = "support/address.rs"]
+mod address;
+#[path = "support/key.rs"]
+mod key;
 #[path = "support/wire.rs"]
 mod wire;
 
@@ -408,36 +409,6 @@ impl std::fmt::Display for Noticed {
             failed => write!(f, " ({failed} failed)"),
         }
     }
-}
-
-async fn make_key(database: &str) -> String {
-    let config = StoreConfig {
-        url: database.to_owned(),
-        ..StoreConfig::default()
-    };
-    let store = store::open(&config, Metrics::unrecorded().store)
-        .await
-        .expect("a database");
-    let keys = KeyRegistry::new(store.clone(), Clock::system(), None);
-    let wish = CreateKey {
-        name: None,
-        category: KeyCategory::WorkspaceInvoke,
-        operation: None,
-        scope: ModelScope::from_request(Some(&["llama"])).expect("a model"),
-        team: None,
-        expires_at: None,
-    };
-    let made = keys.execute(&registry::Caller::Operator, Wish::Create(wish));
-    let Ok(Outcome::Created { secret, .. }) = made.await else {
-        unreachable!("a new database takes a key");
-    };
-    store.close().await;
-    secret.reveal().to_owned()
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address")
 }
 
 /// All the open files that the system lets this process have, for this process and the one it starts.

@@ -4,7 +4,7 @@
 //! api-key delete`. A trial is timed from the moment the deletion was done (the statement had returned, the command had
 //! ended) until a call with the key was refused. Run with `cargo bench --bench revocation`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +19,11 @@ use sqlx::SqlitePool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+
+#[path = "support/address.rs"]
+mod address;
+
+use address::free_address;
 
 const TRIALS: usize = 200;
 const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
@@ -103,7 +108,7 @@ struct Served {
 
 impl Served {
     fn start(directory: &Path, url: &str) -> Self {
-        let [address, admin, probes, model] = [(); 4].map(|()| free_port());
+        let [address, admin, probes, model] = [(); 4].map(|()| free_address());
         let process = Command::new(KEYWARD)
             .current_dir(directory)
             .args(["--database", url, "serve", "--listen", &address.to_string()])
@@ -150,11 +155,6 @@ impl Drop for Served {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
 }
 
 #[expect(clippy::print_stdout, reason = "a bench tells its figures")]

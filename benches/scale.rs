@@ -4,7 +4,7 @@
 //! another number of keys or another (empty) database as `cargo bench --bench scale -- 100000 postgres://…`.
 
 use std::io::{BufWriter, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +15,11 @@ use keyward::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+
+#[path = "support/address.rs"]
+mod address;
+
+use address::free_address;
 
 const KEYS: usize = 1_000_000;
 const TRIALS: usize = 100;
@@ -199,7 +204,7 @@ struct Served {
 
 impl Served {
     fn start(directory: &Path, url: &str, keys: usize) -> Self {
-        let [data, admin, probes, model] = [(); 4].map(|()| free_port());
+        let [data, admin, probes, model] = [(); 4].map(|()| free_address());
         let process = Command::new(KEYWARD)
             .current_dir(directory)
             .args(["--database", url, "serve", "--listen", &data.to_string()])
@@ -268,11 +273,6 @@ impl Drop for Served {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
 }
 
 #[expect(clippy::print_stdout, reason = "a bench tells its figures")]

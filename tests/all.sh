@@ -16,16 +16,17 @@ has_promtool() {
     command -v promtool || test -x target/tools/promtool
 }
 
-unpack_promtool() {
-    echo "unpacking promtool into target/tools (from Debian's package prometheus)" >&2
+# unpack PACKAGE PROGRAM: takes one program out of a Debian package, into target/tools.
+unpack() {
+    echo "unpacking ${2##*/} into target/tools (from Debian's package $1)" >&2
     rm -rf target/tools/unpacked && mkdir -p target/tools/unpacked
     (
         cd target/tools/unpacked
-        apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
-        dpkg -x prometheus_*.deb .
-        mv usr/bin/promtool ..
+        apt-get download -qq "$1" || { apt-get update -qq && apt-get download -qq "$1"; }
+        dpkg -x "$1"_*.deb .
+        mv "$2" ..
     ) || {
-        echo "missing: promtool. Install prometheus and run this again." >&2
+        echo "missing: ${2##*/}. Install $1 and run this again." >&2
         exit 1
     }
     rm -rf target/tools/unpacked
@@ -34,21 +35,6 @@ unpack_promtool() {
 # Debian's package would start a server.
 has_nginx() {
     [ "${KEYWARD_TEST_NGINX:-}" = skip ] || command -v nginx || test -x target/tools/nginx
-}
-
-unpack_nginx() {
-    echo "unpacking nginx into target/tools (from Debian's package nginx)" >&2
-    rm -rf target/tools/unpacked && mkdir -p target/tools/unpacked
-    (
-        cd target/tools/unpacked
-        apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }
-        dpkg -x nginx_*.deb .
-        mv usr/sbin/nginx ..
-    ) || {
-        echo "missing: nginx. Install it and run this again." >&2
-        exit 1
-    }
-    rm -rf target/tools/unpacked
 }
 
 # Debian's package would start a pooler, and its libraries are none that anybody else needs.
@@ -96,9 +82,9 @@ want postgresql has_postgres
 want openssl openssl version
 want nghttp2-client h2load --version
 install_missing
-has_promtool >/dev/null || unpack_promtool
+has_promtool >/dev/null || unpack prometheus usr/bin/promtool
 has_pgbouncer >/dev/null || unpack_pgbouncer
-has_nginx >/dev/null || unpack_nginx
+has_nginx >/dev/null || unpack nginx usr/sbin/nginx
 
 cargo test --locked
 sh tests/readers.sh

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::address::free_address;
 use crate::detour::Detour;
 use crate::postgres::Postgres;
 use crate::wire::start_model;
@@ -304,9 +305,4 @@ async fn fetch(to: SocketAddr, method: &str, path: &str, body: &str) -> io::Resu
     timeout(Duration::from_secs(10), asked)
         .await
         .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address")
 }

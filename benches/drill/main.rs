@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+#[path = "../support/address.rs"]
+mod address;
 mod detour;
 mod fleet;
 mod followers;

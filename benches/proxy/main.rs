@@ -8,18 +8,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use key::make_key;
 use keyward::clock::Clock;
 use keyward::config::{Config, Environment, Overrides, Sources};
-use keyward::key::KeyCategory;
-use keyward::key::ModelScope;
-use keyward::registry::{self, Command, CreateKey, KeyRegistry, Outcome};
 use keyward::server::Server;
-use keyward::store::{self, StoreConfig};
 use keyward::telemetry::Telemetry;
-use keyward::telemetry::metrics::Metrics;
 use tokio::task::JoinSet;
 use wire::{Caller, call, start_model};
 
+#[path = "../support/key.rs"]
+mod key;
 mod sse;
 #[path = "../support/wire.rs"]
 mod wire;
@@ -153,33 +151,6 @@ async fn call_again_and_again(to: SocketAddr, request: String) -> Vec<Duration> 
         times.push(begun.elapsed());
     }
     times
-}
-
-async fn make_key(database: &str) -> String {
-    let config = StoreConfig {
-        url: database.to_owned(),
-        ..StoreConfig::default()
-    };
-    let store = store::open(&config, Metrics::unrecorded().store)
-        .await
-        .expect("a database");
-    let keys = KeyRegistry::new(store.clone(), Clock::system(), None);
-    let wish = CreateKey {
-        name: None,
-        category: KeyCategory::WorkspaceInvoke,
-        operation: None,
-        scope: ModelScope::from_request(Some(&["llama"])).expect("a model"),
-        team: None,
-        expires_at: None,
-    };
-    let outcome = keys
-        .execute(&registry::Caller::Operator, Command::Create(wish))
-        .await;
-    let Ok(Outcome::Created { secret, .. }) = outcome else {
-        unreachable!("a new database takes a key");
-    };
-    store.close().await;
-    secret.reveal().to_owned()
 }
 
 async fn start_keyward(database: &str, model: SocketAddr) -> Server {

@@ -27,8 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -51,7 +50,10 @@ use crate::upstream::{
     Call, Handshake, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams,
 };
 use crate::usage::UsageRecorder;
-use prepare::{clean, filter_trailers, forward_for, frame, introduce, model_header};
+use prepare::{
+    clean, filter_trailers, forward_for, forward_target, frame, introduce, model_header,
+};
+use rejection::log_refusal;
 use relay::Relayed;
 use shown::Shown;
 use target::Target;
@@ -209,7 +211,13 @@ impl Proxy {
             Ok(Passed::Switching(response, caller)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
                 connection.hand_over();
-                self.switch(response, caller, place)
+                let (limits, metrics) = (&self.plan.limits, self.metrics.clone());
+                let (head, tunnel) = Tunnel::after(response, caller, limits, metrics, place);
+                Answer {
+                    response: relay::switch(head),
+                    unread: None,
+                    tunnel: Some(tunnel),
+                }
             }
             Ok(Passed::Forwarded(response)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
@@ -244,33 +252,6 @@ impl Proxy {
         };
         trace.write(answer.response.headers_mut());
         answer
-    }
-
-    /// Hands a 101 back, and what begins after it.
-    fn switch(
-        &self,
-        mut response: Response<Relayed>,
-        caller: OnUpgrade,
-        place: InFlight,
-    ) -> Answer {
-        let upstream = hyper::upgrade::on(&mut response);
-        let limits = &self.plan.limits;
-        let (head, answer) = response.into_parts();
-        Answer {
-            response: relay::switch(head),
-            unread: None,
-            tunnel: Some(Tunnel {
-                caller,
-                upstream,
-                limits: tunnel::Silence {
-                    open: limits.stream_idle_timeout,
-                    half_closed: limits.websocket_close_timeout,
-                },
-                metrics: self.metrics.clone(),
-                _in_flight: place,
-                _answer: answer,
-            }),
-        }
     }
 
     /// Answers a request that never became one: its head was refused before anything of it was understood.
@@ -499,41 +480,4 @@ struct Admitted<'p> {
     host: Option<HeaderValue>,
     /// How long its body was read: its caller's time, not ours.
     reading: Duration,
-}
-
-/// The path and query that go on. The query is what is left of the caller's.
-fn forward_target(uri: &Uri, path: Option<String>) -> PathAndQuery {
-    let came = uri.path_and_query().cloned();
-    let Some(mut path) = path else {
-        return came.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    };
-    if let Some(query) = uri.query() {
-        path.push('?');
-        path.push_str(query);
-    }
-    PathAndQuery::from_maybe_shared(bytes::Bytes::from(path))
-        .expect("a canonical path with a part of it replaced by its own text is a path")
-}
-
-/// One line for each refusal, at debug: the precise reason, which the caller is not told.
-fn log_refusal(why: &Rejection, trace: &Trace) {
-    tracing::debug!(
-        request.id = trace.id.to_str().unwrap_or_default(),
-        reason = why.outcome().as_str(),
-        detail = %why,
-        "request refused"
-    );
-    let Rejection::Upstream(error) = why else {
-        return;
-    };
-    let (id, chain) = (
-        trace.id.to_str().unwrap_or_default(),
-        crate::telemetry::chain(error),
-    );
-    if let Some(failure) = error.failure() {
-        let reason = failure.as_str();
-        tracing::debug!(request.id = id, reason, error = %chain, "upstream did not answer");
-    } else {
-        tracing::debug!(request.id = id, error = %chain, "the request body broke off");
-    }
 }

@@ -1,10 +1,12 @@
 //! What leaves and joins a request before it goes on.
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, request::Parts};
 
 use super::Peer;
 use crate::credential::CredentialLocations;
@@ -207,6 +209,20 @@ pub(super) fn filter_trailers(trailers: &mut HeaderMap, locations: &CredentialLo
     for name in dropped {
         trailers.remove(name);
     }
+}
+
+/// The path and query that go on. The query is what is left of the caller's.
+pub(super) fn forward_target(uri: &Uri, path: Option<String>) -> PathAndQuery {
+    let came = uri.path_and_query().cloned();
+    let Some(mut path) = path else {
+        return came.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    };
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(path))
+        .expect("a canonical path with a part of it replaced by its own text is a path")
 }
 
 #[cfg(test)]

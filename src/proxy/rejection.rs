@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use super::grpc;
+use super::trace::Trace;
 use crate::cache::LookupError;
 use crate::key::Denial;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
@@ -447,77 +448,28 @@ fn trailers_only(face: &Face, message: &str) -> Response<Bytes> {
     response
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use rstest::rstest;
-
-    use super::*;
-
-    fn text(rejection: Rejection, form: ErrorForm) -> String {
-        String::from_utf8(rejection.into_response(form, false).into_body().to_vec()).unwrap()
-    }
-
-    #[rstest]
-    #[case(ErrorForm::Openai, r#"{"error":{"code":"invalid_api_key","message":"invalid API key","param":null,"type":"invalid_request_error"}}"#)]
-    #[case(
-        ErrorForm::Anthropic,
-        r#"{"error":{"message":"invalid API key","type":"authentication_error"},"type":"error"}"#
-    )]
-    #[case(
-        ErrorForm::Baseten,
-        r#"{"error":"invalid API key","error_code":"invalid_api_key"}"#
-    )]
-    #[case(ErrorForm::Problem, r#"{"code":"invalid_api_key","detail":"invalid API key","status":401,"title":"Unauthorized","type":"about:blank"}"#)]
-    fn a_refusal_has_the_form_its_callers_expect(#[case] form: ErrorForm, #[case] expected: &str) {
-        assert_eq!(text(Rejection::UnknownKey, form), expected);
-    }
-
-    #[test]
-    fn five_reasons_of_an_invalid_key_cannot_be_told_apart() {
-        let answer = |rejection: Rejection| {
-            let (parts, body) = rejection
-                .into_response(ErrorForm::Openai, false)
-                .into_parts();
-            (parts.status, parts.headers, body)
-        };
-        let malformed = answer(Rejection::MalformedKey);
-        assert_eq!(malformed.0, StatusCode::UNAUTHORIZED);
-        assert_eq!(answer(Rejection::UnknownKey), malformed);
-        assert_eq!(answer(Rejection::Denied(Denial::Disabled)), malformed);
-        assert_eq!(answer(Rejection::Denied(Denial::Expired)), malformed);
-    }
-
-    #[test]
-    fn a_missing_key_is_asked_for_without_an_error_code() {
-        let response = Rejection::MissingKey.into_response(ErrorForm::Problem, false);
-        let challenges: Vec<_> = response
-            .headers()
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .collect();
-        assert_eq!(
-            challenges,
-            [r#"Bearer realm="keyward""#, r#"Api-Key realm="keyward""#]
-        );
-    }
-
-    #[test]
-    fn an_outage_says_when_to_try_again_in_whole_seconds() {
-        let rejection = Rejection::from(LookupError::Unavailable {
-            retry_after: Duration::from_millis(200),
-        });
-        let response = rejection.into_response(ErrorForm::Openai, false);
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[RETRY_AFTER], "1");
-    }
-
-    #[test]
-    fn a_grpc_caller_is_refused_in_its_own_form() {
-        let response = Rejection::UnknownKey.into_response(ErrorForm::Openai, true);
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["grpc-status"], "16");
-        assert!(response.body().is_empty());
+/// One line for each refusal, at debug: the precise reason, which the caller is not told.
+pub(super) fn log_refusal(why: &Rejection, trace: &Trace) {
+    tracing::debug!(
+        request.id = trace.id.to_str().unwrap_or_default(),
+        reason = why.outcome().as_str(),
+        detail = %why,
+        "request refused"
+    );
+    let Rejection::Upstream(error) = why else {
+        return;
+    };
+    let (id, chain) = (
+        trace.id.to_str().unwrap_or_default(),
+        crate::telemetry::chain(error),
+    );
+    if let Some(failure) = error.failure() {
+        let reason = failure.as_str();
+        tracing::debug!(request.id = id, reason, error = %chain, "upstream did not answer");
+    } else {
+        tracing::debug!(request.id = id, error = %chain, "the request body broke off");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,39 +6,65 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::{Response, response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::InFlight;
 use super::relay::Relayed;
+use super::{InFlight, LimitsConfig};
 use crate::telemetry::metrics::{ProxyMetrics, WebSocketEnd};
 
 /// Two connections that speak WebSocket with each other, and us between them. Nothing is read of what they say.
 ///
 /// It holds the request's place among those in flight until it ends.
 pub struct Tunnel {
-    pub(super) caller: OnUpgrade,
-    pub(super) upstream: OnUpgrade,
-    pub(super) limits: Silence,
-    pub(super) metrics: ProxyMetrics,
-    pub(super) _in_flight: InFlight,
+    caller: OnUpgrade,
+    upstream: OnUpgrade,
+    limits: Silence,
+    metrics: ProxyMetrics,
+    _in_flight: InFlight,
     /// Empty; while it is there, the upstream is known to be busy.
-    pub(super) _answer: Relayed,
+    _answer: Relayed,
 }
 
 /// How long a tunnel may go without a byte either way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Silence {
+struct Silence {
     /// While both sides may speak.
-    pub open: Duration,
+    open: Duration,
     /// Once one side has said that it is done.
-    pub half_closed: Duration,
+    half_closed: Duration,
 }
 
 impl Tunnel {
+    /// The head of a 101 to be handed back, and what begins after it.
+    pub(super) fn after(
+        mut response: Response<Relayed>,
+        caller: OnUpgrade,
+        limits: &LimitsConfig,
+        metrics: ProxyMetrics,
+        place: InFlight,
+    ) -> (response::Parts, Self) {
+        let upstream = hyper::upgrade::on(&mut response);
+        let (head, answer) = response.into_parts();
+        let limits = Silence {
+            open: limits.stream_idle_timeout,
+            half_closed: limits.websocket_close_timeout,
+        };
+        let tunnel = Self {
+            caller,
+            upstream,
+            limits,
+            metrics,
+            _in_flight: place,
+            _answer: answer,
+        };
+        (head, tunnel)
+    }
+
     /// Hands bytes on, both ways, until both sides are done, one breaks off, or a silence lasts too long. One that is done
     /// is told to the other, which may still speak.
     ///

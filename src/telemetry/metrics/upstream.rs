@@ -1,6 +1,95 @@
-use metrics::{Gauge, Recorder};
+//! The handles of upstreams, and of each of their servers.
 
-use super::register_gauge;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Recorder};
+
+use super::{register_counter, register_gauge, register_histogram};
+
+/// Why an upstream did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamFailure {
+    /// No connection.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No trust: its certificate, or ours.
+    Tls,
+    /// No response head in time.
+    HeadTimeout,
+    /// It broke off, or sent what is no HTTP.
+    Broken,
+}
+
+impl UpstreamFailure {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 5] = [
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::HeadTimeout,
+        Self::Broken,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::HeadTimeout => "head_timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// What is counted for one upstream, named in the settings.
+#[derive(Clone)]
+pub struct UpstreamMetrics {
+    duration: Histogram,
+    tried_elsewhere: Counter,
+    errors: [Counter; UpstreamFailure::ALL.len()],
+}
+
+impl UpstreamMetrics {
+    pub(super) fn register(recorder: &dyn Recorder, upstream: &str) -> Self {
+        Self {
+            duration: register_histogram(
+                recorder,
+                "keyward_upstream_duration_seconds",
+                &[("upstream", upstream)],
+            ),
+            tried_elsewhere: register_counter(
+                recorder,
+                "keyward_upstream_retries_total",
+                &[("upstream", upstream)],
+            ),
+            errors: UpstreamFailure::ALL.map(|failure| {
+                register_counter(
+                    recorder,
+                    "keyward_upstream_errors_total",
+                    &[("upstream", upstream), ("reason", failure.as_str())],
+                )
+            }),
+        }
+    }
+
+    /// The upstream's response head came after `took`.
+    pub fn answered(&self, took: Duration) {
+        self.duration.record(took.as_secs_f64());
+    }
+
+    /// It did not answer.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        self.errors[failure as usize].increment(1);
+    }
+
+    /// A call goes to another of its servers, for nothing of it was sent to the first.
+    pub fn tried_elsewhere(&self) {
+        self.tried_elsewhere.increment(1);
+    }
+}
 
 /// What is told of one server of an upstream, both named in the settings.
 #[derive(Clone)]
