@@ -1,4 +1,5 @@
-use axum::extract::Query;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::de::DeserializeOwned;
@@ -110,6 +111,11 @@ pub fn query<const N: usize>(uri: &Uri, names: [&str; N]) -> Result<[Option<Stri
         }
     }
     Ok(found)
+}
+
+/// A part of the path, percent-decoded; what does not decode to text names nothing of ours.
+pub fn in_path(part: Result<Path<String>, PathRejection>) -> String {
+    part.map(|Path(text)| text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::StatusCode;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 
 use crate::registry::{RefusalKind, RegistryError};
 use crate::telemetry::chain;
@@ -78,6 +82,24 @@ impl Refusal {
             }
             _ => Self::new(status_of(error), error.to_string()),
         }
+    }
+
+    /// The answer with `body`, a dialect's form of the refusal: its status, how to present a credential, when to ask
+    /// again.
+    pub(super) fn respond(&self, body: &impl Serialize) -> Response {
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            for challenge in ["Api-Key realm=\"keyward\"", "Bearer realm=\"keyward\""] {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+        if let Some(wait) = self.retry_after {
+            // Rounded up: a caller that waits as long as it is told is not told again.
+            let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
     }
 
     /// An outcome that does not belong to the command: a mistake of ours.

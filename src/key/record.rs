@@ -178,6 +178,29 @@ impl Operation {
             .into_iter()
             .find(|operation| operation.as_str() == word)
     }
+
+    /// The category of a key for which px0's word is asked (CONTRACTS 2).
+    #[must_use]
+    pub const fn category(self) -> KeyCategory {
+        match self {
+            Self::ReadRender => KeyCategory::WorkspaceInvoke,
+            Self::All => KeyCategory::WorkspaceManageAll,
+            Self::Admin => KeyCategory::Personal,
+        }
+    }
+
+    /// px0's word for what a key of this category may do (CONTRACTS 2); none for one we do not know.
+    #[must_use]
+    pub const fn of(category: &KeyCategory) -> Option<Self> {
+        match category {
+            KeyCategory::Personal => Some(Self::Admin),
+            KeyCategory::WorkspaceManageAll => Some(Self::All),
+            KeyCategory::WorkspaceInvoke | KeyCategory::WorkspaceExportMetrics => {
+                Some(Self::ReadRender)
+            }
+            KeyCategory::Unknown(_) => None,
+        }
+    }
 }
 
 /// A name somebody gave: to a key, a team, an owner. 1 to 200 characters, none of them a control character.
@@ -408,6 +431,16 @@ mod tests {
                 .all(|other| !category.may_manage(other))
         );
         assert_eq!("personal".parse::<KeyCategory>(), Err(InvalidCategory));
+    }
+
+    #[test]
+    fn an_operation_and_its_category_mean_each_other() {
+        for operation in [Operation::ReadRender, Operation::All, Operation::Admin] {
+            assert_eq!(Operation::of(&operation.category()), Some(operation));
+        }
+        let metrics = KeyCategory::WorkspaceExportMetrics;
+        assert_eq!(Operation::of(&metrics), Some(Operation::ReadRender));
+        assert_eq!(Operation::of(&KeyCategory::from_stored("NEW")), None);
     }
 
     #[rstest]

@@ -12,8 +12,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, Uri};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -56,20 +55,7 @@ fn routes() -> OpenApiRouter<AdminState> {
 
 /// A refusal in this dialect's form: `{"code","message"}`.
 fn refuse(refusal: &Refusal) -> Response {
-    let body = ErrorBody::new(refusal);
-    let mut response = (refusal.status, Json(body)).into_response();
-    let headers = response.headers_mut();
-    if refusal.status == StatusCode::UNAUTHORIZED {
-        for challenge in ["Api-Key realm=\"keyward\"", "Bearer realm=\"keyward\""] {
-            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-    }
-    if let Some(wait) = refusal.retry_after {
-        // Rounded up: a caller that waits as long as it is told is not told again.
-        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, HeaderValue::from(secs));
-    }
-    response
+    refusal.respond(&ErrorBody::new(refusal))
 }
 
 /// What a handler answers instead of what was asked.
@@ -193,7 +179,7 @@ async fn create_team_key(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refused> {
-    let team = parse_team(&in_path(team))?;
+    let team = parse_team(&read::in_path(team))?;
     let wait = wait_for(&uri)?;
     let asked = read::json(&headers, &body, Accepts::JsonOrForm)?;
     create(&state, &caller, asked, Some(team), wait).await
@@ -253,7 +239,7 @@ async fn delete_key(
 ) -> Result<Json<ApiKeyTombstone>, Refused> {
     let wait = wait_for(&uri)?;
     let no_such_key = |_| Refusal::not_found("there is no such key");
-    let prefix = in_path(prefix).parse().map_err(no_such_key)?;
+    let prefix = read::in_path(prefix).parse().map_err(no_such_key)?;
     let which = KeySelector::Prefix(prefix);
     match execute_and_wait(&state, &caller, Command::Delete(which), wait).await? {
         (Outcome::Deleted(key), in_force) => Ok(Json(ApiKeyTombstone {
@@ -301,7 +287,7 @@ async fn find_team(
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Team>, Refused> {
-    let id = parse_team(&in_path(id))?.to_string();
+    let id = parse_team(&read::in_path(id))?.to_string();
     let found = teams(&state, &caller).await?.find(|team| team.id == id);
     found.map(Json).ok_or_else(no_such_team)
 }
@@ -356,11 +342,6 @@ async fn who_am_i(
         Outcome::You { owner, org } => Ok(Json(UserInfo::new(&owner, org))),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
-}
-
-/// A part of the path, percent-decoded; what does not decode to text names nothing of ours.
-fn in_path(part: Result<Path<String>, PathRejection>) -> String {
-    part.map(|Path(text)| text).unwrap_or_default()
 }
 
 /// Whom the caller wants to wait for. A word that is not known is refused before anything is done: whoever wrote it

@@ -2,6 +2,8 @@
 //! habits of one API, and never sees a database, a digest or a cache.
 
 pub mod baseten;
+mod document;
+pub mod px0;
 
 use axum::middleware::map_response;
 use axum::response::Response;
@@ -25,7 +27,7 @@ pub struct Dialect {
 }
 
 /// The one list of dialects.
-pub static DIALECTS: &[Dialect] = &[baseten::DIALECT];
+pub static DIALECTS: &[Dialect] = &[baseten::DIALECT, px0::DIALECT];
 
 /// Has the answers of a route counted as answers to `command`.
 fn counted(

@@ -51,8 +51,10 @@ impl AdminCommand {
 }
 
 /// Every status an admin listener answers with, as it stands in the label.
-const ADMIN_STATUSES: [(u16, &str); 14] = [
+const ADMIN_STATUSES: [(u16, &str); 16] = [
     (200, "200"),
+    (201, "201"),
+    (204, "204"),
     (400, "400"),
     (401, "401"),
     (403, "403"),

@@ -233,7 +233,7 @@ async fn a_method_is_not_overridden(#[case] header: &'static str) {
 #[case("//v1/api_keys")]
 #[case("/v1/../v1/api_keys")]
 #[case("/v1/API_KEYS")]
-#[case("/v1/api-keys")]
+#[case("/v1/api-keys/a/b")]
 #[case("/v1/api_keys%3Ftype=PERSONAL")]
 #[case("/livez")]
 #[case("/metrics")]

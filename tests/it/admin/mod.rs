@@ -5,6 +5,7 @@ mod input;
 mod metrics;
 mod openapi;
 mod probe;
+mod px0;
 mod settings;
 mod sweep;
 mod timeouts;

@@ -20,8 +20,8 @@ async fn mistake(config: &AdminConfig) -> Option<AdminConfigError> {
 }
 
 #[rstest]
-#[case(&["basten"], &[], "no dialect is called `basten`; there are `baseten`")]
-#[case(&[], &[], "name at least one dialect; there are `baseten`")]
+#[case(&["basten"], &[], "no dialect is called `basten`; there are `baseten`, `px0`")]
+#[case(&[], &[], "name at least one dialect; there are `baseten`, `px0`")]
 #[case(&["baseten"], &["admin.example", "http://admin.example"], "`http://admin.example` is no host name")]
 #[tokio::test]
 async fn a_mistake_is_named(

@@ -8,7 +8,19 @@ use http::Method;
 use keyward::key::KeyCategory;
 use rstest::rstest;
 
-use crate::support::admin::{Ask, TOKEN, TestAdmin};
+use crate::support::admin::{Answer, Ask, TOKEN, TestAdmin};
+
+/// That `answer` is a refusal in the words of the dialect that speaks at `path`: a code, or whatever it says.
+fn assert_says(path: &str, answer: &Answer, code: &str) {
+    let is_baseten = ["/v1/api_keys", "/v1/teams", "/v1/users", "/no/"]
+        .iter()
+        .any(|beginning| path.starts_with(beginning));
+    if is_baseten {
+        assert_eq!(answer.code(), code, "{path}");
+    } else {
+        assert!(!answer.text("/error").is_empty(), "{path}");
+    }
+}
 
 /// Every documented method and path, with something in the place of each parameter.
 async fn endpoints(admin: &TestAdmin) -> Vec<(Method, String)> {
@@ -24,7 +36,7 @@ async fn endpoints(admin: &TestAdmin) -> Vec<(Method, String)> {
             endpoints.push((method, path.clone()));
         }
     }
-    assert!(endpoints.len() >= 8, "{endpoints:?}");
+    assert!(endpoints.len() >= 11, "{endpoints:?}");
     endpoints.push((Method::GET, "/no/such/path".to_owned()));
     endpoints
 }
@@ -55,7 +67,7 @@ async fn a_stranger_gets_401_everywhere(#[case] change: fn(Ask) -> Ask) {
             2
         );
         if method != Method::HEAD {
-            assert_eq!(refused.code(), "UNAUTHORIZED");
+            assert_says(&path, &refused, "UNAUTHORIZED");
         }
     }
 }
@@ -73,10 +85,8 @@ async fn a_live_key_that_may_not_administer_gets_403_everywhere(#[case] category
             .credential(&key)
             .send()
             .await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.code()),
-            (403, "FORBIDDEN".to_owned())
-        );
+        assert_eq!(refused.status, 403, "{method} {path}");
+        assert_says(&path, &refused, "FORBIDDEN");
     }
 }
 
@@ -151,7 +161,7 @@ async fn a_wrong_method_is_refused_in_the_dialects_words_and_told_the_right_ones
                 "{method} {path} {answer}"
             );
             if !is_documented {
-                assert_eq!(answer.code(), "VALIDATION_ERROR");
+                assert_says(path, &answer, "VALIDATION_ERROR");
                 let allowed = answer.headers["allow"].to_str().unwrap();
                 assert!(
                     !allowed.is_empty() && !allowed.contains(method.as_str()),

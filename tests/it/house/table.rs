@@ -236,6 +236,11 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
         "the one answer that holds a new key",
     ),
     (
+        "admin/dialect/px0.rs",
+        1,
+        "the one answer that holds a new key",
+    ),
+    (
         "admin/token.rs",
         1,
         "a configured admin token becomes its digest",

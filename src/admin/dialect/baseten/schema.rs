@@ -1,18 +1,16 @@
 //! What the OpenAPI document says that a type of ours cannot: which members of a request may stand together, what a
 //! text may hold, and what any call may be refused with.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
-use utoipa::{IntoResponses, PartialSchema, ToSchema};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
 
+use super::super::document::{self, documented, name};
 use super::words::ErrorBody;
-use crate::key::{KeyCategory, MAX_MODEL_BYTES, MAX_NAME_CHARS, MAX_PATTERNS};
+use crate::key::{KeyCategory, MAX_MODEL_BYTES, MAX_PATTERNS};
 
-/// What a [`Name`](crate::key::Name) takes: no control characters, and nothing that rearranges a line.
-const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$";
 /// What a [`ModelPattern`](crate::key::ModelPattern) takes: no control characters, and a star only at the end.
 const MODEL: &str = r"^[^\u0000-\u001f\u007f-\u009f*]*[^\u0000-\u001f\u007f-\u009f]$";
 /// What a [`KeyPrefix`](crate::key::KeyPrefix) takes.
@@ -23,47 +21,8 @@ pub struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let refusals = [
-            ("400", "The request is not one of this API's"),
-            ("401", "No credential, or one that is not valid"),
-            ("403", "The caller may not do this, or is a web page"),
-            ("408", "The body did not come in time"),
-            ("413", "The body is too large"),
-            ("421", "The listener is not called by this host name"),
-            ("429", "Too many failed attempts from this address"),
-            ("500", "keyward could not do this"),
-            ("503", "The key database did not do this; try again"),
-        ];
-        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name())));
-        let body = body.build();
-        refusals
-            .map(|(status, description)| {
-                let response = ResponseBuilder::new().description(description);
-                let response = response.content("application/json", body.clone()).build();
-                (status.to_owned(), response.into())
-            })
-            .into()
+        document::refusals(&ErrorBody::name())
     }
-}
-
-/// A type that only the document knows.
-macro_rules! documented {
-    ($(#[$doc:meta])+ $type:ident as $name:literal: $schema:expr) => {
-        $(#[$doc])+
-        pub struct $type;
-
-        impl PartialSchema for $type {
-            fn schema() -> RefOr<Schema> {
-                serde_json::from_value($schema).expect("a fixed text that is a schema")
-            }
-        }
-
-        impl ToSchema for $type {
-            fn name() -> Cow<'static, str> {
-                $name.into()
-            }
-        }
-    };
 }
 
 documented! {
@@ -145,16 +104,6 @@ fn create_key(further: &[(&str, Value)]) -> Value {
 fn words(types: &[KeyCategory]) -> Value {
     let words: Vec<&str> = types.iter().map(KeyCategory::as_str).collect();
     json!({ "type": "string", "description": "What the key may do", "enum": words })
-}
-
-fn name(types: &Value, description: &str) -> Value {
-    json!({
-        "type": types,
-        "description": description,
-        "minLength": 1,
-        "maxLength": MAX_NAME_CHARS,
-        "pattern": NAME,
-    })
 }
 
 fn team_id() -> Value {

@@ -1,0 +1,267 @@
+//! The px0 API, as far as it is about keys (CONTRACTS 7).
+//!
+//! An operation is a word for a category and the other way round, so that a key made in one dialect is shown rightly
+//! in the others. A key belongs to one team, or was made for the default one: `team_ids` names at most one. A key that
+//! nobody named has an empty `name`, which px0 itself never shows.
+//!
+//! There is one organisation. As at px0, the holder of the admin token may look into any: one that is not there has no
+//! keys, and none can be made in it (404); whoever calls with a key may only look into its own (403).
+
+mod schema;
+mod words;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, Uri};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use self::words::{ApiError, ApiKey, ApiKeys, CreateApiKey, CreatedApiKey};
+use super::{Dialect, counted};
+use crate::admin::read::{self, Accepts};
+use crate::admin::{AdminState, Refusal};
+use crate::key::{
+    InvalidName, KeyFilter, KeyId, KeySelector, ModelScope, Name, Operation, OrgId, TeamId,
+};
+use crate::registry::{Caller, Command, CreateKey, Outcome, RefusalKind};
+use crate::telemetry::metrics::AdminCommand;
+
+/// `/v1/api-keys`.
+pub const DIALECT: Dialect = Dialect {
+    name: "px0",
+    routes,
+    refuse,
+};
+
+fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new()
+        .routes(counted(AdminCommand::ListKeys, routes!(list_keys)))
+        .routes(counted(AdminCommand::CreateKey, routes!(create_key)))
+        .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
+}
+
+/// A refusal in this dialect's form, and in px0's words where a program may compare them: which credential is wrong,
+/// and why somebody may not, px0 does not tell.
+fn refuse(refusal: &Refusal) -> Response {
+    let error = match refusal.status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        _ => &refusal.message,
+    };
+    refusal.respond(&ApiError { error })
+}
+
+/// What a handler answers instead of what was asked.
+struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refuse(&self.0)
+    }
+}
+
+async fn execute(
+    state: &AdminState,
+    caller: &Caller,
+    command: Command,
+) -> Result<Outcome, Refused> {
+    let outcome = state.registry().execute(caller, command).await;
+    outcome.map_err(|error| {
+        Refused(match error.kind() {
+            // No command here names anything else that might not be there: teams are looked at before.
+            RefusalKind::NotFound => Refusal::not_found("api key not found"),
+            _ => Refusal::of(&error),
+        })
+    })
+}
+
+/// Lists the API keys of the organisation that the caller may manage, newest first: metadata only, never the text of a
+/// key. An organisation that is not there has none.
+#[utoipa::path(
+    get,
+    path = "/v1/api-keys",
+    params(("org_id" = Uuid, Query, description = "The organisation")),
+    responses(
+        (status = 200, description = "The keys", body = ApiKeys),
+        schema::Refusals,
+    ),
+)]
+async fn list_keys(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<ApiKeys>, Refused> {
+    let [org] = read::query(&uri, ["org_id"])?;
+    let org = org.filter(|org| !org.is_empty());
+    let org = org.ok_or_else(|| Refusal::invalid("org_id is required"))?;
+    let org = OrgId::new(parse_id(&org)?);
+    if !is_there(&state, &caller, org).await? {
+        return Ok(Json(ApiKeys {
+            api_keys: Vec::new(),
+        }));
+    }
+    match execute(&state, &caller, Command::List(KeyFilter::default())).await? {
+        Outcome::Listed(keys) => Ok(Json(ApiKeys {
+            api_keys: keys
+                .iter()
+                .filter(|key| key.org == org)
+                .map(ApiKey::from)
+                .collect(),
+        })),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Creates an API key. Its text is in this answer and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/v1/api-keys",
+    request_body = schema::CreateKey,
+    responses(
+        (status = 201, description = "The key", body = CreatedApiKey),
+        (status = 404, description = "There is no such organisation or team", body = ApiError),
+        (status = 409, description = "The name is taken", body = ApiError),
+        (status = 415, description = "The body does not call itself JSON", body = ApiError),
+        schema::Refusals,
+    ),
+)]
+async fn create_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let asked: CreateApiKey = read::json(&headers, &body, Accepts::Json)?;
+    let name = asked.name.filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Refusal::invalid("name is required"))?;
+    let name = parse_name(&name)?;
+    let org = parse_org(asked.org_id.as_deref())?;
+    let operation = parse_operation(asked.operation.as_deref())?.unwrap_or(Operation::ReadRender);
+    if !is_there(&state, &caller, org).await? {
+        return Err(Refused(Refusal::not_found("organization not found")));
+    }
+    let team = one_team(asked.team_ids.as_deref().unwrap_or_default())?;
+    if let Some(team) = team {
+        check_team(&state, &caller, team, org).await?;
+    }
+    let wanted = CreateKey {
+        name: Some(name),
+        category: operation.category(),
+        operation: Some(operation),
+        scope: ModelScope::Every,
+        team,
+        expires_at: None,
+    };
+    match execute(&state, &caller, Command::Create(wanted)).await? {
+        Outcome::Created { key, secret } => {
+            let created = CreatedApiKey::new(&key, secret.reveal());
+            Ok((StatusCode::CREATED, Json(created)).into_response())
+        }
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Deletes an API key. It is refused everywhere on this instance from this answer on.
+#[utoipa::path(
+    delete,
+    path = "/v1/api-keys/{id}",
+    params(("id" = Uuid, Path, description = "The key")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "There is no such key", body = ApiError),
+        schema::Refusals,
+    ),
+)]
+async fn delete_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Refused> {
+    let which = key_in_path(id)?;
+    match execute(&state, &caller, Command::Delete(which)).await? {
+        Outcome::Deleted(_) => Ok(StatusCode::NO_CONTENT),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Whether the organisation is there, for a caller that may look.
+async fn is_there(state: &AdminState, caller: &Caller, wanted: OrgId) -> Result<bool, Refused> {
+    match execute(state, caller, Command::WhoAmI).await? {
+        Outcome::You { org, .. } if org == wanted => Ok(true),
+        Outcome::You { .. } if *caller == Caller::Operator => Ok(false),
+        Outcome::You { .. } => Err(Refused(Refusal::new(StatusCode::FORBIDDEN, "forbidden"))),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// That the team is there, and the organisation's.
+async fn check_team(
+    state: &AdminState,
+    caller: &Caller,
+    wanted: TeamId,
+    org: OrgId,
+) -> Result<(), Refused> {
+    let Outcome::Teams(teams) = execute(state, caller, Command::ListTeams).await? else {
+        return Err(Refused(Refusal::unexpected_outcome()));
+    };
+    match teams.iter().find(|team| team.id == wanted) {
+        None => Err(Refused(Refusal::not_found("team not found"))),
+        Some(team) if team.org != org => Err(Refused(Refusal::invalid(
+            "team does not belong to the specified organization",
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The only team there may be: to take a second and leave it out would be to say what is not so.
+fn one_team(ids: &[String]) -> Result<Option<TeamId>, Refusal> {
+    match ids {
+        [] => Ok(None),
+        [id] => Ok(Some(TeamId::new(parse_id(id)?))),
+        _ => Err(Refusal::invalid("a key belongs to one team")),
+    }
+}
+
+fn key_in_path(id: Result<Path<String>, PathRejection>) -> Result<KeySelector, Refusal> {
+    let id = parse_id(&read::in_path(id))?;
+    Ok(KeySelector::Id(KeyId::new(id)))
+}
+
+/// As at px0, an id of nothing but zeros is none.
+fn parse_org(id: Option<&str>) -> Result<OrgId, Refusal> {
+    let required = || Refusal::invalid("org_id is required");
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(required)?;
+    let id = parse_id(id)?;
+    if id.is_nil() {
+        return Err(required());
+    }
+    Ok(OrgId::new(id))
+}
+
+fn parse_id(id: &str) -> Result<Uuid, Refusal> {
+    id.parse().map_err(|_| Refusal::invalid("invalid id"))
+}
+
+fn parse_name(name: &str) -> Result<Name, Refusal> {
+    let parsed = name.parse();
+    parsed.map_err(|error: InvalidName| Refusal::invalid(error.to_string()))
+}
+
+/// As at px0, an empty word is none.
+fn parse_operation(word: Option<&str>) -> Result<Option<Operation>, Refusal> {
+    let Some(word) = word.filter(|word| !word.is_empty()) else {
+        return Ok(None);
+    };
+    let known = Operation::from_stored(word).map(Some);
+    known.ok_or_else(|| Refusal::invalid("invalid operation, must be read_render, all, or admin"))
+}

@@ -1,0 +1,113 @@
+//! The members of what is asked and answered.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::key::{self, KeyCategory, Name, Operation, UnixTime};
+
+/// A list of what is known about API keys.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeys)]
+pub struct ApiKeys {
+    /// The keys, newest first.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// What is known about an API key, except its text.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKey)]
+pub struct ApiKey {
+    /// Which key.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: String,
+    /// What people call it; empty when nobody gave it a name.
+    pub name: String,
+    /// Its organisation.
+    #[schema(value_type = uuid::Uuid)]
+    pub org_id: String,
+    /// Its team.
+    #[schema(required, value_type = Option<uuid::Uuid>)]
+    pub team_id: Option<String>,
+    /// What it may do: `read_render`, `all` or `admin`, or a type of key that this version does not know.
+    #[schema(example = "read_render")]
+    pub operation: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When it was last used, as far as that has been written; null when never.
+    #[schema(required, format = DateTime)]
+    pub last_used_at: Option<String>,
+}
+
+impl From<&key::ApiKey> for ApiKey {
+    fn from(key: &key::ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.as_ref().map(Name::to_string).unwrap_or_default(),
+            org_id: key.org.to_string(),
+            team_id: key.team.as_ref().map(|team| team.id.to_string()),
+            operation: operation_of(&key.category).to_owned(),
+            created_at: key.created_at.to_rfc3339(),
+            last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
+        }
+    }
+}
+
+/// What a key may do, in this dialect's words. By the category alone, which decides it.
+fn operation_of(category: &KeyCategory) -> &str {
+    match Operation::of(category) {
+        Some(operation) => operation.as_str(),
+        None => category.as_str(),
+    }
+}
+
+/// A new API key: the only time its text is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeyCreatedResponse)]
+pub struct CreatedApiKey<'s> {
+    /// Which key.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The text of the key.
+    pub key: &'s str,
+    /// What it may do: `read_render`, `all` or `admin`.
+    #[schema(example = "read_render")]
+    pub operation: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl<'s> CreatedApiKey<'s> {
+    /// `key`, whose text is `text`.
+    pub fn new(key: &key::ApiKey, text: &'s str) -> Self {
+        let shown = ApiKey::from(key);
+        Self {
+            id: shown.id,
+            name: shown.name,
+            key: text,
+            operation: shown.operation,
+            created_at: shown.created_at,
+        }
+    }
+}
+
+/// Why the API did not do what was asked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIError)]
+pub struct ApiError<'s> {
+    /// What is wrong.
+    pub error: &'s str,
+}
+
+/// What is asked for in a new API key. What px0 takes for missing is missing here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiKey {
+    pub name: Option<String>,
+    pub org_id: Option<String>,
+    pub team_ids: Option<Vec<String>>,
+    pub operation: Option<String>,
+}
