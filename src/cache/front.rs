@@ -1,9 +1,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::memory::Generation;
 use super::{KeyCache, LookupError, Shared};
 use crate::key::{Grant, KeyDigest, PresentedKey};
+use crate::store::Cursor;
 
 /// Slots of one front: 4096 × 56 bytes.
 const SLOTS: usize = 4096;
@@ -49,12 +52,32 @@ impl WorkerFront {
     ///
     /// [`CacheConfig::lookup_timeout`]: super::CacheConfig::lookup_timeout
     pub async fn grant(&self, presented: PresentedKey<'_>) -> Result<Arc<Grant>, LookupError> {
-        let digest = presented.digest();
+        self.known_by(presented.digest()).await
+    }
+
+    /// The same about whoever presented a key with this digest before.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerFront::grant`].
+    pub async fn known_by(&self, digest: KeyDigest) -> Result<Arc<Grant>, LookupError> {
         if let Some(grant) = self.remembered(&digest) {
             return Ok(grant);
         }
         // Boxed, so that not every request carries the size of a look-up.
         Box::pin(self.cache.look_up(digest)).await
+    }
+
+    /// What memory holds about that digest, or has forgotten: no look-up is made and nothing is counted.
+    #[must_use]
+    pub fn held(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {
+        self.cache.0.memory.known(digest)
+    }
+
+    /// Tells when what memory says may have changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Cursor> {
+        self.cache.applied()
     }
 
     fn remembered(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {

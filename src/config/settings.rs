@@ -25,7 +25,7 @@ const PROFILE_ROUTES: &str = "\n# The routes of proxy.profiles, as proxy.routes 
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 27] = [
+const RELOADABLE: [&str; 28] = [
     "proxy.routes",
     "proxy.profiles",
     "proxy.credentials",
@@ -33,6 +33,7 @@ const RELOADABLE: [&str; 27] = [
     "proxy.forwarded",
     "proxy.decode",
     "proxy.forward_auth",
+    "proxy.calls_of_ended_keys",
     "proxy.limits.head_bytes",
     "proxy.limits.head_fields",
     "proxy.limits.target_bytes",

@@ -29,6 +29,8 @@ pub struct ProxyConfig {
     pub decode: Vec<BodyCoding>,
     /// Where another proxy asks what this listener would decide; nowhere when absent.
     pub forward_auth: Option<ForwardAuthConfig>,
+    /// What becomes of calls under way when their keys end.
+    pub calls_of_ended_keys: CallsOfEndedKeys,
     /// The route table; what is not in it is refused.
     pub routes: Vec<RouteConfig>,
     /// Known servers, whose routes are added to the table.
@@ -46,6 +48,17 @@ pub enum Forwarded {
     Remove,
     /// They are replaced by what we know: the caller's address, the host and the scheme it asked for.
     Replace,
+}
+
+/// What becomes of calls under way when their keys are deleted, disabled or expire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallsOfEndedKeys {
+    /// They go on to their end: only what comes after is refused.
+    #[default]
+    GoOn,
+    /// They end within half a second of that being known here.
+    End,
 }
 
 /// Limits of the data listener; SECURITY 4 gives the reason for each default.
@@ -125,6 +138,7 @@ impl Default for ProxyConfig {
             forwarded: Forwarded::default(),
             decode: Vec::new(),
             forward_auth: None,
+            calls_of_ended_keys: CallsOfEndedKeys::default(),
             routes: Vec::new(),
             profiles: Vec::new(),
             limits: LimitsConfig::default(),

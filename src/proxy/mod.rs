@@ -10,16 +10,17 @@ mod config;
 mod door;
 mod grpc;
 mod in_flight;
+mod last_words;
 mod prepare;
 mod rejection;
 mod relay;
 mod shown;
+mod streams;
 mod target;
 mod trace;
 mod tunnel;
 mod witness;
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,19 +33,21 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-pub use config::{Forwarded, LimitsConfig, ProxyConfig};
+pub use config::{CallsOfEndedKeys, Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
 pub use in_flight::{ConnectionLoad, InFlight, Shortage, WorkerLoad};
+pub use prepare::Peer;
 pub use rejection::Rejection;
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;
+pub use streams::OpenStreams;
 pub use tunnel::Tunnel;
 
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::{CredentialLocations, Reading};
 use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
-use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteClass, RouteTable};
+use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
 use crate::upstream::{
     Call, Handshake, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams,
@@ -54,8 +57,9 @@ use prepare::{
     clean, filter_trailers, forward_for, forward_target, frame, introduce, model_header,
 };
 use rejection::log_refusal;
-use relay::Relayed;
+use relay::{Answered, Relayed};
 use shown::Shown;
+use streams::{Purpose, Stream, unless_ended};
 use target::Target;
 use trace::{IdMaker, Trace};
 use witness::Witness;
@@ -68,21 +72,14 @@ pub struct ProxyPlan {
     pub locations: CredentialLocations,
     /// What becomes of the `x-forwarded-*` headers.
     pub forwarded: Forwarded,
+    /// What becomes of calls under way when their keys end.
+    pub calls_of_ended_keys: CallsOfEndedKeys,
     /// What a caller may take.
     pub limits: LimitsConfig,
     /// How bodies are read.
     pub bodies: BodyRules,
     /// Where another proxy asks.
     pub door: Option<ForwardAuthConfig>,
-}
-
-/// Who connected, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    /// From where.
-    pub address: IpAddr,
-    /// Whether TLS is spoken with it.
-    pub is_tls: bool,
 }
 
 /// The data listener's decisions, as one worker makes them. Not shared between threads.
@@ -94,6 +91,7 @@ pub struct Proxy {
     held: HeldBodies,
     trailers: TrailerFilter,
     load: WorkerLoad,
+    open: OpenStreams,
     metrics: ProxyMetrics,
     now: Clock,
     ids: IdMaker,
@@ -120,9 +118,9 @@ struct Refusal {
 /// What becomes of a request that is not refused.
 enum Passed {
     /// The upstream answered.
-    Forwarded(Response<Relayed>),
+    Forwarded(Answered),
     /// The upstream agreed to speak WebSocket, on this connection of the caller's.
-    Switching(Response<Relayed>, OnUpgrade),
+    Switching(Answered, OnUpgrade),
     /// It was a question, and the answer is yes.
     Allowed(Response<Bytes>, Incoming),
 }
@@ -141,6 +139,7 @@ impl Proxy {
         upstreams: Upstreams,
         held: HeldBodies,
         load: WorkerLoad,
+        open: OpenStreams,
         metrics: ProxyMetrics,
         now: Clock,
         seed: u64,
@@ -157,6 +156,7 @@ impl Proxy {
             held,
             trailers,
             load,
+            open,
             metrics,
             now,
             ids: IdMaker::new(seed),
@@ -208,22 +208,22 @@ impl Proxy {
                     tunnel: None,
                 }
             }
-            Ok(Passed::Switching(response, caller)) => {
+            Ok(Passed::Switching(answered, caller)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
                 connection.hand_over();
                 let (limits, metrics) = (&self.plan.limits, self.metrics.clone());
-                let (head, tunnel) = Tunnel::after(response, caller, limits, metrics, place);
+                let (head, tunnel) = Tunnel::after(answered, caller, limits, metrics, place);
                 Answer {
                     response: relay::switch(head),
                     unread: None,
                     tunnel: Some(tunnel),
                 }
             }
-            Ok(Passed::Forwarded(response)) => {
+            Ok(Passed::Forwarded(answered)) => {
                 self.metrics.answered(RequestOutcome::Forwarded, took);
                 let idle = self.plan.limits.stream_idle_timeout;
                 Answer {
-                    response: relay::relay(response, place, idle),
+                    response: relay::relay(answered, is_grpc, place, idle),
                     unread: None,
                     tunnel: None,
                 }
@@ -294,6 +294,7 @@ impl Proxy {
             model,
             host,
             reading,
+            watched,
         } = admitted;
         let took = self.now.elapsed().saturating_sub(started);
         self.metrics.admitted(took.saturating_sub(reading));
@@ -323,31 +324,39 @@ impl Proxy {
         };
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
-        let response = tokio::select! {
-            // An answer that is there is never late.
-            biased;
-            response = self.upstreams.send(permit, call, request) => {
-                response.map_err(Rejection::Upstream)
+        let answered = async {
+            let response = tokio::select! {
+                // An answer that is there is never late.
+                biased;
+                response = self.upstreams.send(permit, call, request) => {
+                    response.map_err(Rejection::Upstream)
+                }
+                () = grpc::passed(left) => Err(Rejection::Deadline),
+            };
+            match (response?, shown) {
+                (response, None) => Ok(response.map(Relayed::AsItCame)),
+                (response, Some(shown)) => {
+                    let limits = self.plan.limits.of_lists();
+                    Box::pin(shown.cut(response, is_head, limits, &self.held)).await
+                }
             }
-            () = grpc::passed(left) => Err(Rejection::Deadline),
         };
-        let response = match (response, shown) {
-            (Err(why), _) => Err(why),
-            (Ok(response), None) => Ok(response.map(Relayed::AsItCame)),
-            (Ok(response), Some(shown)) => {
-                let limits = self.plan.limits.of_lists();
-                Box::pin(shown.cut(response, is_head, limits, &self.held)).await
-            }
-        };
-        let response = response.map_err(|why| Refusal {
-            why,
-            form: route.errors,
-            unread: None,
-        })?;
+        let response = unless_ended(watched.as_deref(), answered)
+            .await
+            .map_err(|why| Refusal {
+                why,
+                form: route.errors,
+                unread: None,
+            })?;
         let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let answered = Answered {
+            response,
+            form: route.errors,
+            watched,
+        };
         Ok(match caller {
-            Some(caller) if is_switching => Passed::Switching(response, caller),
-            _ => Passed::Forwarded(response),
+            Some(caller) if is_switching => Passed::Switching(answered, caller),
+            _ => Passed::Forwarded(answered),
         })
     }
 
@@ -384,7 +393,8 @@ impl Proxy {
         };
 
         // Do we know this key? In memory, or once in the database.          401, 503
-        let mut grant = self.keys.grant(presented).await?;
+        let digest = presented.digest();
+        let mut grant = self.keys.known_by(digest).await?;
 
         // Which model does it name, in the head?                            400
         matched
@@ -401,16 +411,12 @@ impl Proxy {
             reading = self.now.elapsed().saturating_sub(begun);
             // While the body came, the key may have changed.
             now = self.now.unix_time();
-            grant = self.keys.grant(presented).await?;
+            grant = self.keys.known_by(digest).await?;
         }
 
         // May it call this model, now?                                      401, 403
-        let permit = match matched.route.class {
-            RouteClass::Call | RouteClass::Models => grant.permit(matched.model(), now),
-            RouteClass::Metrics | RouteClass::LabelledMetrics(_) => {
-                grant.permit_metrics(matched.model(), now)
-            }
-        };
+        let purpose = Purpose::of(&matched.route.class);
+        let permit = purpose.permit(&grant, matched.model(), now);
         let permit = permit.map_err(Rejection::Denied)?;
 
         Ok(Admitted {
@@ -426,6 +432,13 @@ impl Proxy {
                 Forwarded::Replace => HeaderValue::from_str(target.host.name()).ok(),
             },
             reading,
+            // Nothing is awaited between the grant and this, so that no end of it is missed.
+            watched: match plan.calls_of_ended_keys {
+                CallsOfEndedKeys::GoOn => None,
+                CallsOfEndedKeys::End => {
+                    Some(self.open.watch(digest, grant, purpose, matched.model()))
+                }
+            },
         })
     }
 
@@ -480,4 +493,6 @@ struct Admitted<'p> {
     host: Option<HeaderValue>,
     /// How long its body was read: its caller's time, not ours.
     reading: Duration,
+    /// There when it ends with its key.
+    watched: Option<Rc<Stream>>,
 }

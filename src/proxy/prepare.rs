@@ -1,5 +1,7 @@
 //! What leaves and joins a request before it goes on.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
@@ -8,7 +10,6 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, request::Parts};
 
-use super::Peer;
 use crate::credential::CredentialLocations;
 use crate::key::{Identity, NamedModel, holds_a_key};
 
@@ -146,6 +147,15 @@ pub(super) fn model_header(model: NamedModel<'_>) -> Option<HeaderValue> {
         NamedModel::Named(model) => HeaderValue::from_str(model.as_str()).ok(),
         NamedModel::NotNamed | NamedModel::NotNeeded | NamedModel::Differ => None,
     }
+}
+
+/// Who connected, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// From where.
+    pub address: IpAddr,
+    /// Whether TLS is spoken with it.
+    pub is_tls: bool,
 }
 
 /// Says who calls, and for which model. What cannot be said is left out.

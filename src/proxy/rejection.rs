@@ -1,11 +1,12 @@
 //! Every refusal: its status, its body in four forms, and its label, side by side.
 
+mod face;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
-use serde_json::json;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::grpc;
+use super::streams::KeyEnd;
 use super::trace::Trace;
 use crate::cache::LookupError;
 use crate::key::Denial;
@@ -14,6 +15,7 @@ use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
 
 use super::shown::Unfilterable;
+use face::{BAD_REQUEST, FORBIDDEN, Face, INVALID_KEY, body, face, grpc_status, trailers_only};
 
 /// Why a request is refused. The caller is told the status and one sentence; the reason goes to the metric and the log.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +154,15 @@ impl From<UnknownAnswer> for Rejection {
     }
 }
 
+impl From<KeyEnd> for Rejection {
+    fn from(end: KeyEnd) -> Self {
+        match end {
+            KeyEnd::Gone => Self::UnknownKey,
+            KeyEnd::Denied(denial) => Self::Denied(denial),
+        }
+    }
+}
+
 impl From<LookupError> for Rejection {
     fn from(error: LookupError) -> Self {
         match error {
@@ -162,50 +173,6 @@ impl From<LookupError> for Rejection {
         }
     }
 }
-
-/// What callers see of a refusal, beside its sentence.
-struct Face {
-    status: StatusCode,
-    /// The machine-readable word of the OpenAI, Baseten and problem forms.
-    code: &'static str,
-    /// The type of the Anthropic form.
-    anthropic: &'static str,
-    /// gRPC's status (its `statuscodes.md`).
-    grpc: &'static str,
-}
-
-const fn face(
-    status: StatusCode,
-    code: &'static str,
-    anthropic: &'static str,
-    grpc: &'static str,
-) -> Face {
-    Face {
-        status,
-        code,
-        anthropic,
-        grpc,
-    }
-}
-
-const INVALID_KEY: Face = face(
-    StatusCode::UNAUTHORIZED,
-    "invalid_api_key",
-    "authentication_error",
-    "16",
-);
-const FORBIDDEN: Face = face(
-    StatusCode::FORBIDDEN,
-    "model_not_allowed",
-    "permission_error",
-    "7",
-);
-const BAD_REQUEST: Face = face(
-    StatusCode::BAD_REQUEST,
-    "invalid_request",
-    "invalid_request_error",
-    "3",
-);
 
 impl Rejection {
     /// How the request ended, for the metric and the log.
@@ -408,44 +375,16 @@ impl Rejection {
         }
         response
     }
-}
 
-fn body(form: ErrorForm, face: &Face, message: &str) -> (HeaderValue, String) {
-    let body = match form {
-        ErrorForm::Openai => json!({"error": {
-            "message": message,
-            "type": if face.status.is_server_error() { "server_error" } else { "invalid_request_error" },
-            "param": null,
-            "code": face.code,
-        }}),
-        ErrorForm::Anthropic => json!({
-            "type": "error",
-            "error": {"type": face.anthropic, "message": message},
-        }),
-        ErrorForm::Baseten => json!({"error": message, "error_code": face.code}),
-        ErrorForm::Problem => json!({
-            "type": "about:blank",
-            "title": face.status.canonical_reason(),
-            "status": face.status.as_u16(),
-            "detail": message,
-            "code": face.code,
-        }),
-    };
-    let kind = match form {
-        ErrorForm::Problem => "application/problem+json",
-        ErrorForm::Openai | ErrorForm::Anthropic | ErrorForm::Baseten => "application/json",
-    };
-    (HeaderValue::from_static(kind), body.to_string())
-}
+    /// The body of the answer in `form`, on one line.
+    pub(super) fn in_form(&self, form: ErrorForm) -> String {
+        body(form, &self.face(), &self.to_string()).1
+    }
 
-/// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").
-fn trailers_only(face: &Face, message: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from_static(face.grpc));
-    headers.insert("grpc-message", grpc::message(message));
-    response
+    /// What gRPC is told, as headers or as trailers.
+    pub(super) fn grpc_status(&self) -> HeaderMap {
+        grpc_status(&self.face(), &self.to_string())
+    }
 }
 
 /// One line for each refusal, at debug: the precise reason, which the caller is not told.

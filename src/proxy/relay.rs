@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,8 +14,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::InFlight;
+use super::last_words::LastWords;
 use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
+use super::streams::Stream;
+use crate::route::ErrorForm;
 use crate::upstream::{AnswerBody, Handshake, Patience, Share};
 
 /// The body of every answer: a few bytes of our own, or the upstream's frames as they come, trailers included, or what a
@@ -31,13 +35,37 @@ enum Source {
     Ours(Full<Bytes>),
     Upstream {
         incoming: AnswerBody,
-        patience: Patience,
-        samples: Option<Box<SampleFilter>>,
+        passage: Passage,
     },
+    Watched(Box<Watched>),
     Whole {
         body: Full<Bytes>,
         _share: Share,
     },
+}
+
+/// How an upstream's frames go back.
+struct Passage {
+    patience: Patience,
+    samples: Option<Box<SampleFilter>>,
+}
+
+/// An answer that ends when the key of its call does.
+struct Watched {
+    stream: Rc<Stream>,
+    passage: Passage,
+    last_words: LastWords,
+    /// Nothing comes any more.
+    is_over: bool,
+}
+
+/// What the upstream answered to a call.
+pub(super) struct Answered {
+    pub(super) response: Response<Relayed>,
+    /// The form of errors that its caller expects.
+    pub(super) form: ErrorForm,
+    /// There when it ends with its key.
+    pub(super) watched: Option<Rc<Stream>>,
 }
 
 /// What goes back of an upstream's answer.
@@ -54,6 +82,11 @@ pub(super) enum Relayed {
 #[derive(Debug, thiserror::Error)]
 #[error("the upstream's answer stalled")]
 struct Stalled;
+
+/// The key of the call has ended, and the answer has no words for that.
+#[derive(Debug, thiserror::Error)]
+#[error("the call was ended with its key")]
+struct EndedWithItsKey;
 
 /// Gives an answer of our own its body.
 pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response<ProxyBody> {
@@ -75,18 +108,41 @@ pub(super) fn switch(mut head: Parts) -> Response<ProxyBody> {
 }
 
 /// Hands an upstream's answer back: its head without what speaks of our connection to it, its body frame by frame.
+///
+/// A watched answer ends when its key does, and says so as far as it can; what is held of one is answered already.
 pub(super) fn relay(
-    mut response: Response<Relayed>,
+    answered: Answered,
+    is_grpc: bool,
     in_flight: InFlight,
     idle: Duration,
 ) -> Response<ProxyBody> {
+    let Answered {
+        mut response,
+        form,
+        watched,
+    } = answered;
+    let watched = watched.map(|stream| {
+        let last_words = LastWords::of(response.headers(), form, is_grpc);
+        (stream, last_words)
+    });
     remove_hop_by_hop(response.headers_mut());
     // The version is each connection's own (RFC 9110, 2.5): an upstream's 1.0 is no reason to speak so to the caller.
     *response.version_mut() = Version::HTTP_11;
-    let upstream = |incoming, samples| Source::Upstream {
-        incoming,
-        patience: Patience::of(idle),
-        samples,
+    let upstream = |incoming, samples| {
+        let patience = Patience::of(idle);
+        let passage = Passage { patience, samples };
+        match watched {
+            None => Source::Upstream { incoming, passage },
+            Some((stream, last_words)) => {
+                stream.keep(incoming);
+                Source::Watched(Box::new(Watched {
+                    stream,
+                    passage,
+                    last_words,
+                    is_over: false,
+                }))
+            }
+        }
     };
     response.map(|relayed| ProxyBody {
         source: match relayed {
@@ -127,6 +183,78 @@ fn without_framing(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     frame
 }
 
+impl Passage {
+    /// The next frame of `incoming` that goes back.
+    fn poll_frame(
+        &mut self,
+        incoming: &mut AnswerBody,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+                ready!(self.patience.poll_over(cx));
+                return Poll::Ready(Some(Err(Box::new(Stalled))));
+            };
+            self.patience.renew();
+            let frame = frame.transpose().map_err(BoxError::from);
+            let Some(samples) = &mut self.samples else {
+                return Poll::Ready(frame.map(|frame| frame.map(without_framing)).transpose());
+            };
+            let is_end = matches!(frame, Ok(None));
+            match frame.and_then(|frame| passing(frame, samples)) {
+                Ok(None) if !is_end => {}
+                passed => return Poll::Ready(passed.transpose()),
+            }
+        }
+    }
+
+    fn is_end_stream(&self, incoming: &AnswerBody) -> bool {
+        // What is held back may still come.
+        self.samples.is_none() && incoming.is_end_stream()
+    }
+
+    fn size_hint(&self, incoming: &AnswerBody) -> SizeHint {
+        match self.samples {
+            Some(_) => SizeHint::new(),
+            None => incoming.size_hint(),
+        }
+    }
+}
+
+impl Watched {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(end) = self.stream.poll_end(cx) {
+            self.is_over = true;
+            let last = self.last_words.frame(&end.into());
+            return Poll::Ready(Some(last.ok_or_else(|| EndedWithItsKey.into())));
+        }
+        let passage = &mut self.passage;
+        let polled = self
+            .stream
+            .with_answer(|answer| passage.poll_frame(answer, cx));
+        let frame = ready!(polled.expect("it is there until the key has ended"));
+        match &frame {
+            Some(Ok(frame)) => self.last_words.after(frame),
+            Some(Err(_)) | None => self.is_over = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Whether nothing comes any more; one that was ended has something to say first.
+    fn is_end_stream(&self) -> bool {
+        let is_end = |answer: &mut AnswerBody| self.passage.is_end_stream(answer);
+        self.is_over || self.stream.with_answer(is_end).unwrap_or(false)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = |answer: &mut AnswerBody| self.passage.size_hint(answer);
+        self.stream.with_answer(hint).unwrap_or_default()
+    }
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -139,47 +267,24 @@ impl Body for ProxyBody {
             Source::Ours(body) | Source::Whole { body, .. } => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
-            Source::Upstream {
-                incoming,
-                patience,
-                samples,
-            } => loop {
-                let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
-                    ready!(patience.poll_over(cx));
-                    return Poll::Ready(Some(Err(Box::new(Stalled))));
-                };
-                patience.renew();
-                let frame = frame.transpose().map_err(BoxError::from);
-                let Some(samples) = samples else {
-                    return Poll::Ready(frame.map(|frame| frame.map(without_framing)).transpose());
-                };
-                let is_end = matches!(frame, Ok(None));
-                match frame.and_then(|frame| passing(frame, samples)) {
-                    Ok(None) if !is_end => {}
-                    passed => return Poll::Ready(passed.transpose()),
-                }
-            },
+            Source::Upstream { incoming, passage } => passage.poll_frame(incoming, cx),
+            Source::Watched(watched) => watched.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Ours(body) | Source::Whole { body, .. } => body.is_end_stream(),
-            // What is held back may still come.
-            Source::Upstream {
-                samples: Some(_), ..
-            } => false,
-            Source::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Source::Upstream { incoming, passage } => passage.is_end_stream(incoming),
+            Source::Watched(watched) => watched.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Ours(body) | Source::Whole { body, .. } => body.size_hint(),
-            Source::Upstream {
-                samples: Some(_), ..
-            } => SizeHint::new(),
-            Source::Upstream { incoming, .. } => incoming.size_hint(),
+            Source::Upstream { incoming, passage } => passage.size_hint(incoming),
+            Source::Watched(watched) => watched.size_hint(),
         }
     }
 }

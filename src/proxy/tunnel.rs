@@ -1,23 +1,29 @@
 //! A WebSocket, once both sides have agreed on one: bytes both ways, until one side or a limit ends it.
 
+mod frames;
+
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Response, response};
+use http::response;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidirectional, sink};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::relay::Relayed;
-use super::{InFlight, LimitsConfig};
+use super::relay::{Answered, Relayed};
+use super::streams::{KeyEnd, Stream, key_ends};
+use super::{InFlight, LimitsConfig, Rejection};
 use crate::telemetry::metrics::{ProxyMetrics, WebSocketEnd};
+use frames::Frames;
 
-/// Two connections that speak WebSocket with each other, and us between them. Nothing is read of what they say.
+/// Two connections that speak WebSocket with each other, and us between them. Nothing is read of what they say but, where
+/// calls end with their keys, how far the caller's frames have come.
 ///
 /// It holds the request's place among those in flight until it ends.
 pub struct Tunnel {
@@ -25,6 +31,8 @@ pub struct Tunnel {
     upstream: OnUpgrade,
     limits: Silence,
     metrics: ProxyMetrics,
+    /// There when it ends with its key.
+    watched: Option<Rc<Stream>>,
     _in_flight: InFlight,
     /// Empty; while it is there, the upstream is known to be busy.
     _answer: Relayed,
@@ -42,12 +50,17 @@ struct Silence {
 impl Tunnel {
     /// The head of a 101 to be handed back, and what begins after it.
     pub(super) fn after(
-        mut response: Response<Relayed>,
+        answered: Answered,
         caller: OnUpgrade,
         limits: &LimitsConfig,
         metrics: ProxyMetrics,
         place: InFlight,
     ) -> (response::Parts, Self) {
+        let Answered {
+            mut response,
+            watched,
+            ..
+        } = answered;
         let upstream = hyper::upgrade::on(&mut response);
         let (head, answer) = response.into_parts();
         let limits = Silence {
@@ -59,6 +72,7 @@ impl Tunnel {
             upstream,
             limits,
             metrics,
+            watched,
             _in_flight: place,
             _answer: answer,
         };
@@ -66,7 +80,8 @@ impl Tunnel {
     }
 
     /// Hands bytes on, both ways, until both sides are done, one breaks off, or a silence lasts too long. One that is done
-    /// is told to the other, which may still speak.
+    /// is told to the other, which may still speak. When the key of the call ends, and that counts, the upstream's connection
+    /// is closed at once, and the caller is told by a close frame where one can be sent.
     ///
     /// Holds 8 KiB for each way. Dropping the future closes both connections.
     pub async fn run(self) {
@@ -80,11 +95,17 @@ impl Tunnel {
         let mut caller = Watched {
             io: TokioIo::new(caller),
             said: &said,
+            sent: self.watched.as_ref().map(|_| Frames::default()),
         };
         let mut upstream = TokioIo::new(upstream);
+        let mut key_end = None;
         let end = tokio::select! {
-            // What is there goes on before a silence is called one.
+            // A key that has ended ends what is there, too; and that goes on before a silence is called one.
             biased;
+            end = key_ends(self.watched.as_deref()) => {
+                key_end = Some(end);
+                WebSocketEnd::KeyEnded
+            }
             copied = copy_bidirectional(&mut caller, &mut upstream) => match copied {
                 Ok(_) => WebSocketEnd::Closed,
                 Err(_) => WebSocketEnd::Broken,
@@ -92,6 +113,11 @@ impl Tunnel {
             () = said.too_little(self.limits) => WebSocketEnd::Silent,
         };
         self.metrics.websocket_ended(end);
+        drop(upstream);
+        if let Some(end) = key_end {
+            // It may not be listening.
+            let _ = timeout(self.limits.half_closed, caller.close(end)).await;
+        }
     }
 }
 
@@ -156,6 +182,28 @@ impl Said {
 struct Watched<'s, S> {
     io: S,
     said: &'s Said,
+    /// What the caller was sent, where that may have to end with a word of ours.
+    sent: Option<Frames>,
+}
+
+/// "An endpoint is terminating the connection because it has received a message that violates its policy": of the codes of
+/// RFC 6455, 7.4.1, the one for all that has none of its own.
+const POLICY_VIOLATION: u16 = 1008;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<'_, S> {
+    /// Says that the key has ended, if a frame can be sent now, and waits until the caller has closed its side: what it says
+    /// until then is read away, because closing before would take the frame from it.
+    async fn close(mut self, end: KeyEnd) -> io::Result<()> {
+        if !self.sent.is_some_and(|sent| sent.may_begin()) {
+            return Ok(());
+        }
+        let reason = Rejection::from(end).to_string();
+        let frame = frames::close(POLICY_VIOLATION, &reason);
+        self.io.write_all(&frame).await?;
+        self.io.shutdown().await?;
+        copy(&mut self.io, &mut sink()).await?;
+        Ok(())
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
@@ -183,6 +231,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         self.said.note();
+        if let Some(sent) = &mut self.sent {
+            sent.pass(bytes.get(..written).unwrap_or_default());
+        }
         Poll::Ready(Ok(written))
     }
 

@@ -21,6 +21,7 @@ impl ServingPlan {
                 routes: Arc::clone(&config.routes),
                 locations: config.credentials.clone(),
                 forwarded: config.proxy.forwarded,
+                calls_of_ended_keys: config.proxy.calls_of_ended_keys,
                 limits: config.proxy.limits.clone(),
                 bodies: config.proxy.body_rules(),
                 door: config.proxy.forward_auth.clone(),

@@ -23,7 +23,7 @@ use super::io::Silences;
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::proxy::{LimitsConfig, Proxy, Shortage, WorkerLoad};
+use crate::proxy::{LimitsConfig, OpenStreams, Proxy, Shortage, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::ServerTls;
 use crate::upstream::{Fleet, HeldBodies, Upstreams};
@@ -162,6 +162,7 @@ pub(super) struct Room {
     keys: Rc<crate::cache::WorkerFront>,
     pub(super) shared: Shared,
     load: WorkerLoad,
+    open: OpenStreams,
     seed: Cell<u64>,
     pub(super) silences: Cell<Silences>,
     pub(super) heads: Cell<HeadLimits>,
@@ -189,9 +190,11 @@ impl Room {
         connections: Arc<AtomicUsize>,
     ) -> Self {
         let keys = Rc::new(shared.keys.front());
+        let open = OpenStreams::default();
         let limits = &plan.proxy.limits;
+        let proxy = make_proxy(plan, &keys, &shared, &load, &open, seed);
         Self {
-            proxy: RefCell::new(Rc::new(make_proxy(plan, &keys, &shared, &load, seed))),
+            proxy: RefCell::new(Rc::new(proxy)),
             silences: Cell::new(limits.into()),
             heads: Cell::new(heads(limits)),
             protocols: RefCell::new(Rc::new(protocols(limits))),
@@ -200,6 +203,7 @@ impl Room {
             keys,
             shared,
             load,
+            open,
             connections,
             leaving: CancellationToken::new(),
         }
@@ -207,14 +211,29 @@ impl Room {
 
     fn adopt(&self, plan: &ServingPlan) {
         // Another seed, so that ids go on being new.
-        self.seed.set(self.seed.get().wrapping_add(1));
-        let proxy = make_proxy(plan, &self.keys, &self.shared, &self.load, self.seed.get());
+        let seed = self.seed.get().wrapping_add(1);
+        self.seed.set(seed);
+        let Self {
+            keys,
+            shared,
+            load,
+            open,
+            ..
+        } = self;
+        let proxy = make_proxy(plan, keys, shared, load, open, seed);
         let limits = &plan.proxy.limits;
         self.proxy.replace(Rc::new(proxy));
         self.silences.set(limits.into());
         self.heads.set(heads(limits));
         self.protocols.replace(Rc::new(protocols(limits)));
         self.drain.set((limits.drain_bytes, limits.drain_timeout));
+    }
+
+    /// Ends the calls whose keys end, where the settings say so, for as long as it is polled.
+    fn end_calls_with_their_keys(&self) -> impl Future<Output = ()> + use<> {
+        let (keys, clock) = (Rc::clone(&self.keys), self.shared.clock.clone());
+        let metrics = self.shared.metrics.proxy.clone();
+        self.open.clone().end_with_their_keys(keys, clock, metrics)
     }
 
     pub(super) fn protocols(&self) -> Rc<Protocols> {
@@ -235,6 +254,7 @@ fn make_proxy(
     keys: &Rc<crate::cache::WorkerFront>,
     shared: &Shared,
     load: &WorkerLoad,
+    open: &OpenStreams,
     seed: u64,
 ) -> Proxy {
     let metrics = |name: &str| shared.metrics.upstream(name);
@@ -251,6 +271,7 @@ fn make_proxy(
         ),
         shared.held.clone(),
         load.clone(),
+        open.clone(),
         shared.metrics.proxy.clone(),
         shared.clock.clone(),
         seed,
@@ -294,8 +315,13 @@ fn protocols(limits: &LimitsConfig) -> Protocols {
 }
 
 /// Takes messages until told to drain, then lets what runs end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is where tasks are made"
+)]
 async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     let room = Rc::new(room);
+    tokio::task::spawn_local(room.end_calls_with_their_keys());
     let graceful = GracefulShutdown::new();
     while let Some(message) = messages.recv().await {
         match message {

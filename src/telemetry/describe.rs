@@ -112,7 +112,7 @@ pub const METRICS: &[Description] = &[
         name: "keyward_websocket_ends_total",
         kind: Kind::Counter,
         labels: &["reason"],
-        help: "WebSockets that have ended: both sides were done, one broke off, or a silence lasted too long.",
+        help: "WebSockets that have ended: both sides were done, one broke off, a silence lasted too long, or the key ended.",
     },
     Description {
         name: "keyward_tls_handshakes_total",
@@ -137,6 +137,12 @@ pub const METRICS: &[Description] = &[
         kind: Kind::Counter,
         labels: &[],
         help: "Calls that a mistake in keyward ended; the log names each with its request id.",
+    },
+    Description {
+        name: "keyward_calls_ended_with_keys_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Calls under way that were ended because their keys were deleted, disabled or expired.",
     },
     Description {
         name: "keyward_old_key_texts_used_total",

@@ -133,11 +133,13 @@ pub enum WebSocketEnd {
     Broken,
     /// Nothing came either way for too long.
     Silent,
+    /// Its key ended.
+    KeyEnded,
 }
 
 impl WebSocketEnd {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Broken, Self::Silent];
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Broken, Self::Silent, Self::KeyEnded];
 
     /// The label's value.
     #[must_use]
@@ -146,6 +148,7 @@ impl WebSocketEnd {
             Self::Closed => "closed",
             Self::Broken => "broken",
             Self::Silent => "silent",
+            Self::KeyEnded => "key_ended",
         }
     }
 }
@@ -164,6 +167,7 @@ pub struct ProxyMetrics {
     websockets: Gauge,
     websocket_ends: [Counter; WebSocketEnd::ALL.len()],
     old_texts: Counter,
+    ended: Counter,
     panics: Counter,
 }
 
@@ -197,6 +201,7 @@ impl ProxyMetrics {
                 register_counter(recorder, "keyward_websocket_ends_total", &labels)
             }),
             old_texts: register_counter(recorder, "keyward_old_key_texts_used_total", &[]),
+            ended: register_counter(recorder, "keyward_calls_ended_with_keys_total", &[]),
             panics: register_counter(recorder, "keyward_request_panics_total", &[]),
         }
     }
@@ -268,6 +273,11 @@ impl ProxyMetrics {
     /// A WebSocket is gone, whatever ended it.
     pub fn websocket_closed(&self) {
         self.websockets.decrement(1.0);
+    }
+
+    /// A call was ended because its key had.
+    pub fn call_ended_with_key(&self) {
+        self.ended.increment(1);
     }
 
     /// A WebSocket ended by itself or by a limit, not by our own closing.

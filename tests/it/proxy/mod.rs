@@ -6,6 +6,7 @@ mod between_protocols;
 mod body_model;
 mod closing;
 mod deletion;
+mod ended_keys;
 mod everywhere;
 mod forward_auth;
 mod forwarding;

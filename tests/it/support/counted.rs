@@ -24,6 +24,16 @@ impl Counted {
         self.value("keyward_memory_short") == 1
     }
 
+    /// How many calls were ended because their keys had.
+    pub fn calls_ended_with_keys(&self) -> u64 {
+        self.value("keyward_calls_ended_with_keys_total")
+    }
+
+    /// How many changes of keys are in force here.
+    pub fn changes_applied(&self) -> u64 {
+        self.value("keyward_changes_applied_total")
+    }
+
     /// How many calls went to another server because the first could not be reached.
     pub fn upstream_retries(&self) -> u64 {
         self.value("keyward_upstream_retries_total{upstream=\"default\"}")

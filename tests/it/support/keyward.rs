@@ -84,6 +84,13 @@ impl TestKeyward {
         self.settings.by_hand(sql).await;
     }
 
+    /// Changes a key by hand, as this `SET` says.
+    pub async fn change_key(&self, key: &TestKey, set: &str) {
+        let prefix = &key.prefix;
+        let sql = format!("UPDATE api_keys SET {set} WHERE prefix = '{prefix}'");
+        self.by_hand(&sql).await;
+    }
+
     /// The one number that `sql` answers, read from the database file.
     pub async fn number(&self, sql: &str) -> i64 {
         self.settings.number(sql).await

@@ -2,6 +2,7 @@
 
 mod asking;
 mod credential;
+mod ended_keys;
 mod ending;
 mod speaking;
 
@@ -109,11 +110,12 @@ impl Between {
             {}
         })
         .await;
+        let reasons = ["closed", "broken", "silent", "key_ended"];
         let mut counts = Vec::new();
-        for each in ["closed", "broken", "silent"] {
+        for each in reasons {
             counts.push((each, self.ends(each).await > 0.0));
         }
-        let expected = ["closed", "broken", "silent"].map(|each| (each, each == reason));
+        let expected = reasons.map(|each| (each, each == reason));
         assert_eq!(counts, expected);
     }
 }
