@@ -1,8 +1,8 @@
 #!/bin/sh
 # Everything that shows that keyward works: the package's tests, other readers of what they judge, then real clients and
 # an attack on the real program.
-# What is missing it installs (as root or with sudo), and says so; promtool, pgbouncer and nginx it only unpacks below
-# target/.
+# What is missing it installs (as root or with sudo), and says so; promtool, prometheus, pgbouncer and nginx it only
+# unpacks below target/.
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/need.sh
@@ -11,9 +11,14 @@ has_venv() {
     python3 -c 'import ensurepip, venv'
 }
 
-# The tests lint our metrics with promtool. Debian's package would start a Prometheus as well, so it is not installed.
+# The tests lint our metrics and alerts with promtool, and are scraped by a prometheus of their own. Debian's package would
+# start one as well, so it is not installed.
 has_promtool() {
     command -v promtool || test -x target/tools/promtool
+}
+
+has_prometheus() {
+    command -v prometheus || test -x target/tools/prometheus
 }
 
 # unpack PACKAGE PROGRAM: takes one program out of a Debian package, into target/tools.
@@ -81,12 +86,15 @@ want nodejs node --version
 want postgresql has_postgres
 want openssl openssl version
 want nghttp2-client h2load --version
+want systemd systemd-analyze --version
 install_missing
 has_promtool >/dev/null || unpack prometheus usr/bin/promtool
+has_prometheus >/dev/null || unpack prometheus usr/bin/prometheus
 has_pgbouncer >/dev/null || unpack_pgbouncer
 has_nginx >/dev/null || unpack nginx usr/sbin/nginx
 
 cargo test --locked
 sh tests/readers.sh
 sh tests/clients.sh
+sh tests/kubernetes.sh
 exec sh tests/schemathesis.sh

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use tokio_util::sync::CancellationToken;
 
 /// How the process is, as its rooms see it: set by them, told by the probes. Cheap to copy; every copy is the same.
 ///
@@ -24,7 +25,7 @@ pub struct Readiness(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    started: AtomicBool,
+    started: CancellationToken,
     draining: AtomicBool,
     troubles: ArcSwap<BTreeMap<&'static str, String>>,
 }
@@ -32,7 +33,7 @@ struct Shared {
 impl Readiness {
     /// Memory has been filled completely for the first time.
     pub fn started(&self) {
-        self.0.started.store(true, Ordering::Release);
+        self.0.started.cancel();
     }
 
     /// The end has begun: no new calls, please. There is no way back.
@@ -55,7 +56,12 @@ impl Readiness {
     /// Whether memory has been filled once.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        self.0.started.load(Ordering::Acquire)
+        self.0.started.is_cancelled()
+    }
+
+    /// Waits until memory has been filled once.
+    pub async fn until_started(&self) {
+        self.0.started.cancelled().await;
     }
 
     /// Whether calls are welcome.

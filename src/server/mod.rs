@@ -18,11 +18,13 @@ mod io;
 mod limits;
 mod listen;
 mod memory;
+mod notify;
 mod plan;
 mod preface;
 mod shortage;
 mod shutdown;
 mod token;
+mod told;
 mod worker;
 
 use std::future::pending;
@@ -43,6 +45,7 @@ pub use guard::{FramingError, Guard, HeadLimits, Part};
 pub use handover::HandoverError;
 pub use listen::ListenError;
 pub use shutdown::Signals;
+pub use told::until_told;
 
 use crate::admin::probe::{self, ProbeState, Readiness};
 use crate::admin::{self, AdminConfigError, AdminState, TokenError};
@@ -61,7 +64,6 @@ use group::{Closing, Group};
 use handover::{Successor, Turns};
 use listen::Ports;
 use plan::ServingPlan;
-use shutdown::Wish;
 use worker::{Shared, Worker};
 
 /// Why the process could not start, or serve on.
@@ -354,63 +356,6 @@ const PROBE_CONNECTIONS: usize = 64;
 /// What the steps after the last request may take.
 const LAST_STEPS: Duration = Duration::from_secs(2);
 
-/// Serves until a signal says to close, and closes. `reload` reads the settings again, or says that the old ones stay;
-/// `show` shows the admin token that this start has made, now or when the database can be reached.
-///
-/// `signals` were listened to before the server was started, so that none of them ends the process meanwhile. A second
-/// signal to close cuts what still runs; last uses are written even then.
-///
-/// # Errors
-///
-/// When something ended that nothing works without.
-pub async fn until_told(
-    mut server: Server,
-    mut signals: Signals,
-    mut reload: impl FnMut() -> Option<Config>,
-    mut show: impl FnMut(&NewSecret),
-) -> Result<(), ServeError> {
-    let (_, none) = mpsc::channel(1);
-    let mut tokens = std::mem::replace(&mut server.first_token, none);
-    let (_, none) = mpsc::channel(1);
-    let mut successors = std::mem::replace(&mut server.successor, none);
-    let mut successor = None;
-    let ended = loop {
-        let wish = tokio::select! {
-            biased;
-            Some(token) = tokens.recv() => {
-                show(&token);
-                continue;
-            }
-            () = server.broken() => break Err(ServeError::Broken),
-            Some(next) = successors.recv() => {
-                successor = Some(next);
-                break Ok(());
-            }
-            wish = signals.next() => wish,
-        };
-        match wish {
-            Wish::Close => break Ok(()),
-            Wish::Reload => {
-                if let Some(config) = reload() {
-                    server.adopt(&config);
-                }
-                // Whatever became of the settings: certificates stand for themselves.
-                server.certificates.look();
-            }
-        }
-    };
-    let is_relieved = successor.is_some();
-    let hurry = async {
-        if is_relieved {
-            // It closes already, and whoever asks for that may not know: only the second time does it mean "now".
-            signals.close().await;
-        }
-        signals.close().await;
-    };
-    server.close_before(hurry, successor).await;
-    ended
-}
-
 async fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<dyn KeyStore>, StoreError> {
     let store = StoreConfig {
         must_exist: config.store.must_exist || cache::was_sealed(&config.cache),
@@ -434,9 +379,14 @@ fn begin_fleet(config: &Config, metrics: &Metrics) -> Result<Fleet, ServeError> 
 
 fn probe_state(readiness: &Readiness, telemetry: &Telemetry) -> ProbeState {
     let renderer = telemetry.renderer.clone();
+    let metrics = telemetry.metrics.server.clone();
+    let asked = readiness.clone();
     ProbeState {
         readiness: readiness.clone(),
-        metrics: Arc::new(move || renderer.render()),
+        metrics: Arc::new(move || {
+            metrics.ready(asked.is_ready());
+            renderer.render()
+        }),
     }
 }
 

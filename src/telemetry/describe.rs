@@ -61,6 +61,12 @@ pub const METRICS: &[Description] = &[
         help: "Always 1; the labels say what is running.",
     },
     Description {
+        name: "keyward_ready",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 while calls are welcome, as /readyz says; 0 before memory was filled once, and while the process closes.",
+    },
+    Description {
         name: "keyward_requests_total",
         kind: Kind::Counter,
         labels: &["outcome"],

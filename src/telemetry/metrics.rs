@@ -7,6 +7,7 @@
 mod admin;
 mod cache;
 mod proxy;
+mod server;
 mod store;
 mod tls;
 mod upstream;
@@ -15,6 +16,7 @@ mod usage;
 pub use admin::{AdminCommand, AdminMetrics};
 pub use cache::{CacheMetrics, RefillReason, SealLoad, SealWrite};
 pub use proxy::{ProxyMetrics, RequestOutcome, WebSocketEnd};
+pub use server::ServerMetrics;
 pub use store::{StoreMetrics, StoreQuery};
 pub use tls::{CertificateMetrics, TlsHandshake, TlsMetrics};
 pub use upstream::{UpstreamFailure, UpstreamMetrics, UpstreamServerMetrics};
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// For `usage`.
     pub usage: UsageMetrics,
+    /// For `server`.
+    pub server: ServerMetrics,
     recorder: std::sync::Arc<dyn Recorder + Send + Sync>,
 }
 
@@ -69,6 +73,7 @@ impl Metrics {
             cache: CacheMetrics::register(&*recorder),
             store: StoreMetrics::register(&*recorder),
             usage: UsageMetrics::register(&*recorder),
+            server: ServerMetrics::register(&*recorder),
             recorder,
         }
     }

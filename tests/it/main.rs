@@ -14,6 +14,7 @@ mod admin;
 mod cache;
 mod cli;
 mod config;
+mod deploy;
 mod durability;
 mod flood;
 mod fuzz;

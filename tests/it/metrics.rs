@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use keyward::telemetry::metrics::{Metrics, RequestOutcome, StoreQuery, UpstreamFailure};
 use keyward::telemetry::{Kind, METRICS, Renderer, install};
 
-use crate::support::source;
+use crate::support::tools::tool;
 
 /// Every handle there is, and the text that they come to.
 fn everything() -> (Metrics, Renderer) {
@@ -200,28 +199,11 @@ fn handles_made_twice_count_together() {
     assert!(text.contains("reason=\"broken\"} 2\n"), "{text}");
 }
 
-/// Where promtool is: on the path, or where `tests/all.sh` puts it. Nothing when it is to be skipped.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test may be told to skip what is not installed"
-)]
-fn promtool() -> Option<PathBuf> {
-    if std::env::var("KEYWARD_TEST_PROMTOOL").is_ok_and(|wish| wish == "skip") {
-        return None;
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.push(source::package().join("target/tools"));
-    let tools = folders.into_iter().map(|folder| folder.join("promtool"));
-    let found = tools.into_iter().find(|tool| tool.is_file());
-    let missing = "promtool is missing: run tests/all.sh, which gets it; or type `apt-get install prometheus`; \
-                   or say KEYWARD_TEST_PROMTOOL=skip";
-    Some(found.expect(missing))
-}
-
 #[test]
 fn promtool_finds_no_fault() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = tool("promtool", "prometheus") else {
+        return;
+    };
     let (metrics, renderer) = everything();
     metrics.proxy.admitted(Duration::from_micros(3));
     let mut child = Command::new(promtool)

@@ -118,12 +118,17 @@ const FREE_PORTS: Addresses = {
 /// A settings file in a directory of its own, with the key database beside it.
 struct Settings {
     directory: TempDir,
+    /// What the real binary finds in its environment.
+    environment: Vec<(String, String)>,
 }
 
 impl Settings {
     fn write(text: &str, upstream: &FakeUpstream, addresses: Addresses) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let settings = Self { directory };
+        let settings = Self {
+            directory,
+            environment: Vec::new(),
+        };
         settings.rewrite(text, upstream, addresses);
         settings
     }

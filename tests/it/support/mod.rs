@@ -23,12 +23,14 @@ pub mod keyward;
 pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod raw;
 pub mod raw_upstream;
 pub mod source;
 pub mod store;
 pub mod stream;
 pub mod tls;
+pub mod tools;
 pub mod upstream;
 mod wire;
 

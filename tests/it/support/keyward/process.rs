@@ -26,11 +26,18 @@ impl KeywardProcess {
     /// Starts it with these settings, as [`TestKeyward::with`](super::TestKeyward::with) does, and waits until it is
     /// ready.
     pub async fn start(settings: &str) -> Self {
+        Self::start_in(settings, &[]).await
+    }
+
+    /// The same, with these variables in its environment, and no others.
+    pub async fn start_in(settings: &str, environment: &[(&str, &str)]) -> Self {
         let upstream = FakeUpstream::start();
         // A free port may be taken by somebody else before the process has it.
         for _ in 0..5 {
             let addresses = free_addresses();
-            let settings = Settings::write(settings, &upstream, addresses);
+            let mut settings = Settings::write(settings, &upstream, addresses);
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            settings.environment = environment.iter().map(owned).collect();
             let mut child = spawn(&settings);
             if listens(&mut child, addresses).await {
                 let doors = Doors::at(addresses);
@@ -194,6 +201,7 @@ fn spawn(settings: &Settings) -> Child {
         .args(["serve", "--config"])
         .arg(settings.file())
         .env_clear()
+        .envs(settings.environment.iter().cloned())
         .current_dir(settings.directory.path())
         .stdin(Stdio::null())
         .stdout(also)
