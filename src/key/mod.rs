@@ -20,7 +20,8 @@ pub use import::ImportedKey;
 pub use last_used::{LastUsed, Touch};
 pub use record::{
     ApiKey, InvalidCategory, InvalidName, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate,
-    MAX_NAME_CHARS, Name, NewApiKey, OldDigest, Operation, OrgId, Rotation, Team, TeamId, TeamRef,
+    MAX_NAME_CHARS, Name, NewApiKey, OldDigest, Operation, OrgId, Rights, Rotation, Team, TeamId,
+    TeamRef,
 };
 pub use scope::{
     InvalidPattern, InvalidScope, MAX_MODEL_BYTES, MAX_PATTERNS, ModelId, ModelPattern, ModelScope,

@@ -373,14 +373,42 @@ pub enum KeySelector {
 pub struct KeyUpdate {
     /// A new name, or none.
     pub name: Option<Option<Name>>,
+    /// Another category.
+    pub category: Option<KeyCategory>,
+    /// Another word of px0's.
+    pub operation: Option<Operation>,
     /// A new scope.
     pub scope: Option<ModelScope>,
+    /// Another team of its organisation.
+    pub team: Option<TeamId>,
     /// A new end, or none.
     pub expires_at: Option<Option<UnixTime>>,
     /// On or off.
     pub enabled: Option<bool>,
     /// A new text; the present one goes on working until then.
     pub rotate: Option<Rotation>,
+    /// What the key may do, as it was seen by whoever decided that this may change; only while that is so.
+    pub seen: Option<Rights>,
+}
+
+/// What a key may do, and to which models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// Its category.
+    pub category: KeyCategory,
+    /// Its scope.
+    pub scope: ModelScope,
+}
+
+impl Rights {
+    /// Those of `key`.
+    #[must_use]
+    pub fn of(key: &ApiKey) -> Self {
+        Self {
+            category: key.category.clone(),
+            scope: key.scope.clone(),
+        }
+    }
 }
 
 /// A key's next text.

@@ -13,6 +13,10 @@ pub enum Command {
     Create(CreateKey),
     /// Delete a key.
     Delete(KeySelector),
+    /// Change what may change about a key.
+    Update(KeySelector, UpdateKey),
+    /// Give a key a new text; the present one works that many seconds more.
+    Rotate(KeySelector, u64),
     /// Store keys that were made elsewhere, by their digests.
     Import(Import),
     /// Give out keys with their digests, those after a mark.
@@ -42,6 +46,23 @@ pub struct CreateKey {
     pub expires_at: Option<UnixTime>,
 }
 
+/// What is to change about a key. `None` leaves a thing as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateKey {
+    /// A new name, or none.
+    pub name: Option<Option<Name>>,
+    /// What it may do, in px0's word: another category, unless the present one means the same.
+    pub operation: Option<Operation>,
+    /// Which models it may call.
+    pub scope: Option<ModelScope>,
+    /// Its team.
+    pub team: Option<TeamId>,
+    /// From when on it is refused, or never.
+    pub expires_at: Option<Option<UnixTime>>,
+    /// On or off.
+    pub enabled: Option<bool>,
+}
+
 /// What became of a [`Command`].
 #[derive(Debug)]
 pub enum Outcome {
@@ -56,6 +77,15 @@ pub enum Outcome {
     },
     /// The key as it was, now a tombstone.
     Deleted(Box<ApiKey>),
+    /// The key as it is now.
+    Updated(Box<ApiKey>),
+    /// The key as it is now, and its new text: shown once.
+    Rotated {
+        /// As it is stored now.
+        key: Box<ApiKey>,
+        /// To be shown in this one answer.
+        secret: NewSecret,
+    },
     /// What became of the keys.
     Imported(Imported),
     /// Some of the keys, and where to go on.
@@ -168,6 +198,7 @@ impl RegistryError {
             Self::Store(StoreError::NoSuchKey | StoreError::NoSuchTeam) => RefusalKind::NotFound,
             Self::Store(
                 StoreError::NameTaken(_)
+                | StoreError::ChangedMeanwhile
                 | StoreError::PrefixTaken(_)
                 | StoreError::DigestTaken
                 | StoreError::TeamNameTaken(_),

@@ -1,4 +1,4 @@
-//! List, create, delete: what administrators do to keys, whatever dialect they speak.
+//! List, create, change, delete: what administrators do to keys, whatever dialect they speak.
 //!
 //! Every translator — a dialect, the command line — makes a [`Command`] and puts the [`Outcome`] into its own words.
 //! What lies between is here: who may do what (CONTRACTS 2), the making of a key's text, and the promise that a
@@ -7,6 +7,7 @@
 mod bulk;
 mod command;
 mod in_force;
+mod update;
 
 use std::sync::Arc;
 
@@ -15,13 +16,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use bulk::contradiction;
-pub use command::{Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError, owner_of};
+pub use command::{
+    Caller, Command, CreateKey, Outcome, RefusalKind, RegistryError, UpdateKey, owner_of,
+};
 pub use in_force::{InForce, InvalidWait, Wait};
 
 use crate::clock::Clock;
 use crate::key::{
     ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
-    NamedModel, NewApiKey, NewSecret, PresentedKey,
+    NamedModel, NewApiKey, NewSecret, PresentedKey, UnixTime,
 };
 use crate::store::{Cursor, KeyStore, StoreError};
 
@@ -151,6 +154,14 @@ impl KeyRegistry {
                 let (deleted, written) = self.delete(caller, &which).await?;
                 return Ok((deleted, Some(written)));
             }
+            Command::Update(which, change) => {
+                let (updated, written) = self.update(caller, &which, &change).await?;
+                return Ok((updated, Some(written)));
+            }
+            Command::Rotate(which, grace_secs) => {
+                let (rotated, written) = self.rotate(caller, &which, grace_secs).await?;
+                return Ok((rotated, Some(written)));
+            }
             Command::Import(import) => return self.import(caller, &import).await,
             Command::Export(after) => self.export(caller, after.as_ref()).await?,
             Command::List(filter) => self.list(caller, &filter).await?,
@@ -207,8 +218,11 @@ impl KeyRegistry {
 
     fn check(&self, wanted: &CreateKey) -> Result<(), RegistryError> {
         bulk::check_rights(&wanted.category, &wanted.scope).map_err(RegistryError::Invalid)?;
-        let now = self.clock.unix_time();
-        if wanted.expires_at.is_some_and(|end| end <= now) {
+        self.check_end(wanted.expires_at)
+    }
+
+    fn check_end(&self, end: Option<UnixTime>) -> Result<(), RegistryError> {
+        if end.is_some_and(|end| end <= self.clock.unix_time()) {
             return Err(RegistryError::Invalid("a key cannot expire in the past"));
         }
         Ok(())
@@ -247,7 +261,7 @@ impl KeyRegistry {
         caller: &Caller,
         which: &KeySelector,
     ) -> Result<(Outcome, Cursor), RegistryError> {
-        // A key's category never changes, so what is seen here still holds when it is deleted.
+        // Should its category change meanwhile, the deletion came first for whoever may not manage the new one.
         let key = self.store.get(which).await?.ok_or(StoreError::NoSuchKey)?;
         if !caller.may_manage(&key.category) {
             return Err(RegistryError::Forbidden);

@@ -76,6 +76,9 @@ pub enum StoreError {
     /// There is no such team.
     #[error("there is no such team")]
     NoSuchTeam,
+    /// The key may do something else by now than what it was seen to.
+    #[error("the key was changed at the same moment; try again")]
+    ChangedMeanwhile,
 }
 
 impl StoreError {

@@ -83,7 +83,9 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Leaves a tombstone in place of a live key; [`StoreError::NoSuchKey`] when there is none.
     async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError>;
 
-    /// Changes what may change (rotation, expiry, enabled, scope, name).
+    /// Changes what may change (rotation, expiry, enabled, category, scope, team, name). [`StoreError::NoSuchTeam`] when
+    /// the team is not one of the key's organisation; [`StoreError::ChangedMeanwhile`], and nothing is changed, when
+    /// the key may not do any more what it was seen to.
     async fn update(
         &self,
         which: &KeySelector,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use keyward::clock::Clock;
 use keyward::key::{
-    ImportedKey, KeyCategory, KeyDigest, KeySelector, ModelScope, PresentedKey, UnixTime,
+    ImportedKey, KeyCategory, KeyDigest, KeySelector, ModelScope, Operation, PresentedKey, UnixTime,
 };
-use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome, RegistryError};
+use keyward::registry::{
+    Caller, Command, CreateKey, KeyRegistry, Outcome, RegistryError, UpdateKey,
+};
 use keyward::store::{Cursor, Import, OnConflict};
 use rstest::rstest;
 use tokio::sync::watch;
@@ -157,6 +159,103 @@ async fn the_old_text_of_a_rotated_key_is_its_holder_too() {
         .by_hand("UPDATE api_keys SET disabled_at = NULL, old_until = unixepoch()")
         .await;
     assert!(holder().await.is_none());
+}
+
+/// A new text may do what the key may, so only whoever may manage the key gets one; and nobody makes a key into what
+/// they may not manage.
+#[rstest]
+#[case::of_a_personal_key(KeyCategory::Personal, UpdateKey::default(), false)]
+#[case::of_a_workspace_key(KeyCategory::WorkspaceInvoke, UpdateKey::default(), true)]
+#[case::to_all(KeyCategory::WorkspaceInvoke, becoming(Operation::All), true)]
+#[case::to_admin(KeyCategory::WorkspaceInvoke, becoming(Operation::Admin), false)]
+#[tokio::test]
+async fn a_key_is_changed_by_whoever_may_manage_what_it_is_and_becomes(
+    #[case] category: KeyCategory,
+    #[case] change: UpdateKey,
+    #[case] may: bool,
+) {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (_, text) = create(&registry, wanted(KeyCategory::WorkspaceManageAll)).await;
+    let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+    let caller = registry.authenticate(presented).await.unwrap().unwrap();
+    let (which, _) = create(&registry, wanted(category.clone())).await;
+    let may_rotate = category != KeyCategory::Personal;
+    let rotate = Command::Rotate(which.clone(), 0);
+    let commands = [(Command::Update(which, change), may), (rotate, may_rotate)];
+    for (command, may) in commands {
+        let outcome = registry.execute(&caller, command).await;
+        assert_eq!(outcome.is_ok(), may, "{outcome:?}");
+        assert!(may || matches!(outcome, Err(RegistryError::Forbidden)));
+    }
+}
+
+fn becoming(operation: Operation) -> UpdateKey {
+    UpdateKey {
+        operation: Some(operation),
+        ..UpdateKey::default()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_reads_metrics_keeps_its_type_when_it_is_to_read_and_render() {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (which, _) = create(&registry, wanted(KeyCategory::WorkspaceExportMetrics)).await;
+    let update = Command::Update(which, becoming(Operation::ReadRender));
+    let Ok(Outcome::Updated(key)) = registry.execute(&Caller::Operator, update).await else {
+        panic!("it was not changed");
+    };
+    assert_eq!(key.category, KeyCategory::WorkspaceExportMetrics);
+    assert_eq!(key.operation, None);
+}
+
+/// What is limited to models stays so, or is refused: a type that cannot be limited would lose the limit.
+#[tokio::test]
+async fn a_key_for_some_models_does_not_become_one_for_all() {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let wanted = CreateKey {
+        scope: ModelScope::from_request(Some(&["m"])).unwrap(),
+        ..wanted(KeyCategory::WorkspaceInvoke)
+    };
+    let (which, _) = create(&registry, wanted).await;
+    let update = Command::Update(which.clone(), becoming(Operation::All));
+    let refused = registry.execute(&Caller::Operator, update).await;
+    assert!(
+        matches!(refused, Err(RegistryError::Invalid(_))),
+        "{refused:?}"
+    );
+    let both = UpdateKey {
+        scope: Some(ModelScope::Every),
+        ..becoming(Operation::All)
+    };
+    let update = Command::Update(which, both);
+    assert!(registry.execute(&Caller::Operator, update).await.is_ok());
+}
+
+#[rstest]
+#[case::at_once(0, false)]
+#[case::with_grace(60, true)]
+#[tokio::test]
+async fn a_rotated_key_has_a_new_text_and_the_old_one_for_its_grace(
+    #[case] grace_secs: u64,
+    #[case] works: bool,
+) {
+    let database = Database::sqlite().await;
+    let registry = registry(&database, None);
+    let (which, old) = create(&registry, wanted(KeyCategory::Personal)).await;
+    let rotate = Command::Rotate(which, grace_secs);
+    let Ok(Outcome::Rotated { key, secret }) = registry.execute(&Caller::Operator, rotate).await
+    else {
+        panic!("it was not rotated");
+    };
+    assert_eq!(key.prefix, secret.prefix());
+    for (text, works) in [(secret.reveal(), true), (&old, works)] {
+        let presented = PresentedKey::parse(text.as_bytes()).unwrap();
+        let holder = registry.authenticate(presented).await.unwrap();
+        assert_eq!(holder.is_some(), works);
+    }
 }
 
 #[tokio::test]

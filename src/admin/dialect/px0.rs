@@ -20,14 +20,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use self::words::{ApiError, ApiKey, ApiKeys, CreateApiKey, CreatedApiKey};
+use self::words::{
+    ApiError, ApiKey, ApiKeys, CreateApiKey, CreatedApiKey, RegeneratedApiKey, UpdateApiKey,
+    UpdatedApiKey,
+};
 use super::{Dialect, counted};
 use crate::admin::read::{self, Accepts};
 use crate::admin::{AdminState, Refusal};
 use crate::key::{
-    InvalidName, KeyFilter, KeyId, KeySelector, ModelScope, Name, Operation, OrgId, TeamId,
+    InvalidName, KeyFilter, KeyId, KeySelector, ModelScope, Name, Operation, OrgId, Team, TeamId,
 };
-use crate::registry::{Caller, Command, CreateKey, Outcome, RefusalKind};
+use crate::registry::{Caller, Command, CreateKey, Outcome, RefusalKind, UpdateKey};
 use crate::telemetry::metrics::AdminCommand;
 
 /// `/v1/api-keys`.
@@ -41,7 +44,9 @@ fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
         .routes(counted(AdminCommand::ListKeys, routes!(list_keys)))
         .routes(counted(AdminCommand::CreateKey, routes!(create_key)))
+        .routes(counted(AdminCommand::UpdateKey, routes!(update_key)))
         .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
+        .routes(counted(AdminCommand::RotateKey, routes!(regenerate_key)))
 }
 
 /// A refusal in this dialect's form, and in px0's words where a program may compare them: which credential is wrong,
@@ -152,7 +157,7 @@ async fn create_key(
     }
     let team = one_team(asked.team_ids.as_deref().unwrap_or_default())?;
     if let Some(team) = team {
-        check_team(&state, &caller, team, org).await?;
+        check_team(&teams(&state, &caller).await?, team, org)?;
     }
     let wanted = CreateKey {
         name: Some(name),
@@ -166,6 +171,74 @@ async fn create_key(
         Outcome::Created { key, secret } => {
             let created = CreatedApiKey::new(&key, secret.reveal());
             Ok((StatusCode::CREATED, Json(created)).into_response())
+        }
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Changes the name, the operation or the team of an API key.
+#[utoipa::path(
+    put,
+    path = "/v1/api-keys/{id}",
+    params(("id" = Uuid, Path, description = "The key")),
+    request_body = schema::UpdateKey,
+    responses(
+        (status = 200, description = "The key as it is now", body = UpdatedApiKey),
+        (status = 404, description = "There is no such key or team", body = ApiError),
+        (status = 409, description = "The name is taken", body = ApiError),
+        (status = 415, description = "The body does not call itself JSON", body = ApiError),
+        schema::Refusals,
+    ),
+)]
+async fn update_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<UpdatedApiKey>, Refused> {
+    let which = key_in_path(id)?;
+    let asked: UpdateApiKey = read::json(&headers, &body, Accepts::Json)?;
+    let name = asked.name.filter(|name| !name.is_empty());
+    let change = UpdateKey {
+        name: name.as_deref().map(parse_name).transpose()?.map(Some),
+        operation: parse_operation(asked.operation.as_deref())?,
+        team: match asked.team_ids {
+            Some(ids) => Some(team_among(&teams(&state, &caller).await?, &ids)?),
+            None => None,
+        },
+        ..UpdateKey::default()
+    };
+    match execute(&state, &caller, Command::Update(which, change)).await? {
+        Outcome::Updated(key) => Ok(Json(UpdatedApiKey {
+            api_key: ApiKey::from(&*key),
+        })),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
+/// Gives an API key a new text, which is in this answer and nowhere else. The text before is refused everywhere on this
+/// instance from this answer on.
+#[utoipa::path(
+    post,
+    path = "/v1/api-keys/{id}/regenerate",
+    params(("id" = Uuid, Path, description = "The key")),
+    responses(
+        (status = 200, description = "The key with its new text", body = RegeneratedApiKey),
+        (status = 404, description = "There is no such key", body = ApiError),
+        schema::Refusals,
+    ),
+)]
+async fn regenerate_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refused> {
+    let which = key_in_path(id)?;
+    match execute(&state, &caller, Command::Rotate(which, 0)).await? {
+        Outcome::Rotated { key, secret } => {
+            let regenerated = RegeneratedApiKey::new(&key, secret.reveal());
+            Ok(Json(regenerated).into_response())
         }
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
@@ -204,23 +277,31 @@ async fn is_there(state: &AdminState, caller: &Caller, wanted: OrgId) -> Result<
     }
 }
 
+async fn teams(state: &AdminState, caller: &Caller) -> Result<Vec<Team>, Refused> {
+    match execute(state, caller, Command::ListTeams).await? {
+        Outcome::Teams(teams) => Ok(teams),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
+}
+
 /// That the team is there, and the organisation's.
-async fn check_team(
-    state: &AdminState,
-    caller: &Caller,
-    wanted: TeamId,
-    org: OrgId,
-) -> Result<(), Refused> {
-    let Outcome::Teams(teams) = execute(state, caller, Command::ListTeams).await? else {
-        return Err(Refused(Refusal::unexpected_outcome()));
-    };
+fn check_team(teams: &[Team], wanted: TeamId, org: OrgId) -> Result<(), Refusal> {
     match teams.iter().find(|team| team.id == wanted) {
-        None => Err(Refused(Refusal::not_found("team not found"))),
-        Some(team) if team.org != org => Err(Refused(Refusal::invalid(
+        None => Err(Refusal::not_found("team not found")),
+        Some(team) if team.org != org => Err(Refusal::invalid(
             "team does not belong to the specified organization",
-        ))),
+        )),
         Some(_) => Ok(()),
     }
+}
+
+/// The team that `ids` names, which none of them names for the default one.
+fn team_among(teams: &[Team], ids: &[String]) -> Result<TeamId, Refusal> {
+    let named = one_team(ids)?;
+    let mut teams = teams.iter();
+    let found = teams.find(|team| named.map_or(team.is_default, |id| team.id == id));
+    let found = found.map(|team| team.id);
+    found.ok_or_else(|| Refusal::not_found("team not found"))
 }
 
 /// The only team there may be: to take a second and leave it out would be to say what is not so.

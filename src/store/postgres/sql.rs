@@ -192,7 +192,8 @@ statements! {
     );
 
     /// Changes the live key with the id $1: the name to $3 if $2, the scope to $5 if $4, the end to $7 if $6, on or
-    /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more.
+    /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more; the
+    /// category to $12, px0's word to $13 and the team to $14 where given. No row when the organisation has no such team.
     UPDATE = concat!(
         "UPDATE api_keys SET \
            name = CASE WHEN $2::boolean THEN $3::text ELSE name END, \
@@ -204,8 +205,13 @@ statements! {
            old_until = CASE WHEN $9::bytea IS NULL THEN old_until WHEN $11::bigint > 0 THEN ", now!(), " + $11::bigint \
                        END, \
            digest = coalesce($9::bytea, digest), \
-           prefix = coalesce($10::text, prefix) \
-         WHERE id = $1::text AND deleted_at IS NULL"
+           prefix = coalesce($10::text, prefix), \
+           category = coalesce($12::text, category), \
+           operation = coalesce($13::text, operation), \
+           team_id = coalesce($14::text, team_id) \
+         WHERE id = $1::text AND deleted_at IS NULL \
+           AND ($14::text IS NULL \
+                OR EXISTS (SELECT FROM teams t WHERE t.id = $14::text AND t.org_id = api_keys.org_id))"
     );
 
     /// The moments $2 of the keys $1; never an earlier one than is stored.

@@ -7,7 +7,7 @@ use super::lane::{Lane, Lease, Session};
 use super::{read, sql};
 use crate::key::{
     ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name, NewApiKey,
-    Operation, Rotation, Team, UnixTime,
+    Operation, Rights, Rotation, Team, UnixTime,
 };
 use crate::store::{Cursor, StoreError, row};
 
@@ -85,10 +85,17 @@ pub async fn update(
     change: &KeyUpdate,
 ) -> Result<(ApiKey, Cursor), Fault> {
     let key = select(lease, which).await?;
+    if change
+        .seen
+        .as_ref()
+        .is_some_and(|seen| *seen != Rights::of(&key))
+    {
+        return Err(StoreError::ChangedMeanwhile.into());
+    }
     let name = change.name.as_ref().map(Option::as_ref);
     let rotate = change.rotate.as_ref();
     let grace = |rotate: &Rotation| rotate.grace_secs.min(MAX_GRACE_SECS).cast_signed();
-    lease
+    let updated = lease
         .query(sql::UPDATE)
         .bind(key.id.to_string())
         .bind(name.is_some())
@@ -101,12 +108,24 @@ pub async fn update(
         .bind(rotate.map(|rotate| rotate.digest.as_bytes().to_vec()))
         .bind(rotate.map(|rotate| rotate.prefix.to_string()))
         .bind(rotate.map(grace))
+        .bind(
+            change
+                .category
+                .as_ref()
+                .map(|category| category.as_str().to_owned()),
+        )
+        .bind(change.operation.map(Operation::as_str))
+        .bind(change.team.map(|team| team.to_string()))
         .execute(&mut **lease)
         .await
         .map_err(|cause| {
             let name = name.flatten().or(key.name.as_ref());
             refusal(cause, name, rotate.map(|rotate| &rotate.prefix))
         })?;
+    // The key is there: only a team can be missing.
+    if updated.rows_affected() == 0 {
+        return Err(StoreError::NoSuchTeam.into());
+    }
     as_it_is_now(lease, key.id).await
 }
 

@@ -145,7 +145,8 @@ statements! {
     DELETE = "UPDATE api_keys SET deleted_at = unixepoch() WHERE id = $1 AND deleted_at IS NULL";
 
     /// Changes the live key with the id $1: the name to $3 if $2, the scope to $5 if $4, the end to $7 if $6, on or
-    /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more.
+    /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more; the
+    /// category to $12, px0's word to $13 and the team to $14 where given. No row when the organisation has no such team.
     UPDATE = "UPDATE api_keys SET \
                 name = iif($2, $3, name), \
                 scope = iif($4, $5, scope), \
@@ -155,8 +156,12 @@ statements! {
                 old_digest = CASE WHEN $9 IS NULL THEN old_digest WHEN $11 > 0 THEN digest END, \
                 old_until = CASE WHEN $9 IS NULL THEN old_until WHEN $11 > 0 THEN unixepoch() + $11 END, \
                 digest = coalesce($9, digest), \
-                prefix = coalesce($10, prefix) \
-              WHERE id = $1 AND deleted_at IS NULL";
+                prefix = coalesce($10, prefix), \
+                category = coalesce($12, category), \
+                operation = coalesce($13, operation), \
+                team_id = coalesce($14, team_id) \
+              WHERE id = $1 AND deleted_at IS NULL \
+                AND ($14 IS NULL OR EXISTS (SELECT 1 FROM teams t WHERE t.id = $14 AND t.org_id = api_keys.org_id))";
 
     /// The moments of $1, a JSON list of `[id, seconds]`; never an earlier one than is stored.
     RECORD_LAST_USED = "UPDATE api_keys SET last_used_at = used.at \

@@ -7,8 +7,8 @@ use super::error::{Constraint, Fault};
 use super::lane::{Lane, Lease};
 use super::{read, sql};
 use crate::key::{
-    ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name, NewApiKey,
-    Operation, Rotation, Team, UnixTime,
+    ApiKey, KeyCategory, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name,
+    NewApiKey, Operation, Rights, Rotation, Team, UnixTime,
 };
 use crate::store::{Cursor, StoreError, row};
 
@@ -91,10 +91,17 @@ pub async fn update(
     change: &KeyUpdate,
 ) -> Result<(ApiKey, Cursor), Fault> {
     let key = select(&mut *connection, which).await?;
+    if change
+        .seen
+        .as_ref()
+        .is_some_and(|seen| *seen != Rights::of(&key))
+    {
+        return Err(StoreError::ChangedMeanwhile.into());
+    }
     let name = change.name.as_ref().map(Option::as_ref);
     let rotate = change.rotate.as_ref();
     let grace = |rotate: &Rotation| rotate.grace_secs.min(MAX_GRACE_SECS).cast_signed();
-    sqlx::query(sql::UPDATE)
+    let updated = sqlx::query(sql::UPDATE)
         .bind(key.id.to_string())
         .bind(name.is_some())
         .bind(name.flatten().map(Name::as_str))
@@ -106,12 +113,19 @@ pub async fn update(
         .bind(rotate.map(|rotate| rotate.digest.as_bytes().as_slice()))
         .bind(rotate.map(|rotate| rotate.prefix.as_str()))
         .bind(rotate.map(grace))
+        .bind(change.category.as_ref().map(KeyCategory::as_str))
+        .bind(change.operation.map(Operation::as_str))
+        .bind(change.team.map(|team| team.to_string()))
         .execute(&mut *connection)
         .await
         .map_err(|cause| {
             let name = name.flatten().or(key.name.as_ref());
             refusal(cause, name, rotate.map(|rotate| &rotate.prefix))
         })?;
+    // The key is there: only a team can be missing.
+    if updated.rows_affected() == 0 {
+        return Err(StoreError::NoSuchTeam.into());
+    }
     as_it_is_now(connection, key.id).await
 }
 

@@ -13,6 +13,10 @@ pub enum AdminCommand {
     ListKeys,
     /// Make a key.
     CreateKey,
+    /// Change a key.
+    UpdateKey,
+    /// Give a key a new text.
+    RotateKey,
     /// Delete a key.
     DeleteKey,
     /// Show teams, or one of them.
@@ -25,10 +29,12 @@ pub enum AdminCommand {
 
 impl AdminCommand {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::None,
         Self::ListKeys,
         Self::CreateKey,
+        Self::UpdateKey,
+        Self::RotateKey,
         Self::DeleteKey,
         Self::ListTeams,
         Self::CreateTeam,
@@ -42,6 +48,8 @@ impl AdminCommand {
             Self::None => "none",
             Self::ListKeys => "list_keys",
             Self::CreateKey => "create_key",
+            Self::UpdateKey => "update_key",
+            Self::RotateKey => "rotate_key",
             Self::DeleteKey => "delete_key",
             Self::ListTeams => "list_teams",
             Self::CreateTeam => "create_team",

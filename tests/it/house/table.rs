@@ -237,8 +237,8 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     (
         "admin/dialect/px0.rs",
-        1,
-        "the one answer that holds a new key",
+        2,
+        "the two answers that hold a new key",
     ),
     (
         "admin/token.rs",

@@ -38,6 +38,25 @@ documented! {
     })
 }
 
+documented! {
+    /// The body that changes a key.
+    UpdateKey as "UpdateAPIKeyRequest": json!({
+        "type": "object",
+        "description": "What is to change about an API key; what is missing stays as it is.",
+        "properties": {
+            "name": {
+                "oneOf": [
+                    name(&json!("string"), "What people shall call it"),
+                    { "type": ["string", "null"], "description": "The name stays", "enum": ["", null] },
+                ],
+            },
+            "team_ids": team_ids("Its team, at most one; an empty list is the default team"),
+            "operation": operation("What it may do"),
+        },
+        "additionalProperties": false,
+    })
+}
+
 fn team_ids(description: &str) -> Value {
     json!({
         "type": ["array", "null"],

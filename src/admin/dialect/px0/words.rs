@@ -94,6 +94,55 @@ impl<'s> CreatedApiKey<'s> {
     }
 }
 
+/// An API key that has changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeyUpdatedResponse)]
+pub struct UpdatedApiKey {
+    /// As it is now.
+    pub api_key: ApiKey,
+}
+
+/// An API key with a new text: the only time that is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeyRegeneratedResponse)]
+pub struct RegeneratedApiKey<'s> {
+    /// Which key: the same as before.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: String,
+    /// What people call it; empty when nobody gave it a name.
+    pub name: String,
+    /// The new text of the key.
+    pub key: &'s str,
+    /// Its organisation.
+    #[schema(value_type = uuid::Uuid)]
+    pub org_id: String,
+    /// Its team.
+    #[schema(required, value_type = Option<uuid::Uuid>)]
+    pub team_id: Option<String>,
+    /// What it may do: `read_render`, `all` or `admin`, or a type of key that this version does not know.
+    #[schema(example = "read_render")]
+    pub operation: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl<'s> RegeneratedApiKey<'s> {
+    /// `key`, whose text is `text`.
+    pub fn new(key: &key::ApiKey, text: &'s str) -> Self {
+        let shown = ApiKey::from(key);
+        Self {
+            id: shown.id,
+            name: shown.name,
+            key: text,
+            org_id: shown.org_id,
+            team_id: shown.team_id,
+            operation: shown.operation,
+            created_at: shown.created_at,
+        }
+    }
+}
+
 /// Why the API did not do what was asked.
 #[derive(Serialize, ToSchema)]
 #[schema(as = APIError)]
@@ -108,6 +157,15 @@ pub struct ApiError<'s> {
 pub struct CreateApiKey {
     pub name: Option<String>,
     pub org_id: Option<String>,
+    pub team_ids: Option<Vec<String>>,
+    pub operation: Option<String>,
+}
+
+/// What is to change about an API key. What is missing, or empty, stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateApiKey {
+    pub name: Option<String>,
     pub team_ids: Option<Vec<String>>,
     pub operation: Option<String>,
 }

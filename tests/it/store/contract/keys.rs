@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyward::key::{
     ApiKey, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate, ModelScope, NewApiKey,
-    OldDigest, Operation, Rotation, TeamRef, UnixTime,
+    OldDigest, Operation, Rights, Rotation, TeamId, TeamRef, UnixTime,
 };
 use keyward::store::{Cursor, KeyChange, StoreError};
 use uuid::Uuid;
@@ -199,6 +199,86 @@ pub async fn a_key_can_be_switched_off_and_on(database: &Database) {
 
     let (on, _) = store.update(&which, &switch(true)).await.unwrap();
     assert_eq!(on, key);
+}
+
+pub async fn a_key_can_get_another_category_and_team(database: &Database) {
+    let store = &database.store;
+    let team = store.insert_team(&name("research")).await.unwrap();
+    let (mut key, before) = store.insert(&new_key()).await.unwrap();
+    let change = KeyUpdate {
+        category: Some(KeyCategory::Personal),
+        operation: Some(Operation::Admin),
+        team: Some(team.id),
+        seen: Some(Rights::of(&key)),
+        ..KeyUpdate::default()
+    };
+    let which = KeySelector::Id(key.id);
+    let (changed, _) = store.update(&which, &change).await.unwrap();
+    key.category = KeyCategory::Personal;
+    key.operation = Some(Operation::Admin);
+    key.team = Some(TeamRef {
+        id: team.id,
+        name: team.name,
+    });
+    assert_eq!(changed, key);
+    let told = database.changes(before).await;
+    assert_eq!(told, [KeyChange::Put(Box::new(key))]);
+}
+
+pub async fn an_update_to_no_team_of_the_organisation_is_refused(database: &Database) {
+    let store = &database.store;
+    let elsewhere = "0198c0de-0000-7000-8000-000000000001";
+    database
+        .by_hand(&format!(
+            "INSERT INTO orgs (id) VALUES ('{elsewhere}');
+             INSERT INTO teams (id, org_id, name) VALUES ('{elsewhere}', '{elsewhere}', 'elsewhere')"
+        ))
+        .await;
+    let (key, before) = store.insert(&new_key()).await.unwrap();
+    for team in [elsewhere.parse().unwrap(), TeamId::new(Uuid::now_v7())] {
+        let change = KeyUpdate {
+            name: Some(Some(name("after"))),
+            team: Some(team),
+            ..KeyUpdate::default()
+        };
+        let refused = store.update(&KeySelector::Id(key.id), &change).await;
+        assert!(
+            matches!(refused, Err(StoreError::NoSuchTeam)),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.find(&key.digest).await.unwrap(), Some(key));
+    assert!(database.changes(before).await.is_empty());
+}
+
+/// Whoever decided that it may be changed saw another key than it is now.
+pub async fn a_key_that_may_do_something_else_by_now_is_not_changed(database: &Database) {
+    let store = &database.store;
+    let (key, _) = store.insert(&new_key()).await.unwrap();
+    let which = KeySelector::Id(key.id);
+    let rights = Rights::of(&key);
+    let others = [
+        Rights {
+            category: KeyCategory::Personal,
+            ..rights.clone()
+        },
+        Rights {
+            scope: scope(&["m2"]),
+            ..rights
+        },
+    ];
+    for seen in others {
+        let change = KeyUpdate {
+            seen: Some(seen),
+            ..rotation(GRACE_SECS)
+        };
+        let refused = store.update(&which, &change).await;
+        assert!(
+            matches!(refused, Err(StoreError::ChangedMeanwhile)),
+            "{refused:?}"
+        );
+        assert_eq!(store.get(&which).await.unwrap().as_ref(), Some(&key));
+    }
 }
 
 pub async fn an_update_of_no_live_key_is_refused(database: &Database) {
