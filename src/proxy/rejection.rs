@@ -118,6 +118,7 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
         UpstreamError::Connect(_)
         | UpstreamError::Tls(_)
         | UpstreamError::Broken(_)
+        | UpstreamError::Refused(_)
         | UpstreamError::UnaskedUpgrade
         | UpstreamError::Framing => "upstream unavailable",
     }

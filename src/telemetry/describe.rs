@@ -281,7 +281,7 @@ pub const METRICS: &[Description] = &[
         name: "keyward_upstream_retries_total",
         kind: Kind::Counter,
         labels: &["upstream"],
-        help: "Calls tried on another server of the upstream because none of them had been sent to the first.",
+        help: "Calls sent again, because nothing of them had been sent or the server did not look at them.",
     },
     Description {
         name: "keyward_upstream_healthy",

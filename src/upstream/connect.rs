@@ -95,8 +95,18 @@ impl Drop for Stream {
 pub(super) struct Unanswered {
     /// Why not.
     pub(super) why: UpstreamError,
-    /// Whether nothing of it can have been read, because there was never a connection for it.
-    pub(super) is_unsent: bool,
+    pub(super) again: Again,
+}
+
+/// Whether a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It may have been read.
+    Never,
+    /// There was never a connection for it.
+    Elsewhere,
+    /// It was sent, and the server says that it did not look at it; what is not empty may be gone by then.
+    Once,
 }
 
 impl<B> Pool<B>
@@ -159,8 +169,9 @@ where
         }
     }
 
-    /// Does something with the first lane that has room, so that those behind it become idle and go.
-    fn on_lane<T>(&self, does: impl FnOnce(&Lane<B>) -> T) -> T {
+    /// Does something with the first lane that has room, so that those behind it become idle and go; with a new one when it
+    /// must be `apart` from all connections there are.
+    fn on_lane<T>(&self, apart: bool, does: impl FnOnce(&Lane<B>) -> T) -> T {
         let mut lanes = self.lanes.borrow_mut();
         let calls = |lane: &Lane<B>| lane.calls.load(Ordering::Relaxed);
         while let [_, .., last] = &lanes[..]
@@ -169,7 +180,7 @@ where
             lanes.pop();
         }
         let free = lanes.iter().position(|lane| calls(lane) < self.most);
-        let place = free.unwrap_or_else(|| {
+        let place = free.filter(|_| !apart).unwrap_or_else(|| {
             lanes.push(self.lane());
             lanes.len() - 1
         });
@@ -177,30 +188,38 @@ where
     }
 
     /// Sends a request whose target is absolute; gives the answer's head, the body to be read, and what is to be kept
-    /// until that has come to its end.
+    /// until that has come to its end. What goes `apart` goes on a new connection.
     pub(super) fn send(
         &self,
         request: Request<B>,
+        apart: bool,
     ) -> impl Future<Output = Result<(Response<Incoming>, Option<Stream>), Unanswered>> + use<B>
     {
-        let (answer, stream) = self.on_lane(|lane| {
+        let (answer, stream) = self.on_lane(apart, |lane| {
             let stream = (self.most < usize::MAX).then(|| Stream::on(&lane.calls));
             (lane.client.request(request), stream)
         });
         let answer = answer.map_ok(|answer| (answer, stream));
         answer.map_err(|error| {
             // Said of looking a name up, connecting and shaking hands; what comes after may have been read.
-            let is_unsent = error.is_connect();
+            let again = if error.is_connect() {
+                Again::Elsewhere
+            } else if is_refusal(&error) {
+                Again::Once
+            } else {
+                Again::Never
+            };
             let why = if is_tls(&error) {
                 UpstreamError::Tls(Box::new(error))
-            } else if !is_unsent {
-                UpstreamError::Broken(Box::new(error))
-            } else if is_timeout(&error) {
-                UpstreamError::ConnectTimeout
             } else {
-                UpstreamError::Connect(Box::new(error))
+                match again {
+                    Again::Never => UpstreamError::Broken(Box::new(error)),
+                    Again::Once => UpstreamError::Refused(Box::new(error)),
+                    Again::Elsewhere if is_timeout(&error) => UpstreamError::ConnectTimeout,
+                    Again::Elsewhere => UpstreamError::Connect(Box::new(error)),
+                }
             };
-            Unanswered { why, is_unsent }
+            Unanswered { why, again }
         })
     }
 }
@@ -319,4 +338,16 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .any(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Whether a server of HTTP/2 says that it did not look at a request (RFC 9113, 8.7): it reset the stream as refused, or went
+/// away naming a last stream before it. Of a GOAWAY no other request hears: those up to the last one go on, and break when the
+/// connection does.
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| {
+            let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            error.is_remote() && (is_refused || error.is_go_away())
+        })
 }

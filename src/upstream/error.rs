@@ -1,4 +1,4 @@
-use super::connect::Unanswered;
+use super::connect::{Again, Unanswered};
 use crate::route::BodyFault;
 use crate::telemetry::metrics::UpstreamFailure;
 
@@ -20,6 +20,9 @@ pub enum UpstreamError {
     /// The upstream broke off, or sent what is no HTTP.
     #[error("the upstream broke the call off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The upstream says of the call that it did not look at it (RFC 9113, 8.7).
+    #[error("the upstream did not take the call")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The upstream changed protocols without being asked to, or to another than it was asked for.
     #[error("the upstream changed protocols unasked")]
     UnaskedUpgrade,
@@ -46,6 +49,7 @@ impl UpstreamError {
             Self::ConnectTimeout => Some(UpstreamFailure::ConnectTimeout),
             Self::Tls(_) => Some(UpstreamFailure::Tls),
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
+            Self::Refused(_) => Some(UpstreamFailure::Refused),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
             Self::RequestBody(_) | Self::RequestFraming(_) | Self::RequestJudged(_) => None,
         }
@@ -55,7 +59,11 @@ impl UpstreamError {
     pub(super) const fn is_of_its_server(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::ConnectTimeout | Self::Tls(_) | Self::Broken(_)
+            Self::Connect(_)
+                | Self::ConnectTimeout
+                | Self::Tls(_)
+                | Self::Broken(_)
+                | Self::Refused(_)
         )
     }
 }
@@ -65,7 +73,7 @@ impl From<UpstreamError> for Unanswered {
     fn from(why: UpstreamError) -> Self {
         Self {
             why,
-            is_unsent: false,
+            again: Again::Never,
         }
     }
 }

@@ -1,46 +1,60 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::RequestBody;
 
-/// A request body lent to one attempt: it comes back when the attempt is given up before anything of it was asked for.
+/// A request body lent to one attempt: it comes back when the attempt is given up before anything of it was given.
 pub(super) struct Lent {
     /// There until it goes back.
     body: Option<RequestBody>,
-    back: Option<Back>,
+    back: Option<oneshot::Sender<RequestBody>>,
 }
 
 /// Where a lent body comes back to.
-#[derive(Clone, Default)]
-pub(super) struct Back(Arc<Mutex<Option<RequestBody>>>);
+pub(super) struct Back(oneshot::Receiver<RequestBody>);
+
+/// How long a body may take to come back. The client lets go of a request at its failure, or at its next turn; should it
+/// not, the request has failed.
+const RETURNING: Duration = Duration::from_secs(1);
 
 impl Lent {
-    /// Lends `body` to an attempt; without `back` for good.
-    pub(super) const fn new(body: RequestBody, back: Option<Back>) -> Self {
+    /// Lends `body` to an attempt, for good.
+    pub(super) const fn for_good(body: RequestBody) -> Self {
         Self {
             body: Some(body),
-            back,
+            back: None,
         }
+    }
+
+    /// Lends `body` to an attempt that may fail.
+    pub(super) fn with_return(body: RequestBody) -> (Self, Option<Back>) {
+        let (back, returned) = oneshot::channel();
+        let lent = Self {
+            body: Some(body),
+            back: Some(back),
+        };
+        (lent, Some(Back(returned)))
     }
 }
 
 impl Back {
-    /// The body, when it has come back.
-    pub(super) fn take(&self) -> Option<RequestBody> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        place.take()
+    /// The body, when the attempt has let go of it; `None` when something of it was given.
+    pub(super) async fn returned(self) -> Option<RequestBody> {
+        timeout(RETURNING, self.0).await.ok()?.ok()
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(back) = self.back.take() {
-            let mut place = back.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *place = self.body.take();
+        if let (Some(back), Some(body)) = (self.back.take(), self.body.take()) {
+            // Nobody waits for the body of an attempt that was answered.
+            drop(back.send(body));
         }
     }
 }
@@ -53,12 +67,15 @@ impl Body for Lent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // Whatever was asked for may be sent: from here on there is no way back.
-        self.back = None;
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        if polled.is_ready() {
+            // Whatever was given may be sent: from here on there is no way back.
+            self.back = None;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

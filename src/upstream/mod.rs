@@ -51,9 +51,9 @@ use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
 use aim::aim;
 use balance::{Burden, Places, draw};
-use connect::{Place, Pool, Unanswered};
+use connect::{Again, Place, Pool, Unanswered};
 use health::{Entry, Health};
-use lent::{Back, Lent};
+use lent::Lent;
 
 /// What runs the tasks behind connections. `server` gives it, so that nothing else spawns.
 pub trait Executor:
@@ -149,7 +149,9 @@ impl Upstreams {
     /// left of the connection is hyper's to give then.
     ///
     /// Of several servers the call goes to one that is well and not busier than another. When no connection to it can
-    /// be made, it goes to the next, up to [`UpstreamLimits::connect_attempts`] of them: nothing was sent.
+    /// be made, it goes to the next, up to [`UpstreamLimits::connect_attempts`] of them: nothing was sent. A call that a server
+    /// of HTTP/2 says it did not look at goes once more, to another server or on another connection, unless something of its
+    /// body has gone.
     ///
     /// # Errors
     ///
@@ -163,24 +165,41 @@ impl Upstreams {
         let upstream = &self.upstreams[call.to.0];
         let (mut head, mut body) = request.into_parts();
         let mut tried = Places::NONE;
+        let mut was_refused = false;
         loop {
             let chosen = upstream.choose(tried, &mut self.random.borrow_mut());
             tried = tried.with(chosen.place);
-            let spare = upstream
-                .has_another(tried)
-                .then(|| (head.clone(), Back::default()));
-            let back = spare.as_ref().map(|(_, back)| back.clone());
+            let has_another = upstream.has_another(tried);
+            let may_be_refused = upstream.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
+            let spare = (has_another || may_be_refused).then(|| head.clone());
             let progress = body.progress();
-            let lent = Lent::new(body, back);
+            let (lent, back) = match &spare {
+                Some(_) => Lent::with_return(body),
+                None => (Lent::for_good(body), None),
+            };
             let request = chosen.server.address(&upstream.plan, &call, head, lent);
-            let unanswered = match upstream.call(&chosen, &call, request, &progress).await {
+            let sent = upstream.call(&chosen, &call, request, &progress, was_refused);
+            let unanswered = match sent.await {
                 Ok(answer) => return Ok(answer),
                 Err(unanswered) => unanswered,
             };
-            match spare.and_then(|(head, back)| Some((head, back.take()?))) {
-                Some(again) if unanswered.is_unsent => (head, body) = again,
+            match unanswered.again {
+                Again::Elsewhere if has_another => {}
+                Again::Once if may_be_refused => {
+                    was_refused = true;
+                    if !has_another {
+                        tried = Places::NONE;
+                    }
+                }
                 _ => return Err(unanswered.why),
             }
+            let (Some(spare), Some(back)) = (spare, back) else {
+                return Err(unanswered.why);
+            };
+            let Some(returned) = back.returned().await else {
+                return Err(unanswered.why);
+            };
+            (head, body) = (spare, returned);
             upstream.metrics.tried_elsewhere();
         }
     }
@@ -223,13 +242,14 @@ impl Upstream {
         tried < self.servers.len().min(self.plan.limits.connect_attempts)
     }
 
-    /// Sends a call to the chosen server, and notes what became of it.
+    /// Sends a call to the chosen server, on a new connection if it must be `apart`, and notes what became of it.
     async fn call(
         &self,
         chosen: &Chosen<'_>,
         call: &Call,
         request: Request<Lent>,
         progress: &Progress,
+        apart: bool,
     ) -> Result<Response<AnswerBody>, Unanswered> {
         let server = chosen.server;
         let busy = (self.servers.len() > 1).then(|| server.health.begin());
@@ -238,7 +258,7 @@ impl Upstream {
         let answer = tokio::select! {
             // An answer that is there is never late.
             biased;
-            answer = server.pool_for(call).send(request) => answer,
+            answer = server.pool_for(call).send(request, apart) => answer,
             () = late => Err(UpstreamError::HeadTimeout.into()),
         };
         match answer {

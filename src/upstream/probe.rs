@@ -93,7 +93,7 @@ impl Probe {
         loop {
             times.tick().await;
             let question = Request::from_parts(self.question.clone(), Empty::new());
-            let answer = timeout(self.timeout, self.pool.send(question)).await;
+            let answer = timeout(self.timeout, self.pool.send(question, false)).await;
             let is_good = matches!(answer, Ok(Ok((answer, _))) if answer.status().is_success());
             self.health.probed(is_good, &self.plan);
         }

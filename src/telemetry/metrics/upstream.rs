@@ -19,16 +19,19 @@ pub enum UpstreamFailure {
     HeadTimeout,
     /// It broke off, or sent what is no HTTP.
     Broken,
+    /// It says that it did not look at the call.
+    Refused,
 }
 
 impl UpstreamFailure {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Connect,
         Self::ConnectTimeout,
         Self::Tls,
         Self::HeadTimeout,
         Self::Broken,
+        Self::Refused,
     ];
 
     /// The label's value.
@@ -40,6 +43,7 @@ impl UpstreamFailure {
             Self::Tls => "tls",
             Self::HeadTimeout => "head_timeout",
             Self::Broken => "broken",
+            Self::Refused => "refused",
         }
     }
 }
@@ -85,7 +89,7 @@ impl UpstreamMetrics {
         self.errors[failure as usize].increment(1);
     }
 
-    /// A call goes to another of its servers, for nothing of it was sent to the first.
+    /// A call is sent again: nothing of it was sent before, or the server says that it did not look at it.
     pub fn tried_elsewhere(&self) {
         self.tried_elsewhere.increment(1);
     }

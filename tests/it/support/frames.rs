@@ -67,6 +67,20 @@ fn write_length(block: &mut Vec<u8>, length: usize) {
     block.push(byte(rest));
 }
 
+/// The next frame of a connection; `None` when that has ended.
+pub async fn read(connection: &mut RawConnection) -> Option<Frame> {
+    let head = connection.try_read_exactly(9).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let length = usize::try_from(length).expect("24 bits");
+    let payload = connection.try_read_exactly(length).await?;
+    Some(Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & (u32::MAX >> 1),
+        payload,
+    })
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct FrameCaller {
@@ -89,16 +103,7 @@ impl FrameCaller {
 
     /// The next frame; `None` when the connection has ended.
     pub async fn read(&mut self) -> Option<Frame> {
-        let head = self.connection.try_read_exactly(9).await?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let length = usize::try_from(length).expect("24 bits");
-        let payload = self.connection.try_read_exactly(length).await?;
-        Some(Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & (u32::MAX >> 1),
-            payload,
-        })
+        read(&mut self.connection).await
     }
 
     /// Whether the connection has ended, as far as is known now.

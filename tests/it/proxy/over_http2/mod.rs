@@ -3,6 +3,7 @@
 mod calls;
 mod grpc;
 mod lost;
+mod refused;
 mod sharing;
 
 use http::request::Builder;
