@@ -205,6 +205,10 @@ impl Rejection {
             Self::UnreadableBody(_) | Self::Body(BodyFault::GrowsTooMuch) => {
                 RequestOutcome::BodyUnreadable
             }
+            Self::Body(BodyFault::OtherName)
+            | Self::Upstream(UpstreamError::RequestJudged(BodyFault::OtherName)) => {
+                RequestOutcome::ModelNotAllowed
+            }
             Self::Body(_) | Self::Upstream(UpstreamError::RequestJudged(_)) => {
                 RequestOutcome::BodyAmbiguous
             }
@@ -238,7 +242,9 @@ impl Rejection {
                 | Denial::ModelOutOfScope
                 | Denial::ModelNotNamed
                 | Denial::ModelsDiffer,
-            ) => FORBIDDEN,
+            )
+            | Self::Body(BodyFault::OtherName)
+            | Self::Upstream(UpstreamError::RequestJudged(BodyFault::OtherName)) => FORBIDDEN,
             Self::ModelTooLate { .. }
             | Self::Body(BodyFault::DecodedTooLate | BodyFault::GrowsTooMuch) => face(
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,3 +1,4 @@
+use super::body::RefusedMembers;
 use super::host::{HostPattern, HostRank};
 use super::method::Methods;
 use super::pattern::{ForwardTemplate, PathPattern, PathRank, Placeholder};
@@ -88,7 +89,9 @@ impl RouteTable {
                 _ => ModelConfig::NotNeeded,
             },
             class: line.config.class.clone(),
-            refused_members: line.config.refused_members.clone().into(),
+            refused_members: RefusedMembers::of(&line.config.refused_members)
+                .unwrap_or_default()
+                .into(),
             places: line.places,
             forward: line.forward,
             encoded_slash: line.config.encoded_slash,
@@ -245,6 +248,13 @@ impl LineReader<'_> {
         if !line.config.refused_members.is_empty() && !line.places.body {
             let message = "`model_in` names no body, which alone has members";
             self.add("refused_members", message.to_owned());
+        }
+        if let Err(written) = RefusedMembers::of(&line.config.refused_members) {
+            let message = format!(
+                "`{}` is neither `name` nor `list[].name`",
+                written.escape_debug()
+            );
+            self.add("refused_members", message);
         }
         if let RouteClass::LabelledMetrics(label) = &line.config.class
             && !is_label(label)

@@ -28,8 +28,9 @@ pub struct RouteConfig {
     /// Where else such a request names its model. All places that name one must agree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub model_in: Vec<ModelPlace>,
-    /// Members of a JSON body, at its top, that a key for some models may not send: those by which the server finds a
-    /// model, beside `model`.
+    /// Members of a JSON body that a key for some models may not send: those by which the server finds a model, beside
+    /// `model`. `name` is a member at the top; `list[].name` is one of what stands in the list `list` at the top, or of an
+    /// object that is a member of such a one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_members: Vec<String>,
     /// What such a request asks for.

@@ -64,6 +64,7 @@ pub use config::{
 pub use host::RequestHost;
 pub use profile::{baseten, profile};
 
+use body::RefusedMembers;
 use host::{HostCaptures, HostPattern};
 use method::{Methods, Taken};
 use model::{FoundModel, in_lower_case};
@@ -95,7 +96,7 @@ pub struct Route {
     methods: Methods,
     model: ModelConfig,
     places: Places,
-    refused_members: Arc<[String]>,
+    refused_members: Arc<RefusedMembers>,
     forward: Option<ForwardTemplate>,
     encoded_slash: bool,
     /// The place in the table's `hosts`; none is any host.

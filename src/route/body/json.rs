@@ -4,6 +4,7 @@ use super::BodyFault;
 use super::name::{MemberKind, MemberName};
 use super::number::Number;
 use super::plain::plain_len;
+use super::refused::{self, RefusedMembers};
 use crate::key::MAX_MODEL_BYTES;
 
 /// The deepest nesting there is room for.
@@ -19,10 +20,11 @@ pub(super) struct Json {
     depth: u16,
     most: u16,
     name: MemberName,
-    /// Names that no member of the top object may have.
-    refused: Arc<[String]>,
-    /// The name that is being read, as far as one of those could be it.
-    top_name: String,
+    refused: Arc<RefusedMembers>,
+    /// The list at the top whose name came last, where what it holds may not have every member.
+    list: Option<usize>,
+    /// The name that is being read, as far as one of the refused could be it.
+    held_name: String,
     /// The first half of a surrogate pair whose second has not come.
     half: Option<u16>,
     pub model: Vec<u8>,
@@ -54,6 +56,8 @@ enum State {
 enum Text {
     /// The name of a member of the top object.
     TopName,
+    /// The name of a member in a list of which not every one may be sent.
+    ListedName,
     /// Any other name.
     Name,
     /// The top-level model.
@@ -62,8 +66,19 @@ enum Text {
     Value,
 }
 
+impl Text {
+    /// Whether it is a name by which something may be refused.
+    const fn is_name(self) -> bool {
+        matches!(self, Self::TopName | Self::ListedName)
+    }
+
+    const fn is_remembered(self) -> bool {
+        self.is_name() || matches!(self, Self::Model)
+    }
+}
+
 impl Json {
-    pub fn new(most: u16, refused: Arc<[String]>) -> Self {
+    pub fn new(most: u16, refused: Arc<RefusedMembers>) -> Self {
         Self {
             state: State::Start,
             text: Text::Value,
@@ -72,7 +87,8 @@ impl Json {
             most: most.min(MAX_DEPTH),
             name: MemberName::new(),
             refused,
-            top_name: String::new(),
+            list: None,
+            held_name: String::new(),
             half: None,
             model: Vec::new(),
             found_at: None,
@@ -90,7 +106,7 @@ impl Json {
 
     #[cfg(test)]
     pub const fn held_of_name(&self) -> usize {
-        self.top_name.len()
+        self.held_name.len()
     }
 
     pub const fn finish(&self) -> Result<(), BodyFault> {
@@ -123,8 +139,12 @@ impl Json {
             (State::AfterValue, b',') if self.is_in_object() => self.state = State::Name,
             (State::FirstName | State::Name, b'"') if self.depth == 1 => {
                 self.name = MemberName::new();
-                self.top_name.clear();
+                self.held_name.clear();
                 self.begin_text(Text::TopName);
+            }
+            (State::FirstName | State::Name, b'"') if self.is_looked_at() => {
+                self.held_name.clear();
+                self.begin_text(Text::ListedName);
             }
             (State::FirstName | State::Name, b'"') => self.begin_text(Text::Name),
             (State::Colon, b':') | (State::AfterValue, b',') => self.state = State::Value,
@@ -189,6 +209,13 @@ impl Json {
         self.objects[usize::from(innermost / 64)] >> (innermost % 64) & 1 == 1
     }
 
+    /// Whether the object that is being read stands in the list, and so that its names matter.
+    fn is_looked_at(&self) -> bool {
+        // The list, and no object with other lists.
+        let is_list = self.objects[0] >> (refused::LIST - 1) & 1 == 0;
+        self.list.is_some() && refused::is_looked_at(self.depth) && is_list
+    }
+
     const fn begin_text(&mut self, text: Text) {
         self.text = text;
         self.state = State::Text;
@@ -197,7 +224,7 @@ impl Json {
     /// Reads as much of a text as needs no thought, and the one byte that ends it.
     fn take_text<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], BodyFault> {
         let (plain, after) = piece.split_at(plain_len(piece));
-        if !plain.is_empty() && matches!(self.text, Text::TopName | Text::Model) {
+        if !plain.is_empty() && self.text.is_remembered() {
             self.add_text(plain)?;
         }
         match after.split_first() {
@@ -218,6 +245,8 @@ impl Json {
         self.drop_half()?;
         if self.text == Text::TopName {
             self.name.push_text(plain);
+        }
+        if self.text.is_name() {
             // The gate lets whole characters through only.
             self.note_name(str::from_utf8(plain).unwrap_or_default());
             return Ok(());
@@ -231,24 +260,28 @@ impl Json {
 
     /// Remembers a part of a name, if names are refused: no more of it than tells it from all of them.
     fn note_name(&mut self, part: &str) {
-        let Some(most) = self.refused.iter().map(String::len).max() else {
+        let Some(most) = self.refused.telling() else {
             return;
         };
-        let room = (most + 1).saturating_sub(self.top_name.len());
-        self.top_name.extend(part.chars().take(room));
+        let room = most.saturating_sub(self.held_name.len());
+        self.held_name.extend(part.chars().take(room));
     }
 
-    /// Whether the name that was read is refused; some readers compare without case.
+    /// Whether the name that was read is refused.
     fn is_refused(&self) -> bool {
-        let name = &self.top_name;
-        self.refused
-            .iter()
-            .any(|refused| refused.eq_ignore_ascii_case(name))
+        let (refused, name) = (&self.refused, &self.held_name);
+        match (self.text, self.list) {
+            (Text::TopName, _) => refused.is_at_top(name),
+            (Text::ListedName, Some(list)) => refused.is_in_list(list, name),
+            _ => false,
+        }
     }
 
     fn add_char(&mut self, char: char) -> Result<(), BodyFault> {
         if self.text == Text::TopName {
             self.name.push(char);
+        }
+        if self.text.is_name() {
             self.note_name(char.encode_utf8(&mut [0; 4]));
             return Ok(());
         }
@@ -270,17 +303,24 @@ impl Json {
     fn end_text(&mut self, at: u64) -> Result<(), BodyFault> {
         self.drop_half()?;
         self.state = match self.text {
-            Text::TopName | Text::Name => State::Colon,
+            Text::TopName | Text::ListedName | Text::Name => State::Colon,
             Text::Model | Text::Value => State::AfterValue,
         };
+        if self.is_refused() {
+            return Err(BodyFault::OtherName);
+        }
         match self.text {
-            Text::TopName if self.is_refused() => return Err(BodyFault::OtherName),
-            Text::TopName => match self.name.kind() {
-                MemberKind::Model if self.found_at.is_some() => return Err(BodyFault::Repeated),
-                MemberKind::LikeModel => return Err(BodyFault::Respelled),
-                MemberKind::Model => self.text = Text::Model,
-                MemberKind::Other => self.text = Text::Value,
-            },
+            Text::TopName => {
+                self.list = self.refused.list(&self.held_name);
+                match self.name.kind() {
+                    MemberKind::Model if self.found_at.is_some() => {
+                        return Err(BodyFault::Repeated);
+                    }
+                    MemberKind::LikeModel => return Err(BodyFault::Respelled),
+                    MemberKind::Model => self.text = Text::Model,
+                    MemberKind::Other => self.text = Text::Value,
+                }
+            }
             Text::Model => {
                 let name = str::from_utf8(&self.model).unwrap_or_default();
                 if !super::is_usable(name) {
@@ -289,7 +329,7 @@ impl Json {
                 self.found_at = Some(at);
                 self.text = Text::Value;
             }
-            Text::Name => self.text = Text::Value,
+            Text::ListedName | Text::Name => self.text = Text::Value,
             Text::Value => {}
         }
         Ok(())
@@ -310,7 +350,7 @@ impl Json {
             _ => return Err(BodyFault::NotJson),
         };
         self.state = State::Text;
-        if matches!(self.text, Text::TopName | Text::Model) {
+        if self.text.is_remembered() {
             self.drop_half()?;
             self.add_char(char)?;
         }
@@ -331,10 +371,10 @@ impl Json {
             return Ok(());
         }
         self.state = State::Text;
-        match self.text {
-            Text::TopName | Text::Model => self.add_unit(code),
-            Text::Name | Text::Value => Ok(()),
+        if self.text.is_remembered() {
+            self.add_unit(code)?;
         }
+        Ok(())
     }
 
     /// Takes one unit of UTF-16.

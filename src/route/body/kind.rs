@@ -3,7 +3,9 @@ use std::sync::Arc;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
-use super::{BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner};
+use super::{
+    BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner, RefusedMembers,
+};
 
 /// Why a body is of no kind in which a model is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum UnreadableBody {
 }
 
 /// What reads a body that is said to be of this kind, where JSON, forms or both are read, by these rules. JSON has none of
-/// the members `refused` at its top.
+/// the members `refused`.
 ///
 /// # Errors
 ///
@@ -33,7 +35,7 @@ pub(in crate::route) fn scanner_for(
     reads_json: bool,
     reads_forms: bool,
     rules: &BodyRules,
-    refused: &Arc<[String]>,
+    refused: &Arc<RefusedMembers>,
 ) -> Result<BodyScanner, UnreadableBody> {
     let coding = match only(headers, &CONTENT_ENCODING) {
         Ok(None) => None,
@@ -59,7 +61,7 @@ fn scanner_of(
     reads_json: bool,
     reads_forms: bool,
     depth: u16,
-    refused: &Arc<[String]>,
+    refused: &Arc<RefusedMembers>,
 ) -> Result<BodyScanner, UnreadableBody> {
     let kind = only(headers, &CONTENT_TYPE)
         .ok()

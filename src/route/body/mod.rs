@@ -13,6 +13,7 @@ mod name;
 mod number;
 mod part;
 mod plain;
+mod refused;
 mod utf8;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use form::FormScanner;
 pub use kind::UnreadableBody;
 
 pub(super) use kind::scanner_for;
+pub(super) use refused::RefusedMembers;
 
 use std::sync::Arc;
 
@@ -88,7 +90,7 @@ pub enum BodyFault {
     #[error("the body spells `model` in another way")]
     Respelled,
     /// It has a member by which the server finds a model, beside `model`.
-    #[error("the body names what is called in a second way")]
+    #[error("the body names another model beside `model`, or may")]
     OtherName,
     /// The model is no string.
     #[error("the model in the body is not a string")]
@@ -114,9 +116,8 @@ impl ModelScanner {
         Self::refusing(depth, Arc::default())
     }
 
-    /// A scanner that refuses a body with one of these members at its top, beside.
-    #[must_use]
-    pub fn refusing(depth: u16, members: Arc<[String]>) -> Self {
+    /// A scanner that refuses a body with one of these members, beside.
+    pub(in crate::route) fn refusing(depth: u16, members: Arc<RefusedMembers>) -> Self {
         Self {
             gate: Utf8Gate::default(),
             json: Json::new(depth, members),

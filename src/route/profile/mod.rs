@@ -42,7 +42,7 @@ struct Server {
     groups: &'static [Group],
     /// How its clients expect refusals.
     errors: ErrorForm,
-    /// The members of a JSON body by which it finds a model, beside `model`.
+    /// The members of a JSON body by which it finds a model, beside `model`, as `refused_members` has them.
     other_names: &'static [&'static str],
 }
 

@@ -10,11 +10,33 @@ const GET_HEAD: &[&str] = &["GET", "HEAD"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const POST_PUT: &[&str] = &["POST", "PUT"];
 
+/// The members by which a server of `OpenAI`'s or Anthropic's dialect finds another model than `model`: a tool that is or asks
+/// one (`image_generation`, `advisor`), and what routers with many models add to both: models to fall back to (`OpenRouter`,
+/// `LiteLLM`, Anthropic's own `fallbacks`), and what stands for a choice of theirs. A tool of a router that names no model,
+/// and so leaves it to the router, is told from others by its type alone, and goes on.
+const OTHER_MODELS: &[&str] = &[
+    "models",
+    "fallback",
+    "fallbacks",
+    "fallback_models",
+    "context_window_fallbacks",
+    "context_window_fallback_dict",
+    "content_policy_fallbacks",
+    "model_list",
+    "user_config",
+    "advisor",
+    "plugins",
+    "preset",
+    "route",
+    "tools[].model",
+    "tools[].models",
+];
+
 /// `OpenAI`'s own API. What outlives its call (files, batches, threads, stores, stored completions) is closed: it belongs to
 /// whoever made it, and nothing in a request says who that is.
 pub(super) const OPENAI: Server = Server {
     errors: ErrorForm::Openai,
-    other_names: &[],
+    other_names: OTHER_MODELS,
     groups: &[
         (
             POST,
@@ -49,7 +71,7 @@ pub(super) const OPENAI: Server = Server {
 /// Anthropic's own API, alike.
 pub(super) const ANTHROPIC: Server = Server {
     errors: ErrorForm::Anthropic,
-    other_names: &[],
+    other_names: OTHER_MODELS,
     groups: &[
         (POST, Body, &["/v1/messages", "/v1/messages/count_tokens"]),
         (GET, Models, &["/v1/models"]),

@@ -132,6 +132,9 @@ fn a_place_that_names_a_model_can_be_read(#[case] places: Vec<ModelPlace>, #[cas
 #[case::members_are_a_bodys(|route: &mut RouteConfig| {
     (route.refused_members, route.model_in) = (vec!["x".into()], vec![ModelPlace::Form]);
 }, "refused_members: `model_in` names no body, which alone has members")]
+#[case::members_are_found_in_two_ways(|route: &mut RouteConfig| {
+    (route.refused_members, route.model_in) = (vec!["a[].b[].c".into()], vec![ModelPlace::Body]);
+}, "refused_members: `a[].b[].c` is neither `name` nor `list[].name`")]
 fn a_class_goes_with_what_a_route_says(
     #[case] change: fn(&mut RouteConfig),
     #[case] expected: &str,

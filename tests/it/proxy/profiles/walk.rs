@@ -3,9 +3,9 @@
 use http::Method;
 use rstest::rstest;
 
-use crate::support::keyward::{KeywardProcess, TestKey};
+use crate::support::keyward::{KeywardProcess, TestKey, TestKeyward};
 use crate::support::raw::RawAnswer;
-use crate::support::upstream::Answer;
+use crate::support::upstream::{Answer, BodyEnd};
 
 /// Two models in every form that a server lists them in.
 const LIST: &str = r#"{"object":"list","data":[{"id":"m1"},{"id":"m2"}],"models":[{"name":"m1","model":"m1"},{"name":"m2","model":"m2"}]}"#;
@@ -233,9 +233,9 @@ async fn a_second_name_for_a_model_is_refused_to_keys_for_some() {
     for (key, body, status) in [
         (&m1, r#"{"model":"m1","text":"lora_path"}"#, 200),
         (&m1, r#"{"model":"m1","x":{"lora_path":"m2"}}"#, 200),
-        (&m1, r#"{"model":"m1","lora_path":"m2"}"#, 400),
-        (&m1, r#"{"lora_path":null,"model":"m1"}"#, 400),
-        (&m1, r#"{"lora\u005fpath":["m2"],"model":"m1"}"#, 400),
+        (&m1, r#"{"model":"m1","lora_path":"m2"}"#, 403),
+        (&m1, r#"{"lora_path":null,"model":"m1"}"#, 403),
+        (&m1, r#"{"lora\u005fpath":["m2"],"model":"m1"}"#, 403),
         (&every, r#"{"model":"m1","lora_path":"m2"}"#, 200),
     ] {
         let request = format!(
@@ -247,4 +247,62 @@ async fn a_second_name_for_a_model_is_refused_to_keys_for_some() {
         let answer = keyward.raw().await.call(request).await;
         assert_eq!(answer.status(), status, "{body}: {}", answer.text());
     }
+}
+
+#[rstest]
+#[case::openai("openai", "/v1/responses")]
+#[case::anthropic("anthropic", "/v1/messages")]
+#[tokio::test]
+async fn no_tool_and_no_fallback_leads_a_key_for_some_to_another_model(
+    #[case] profile: &str,
+    #[case] path: &str,
+) {
+    let keyward = TestKeyward::with(&format!(
+        "proxy.profiles = [{{ profile = \"{profile}\" }}]\n"
+    ))
+    .await;
+    let (m1, every) = (keyward.key_for(&["m1"]).await, keyward.key().await);
+    let far = format!(
+        r#"{{"model":"m1","input":"{}","tools":[{{"model":"m2"}}]}}"#,
+        "x".repeat(200_000)
+    );
+    let schema =
+        r#"{"model":"m1","tools":[{"name":"f","input_schema":{"properties":{"model":{}}}}]}"#;
+    for (key, body, status) in [
+        (&m1, schema, 200),
+        (&m1, r#"{"model":"m1","metadata":{"fallbacks":"x"}}"#, 200),
+        (
+            &m1,
+            r#"{"model":"m1","tools":[{"type":"image_generation","model":"m2"}]}"#,
+            403,
+        ),
+        (
+            &m1,
+            r#"{"model":"m1","tools":[{"parameters":{"model":"m2"}}]}"#,
+            403,
+        ),
+        (&m1, r#"{"model":"m1","fallbacks":[{"model":"m2"}]}"#, 403),
+        (&m1, r#"{"models":["m2"],"model":"m1"}"#, 403),
+        (&m1, r#"{"model":"m1","route":"fallback"}"#, 403),
+        (&m1, &*far, 403),
+        (
+            &every,
+            r#"{"model":"m1","tools":[{"model":"m2"}],"fallbacks":["m3"]}"#,
+            200,
+        ),
+    ] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            key.text,
+            body.len(),
+        );
+        let answer = keyward.raw().await.call(request).await;
+        assert_eq!(answer.status(), status, "{:.80}: {}", body, answer.text());
+    }
+    let mut whole = 0;
+    for request in keyward.upstream.requests() {
+        whole += u32::from(request.body_end().await == BodyEnd::Complete);
+    }
+    assert_eq!(whole, 3);
 }
