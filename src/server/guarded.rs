@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::guard::{FramingError, Guard, Part};
+use super::guard::{FramingError, Guard, Part, too_many};
 use super::io::CallerIo;
 
 /// How much is read at once while a head is kept back; hyper's own buffers begin at 8 KiB.
@@ -22,7 +22,8 @@ const STAND_IN: &[u8] = b"GET /refused HTTP/1.1\r\nhost: refused\r\nconnection: 
 ///
 /// A head that comes in pieces is kept back until it is whole; nothing is copied otherwise. Of a refused head hyper sees
 /// no byte, but a request of ours in its place, which [`Verdict`] tells apart. A refused body ends with an error, as it
-/// does when the caller breaks it off, so that its request is answered, or its answer cut, by whoever reads it.
+/// does when the caller breaks it off, so that its request is answered, or its answer cut, by whoever reads it. In place of
+/// frames that are too many hyper reads some at which it ends the connection in their words.
 pub(super) struct GuardedIo<S> {
     io: CallerIo<S>,
     guard: Guard,
@@ -186,6 +187,10 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
     fn judge(&mut self) {
         match self.guard.refused() {
             None => {}
+            Some((FramingError::TooManyFrames, _)) => {
+                let last = too_many(self.guard.limits().bytes);
+                self.kept.replace_rest(&last);
+            }
             Some((_, Part::Body)) => self.kept.replace_rest(b""),
             Some((error, Part::Head)) => {
                 // Refused once, and nothing is read after.

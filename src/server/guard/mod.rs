@@ -17,6 +17,7 @@ mod frames;
 mod line;
 
 pub use error::FramingError;
+pub(super) use frames::too_many;
 
 use super::preface::{PREFACE, Preface};
 use chunks::Chunks;
@@ -106,8 +107,8 @@ impl Guard {
         }
     }
 
-    /// Reads on, and says how many of `bytes` end outside of a head: so many may be handed on, with all that came
-    /// before them. The rest begins a head, which is to be kept back until it is whole, or is refused.
+    /// Reads on, and says how many of `bytes` end outside of a head, a request's or a frame's: so many may be handed on, with
+    /// all that came before them. The rest begins a head, which is to be kept back until it is whole, or is refused.
     ///
     /// Costs one pass over the bytes of heads, chunk lines and trailers, and nothing for those of bodies.
     pub fn scan(&mut self, bytes: &[u8]) -> usize {
@@ -155,10 +156,12 @@ impl Guard {
                     }
                 }
                 State::Frames(frames) => {
-                    let (taken, is_paid) = frames.take(rest);
-                    read += taken;
-                    safe = read;
-                    if !is_paid {
+                    let taken = frames.take(rest);
+                    if taken.safe > 0 {
+                        safe = read + taken.safe;
+                    }
+                    read += taken.read;
+                    if !taken.is_paid {
                         let error = FramingError::TooManyFrames;
                         self.state = State::Refused(error, Part::Body);
                     }
@@ -210,6 +213,12 @@ impl Guard {
         if let State::Frames(frames) = &mut self.state {
             frames.earn(credit);
         }
+    }
+
+    /// What a head may take.
+    #[must_use]
+    pub const fn limits(&self) -> HeadLimits {
+        self.limits
     }
 
     /// How many heads were let through.

@@ -1,5 +1,7 @@
 //! Frames that cost us more than whoever sends them.
 
+use rstest::rstest;
+
 use super::{block, field, good};
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Fate, FrameCaller, HEADERS, PING, PRIORITY,
@@ -182,4 +184,26 @@ async fn the_caller_is_told_our_limits() {
         assert!(told.contains(&expected), "{expected:?} in {told:?}");
     }
     assert!(told.iter().all(|(id, _)| ![1, 8].contains(id)), "{told:?}");
+}
+
+/// Its connection ends in the words of the protocol, wherever its frames were cut.
+#[rstest]
+#[case::at_once(usize::MAX)]
+#[case::in_pieces_of_seven(7)]
+#[tokio::test]
+async fn whoever_asks_too_much_is_told_so(#[case] piece: usize) {
+    let keyward = TestKeyward::start().await;
+    let key = keyward.key().await;
+    let mut caller = FrameCaller::connect(keyward.addresses.proxy).await;
+    let head = frame(HEADERS, END_HEADERS, 1, &block(&good(&key)));
+    caller.write(&head).await;
+    keyward.upstream.request(0).await;
+    let pings = frame(PING, 0, 0, &[0; 8]).repeat(3_000);
+    for piece in pings.chunks(piece) {
+        if !caller.write(piece).await {
+            break;
+        }
+    }
+    assert_eq!(caller.fate(u32::MAX).await, ENHANCE_YOUR_CALM);
+    is_well(&keyward, &key).await;
 }
