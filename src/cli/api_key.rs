@@ -1,4 +1,6 @@
-//! `keyward org api-key list | create | delete | import | export`; the first three as the Baseten command line does it (CONTRACTS 9).
+//! `keyward org api-key …`: `list`, `create` and `delete` as the Baseten command line does it (CONTRACTS 9).
+
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::builder::NonEmptyStringValueParser;
@@ -10,16 +12,24 @@ use super::answer::Answer;
 use super::bulk::export::{self, ExportArgs};
 use super::bulk::import::{self, ImportArgs};
 use super::failure::Failure;
-use super::keys::{ApiKeys, CreatedKey, InForce, KeyRequest, KeyType, Keys, WaitFor};
-use super::{print, table, team};
+use super::key_life::{self, RotateArgs, SwitchArgs};
+use super::keys::{ApiKeys, CreatedKey, InForce, KeyQuery, KeyRequest, KeyType, Keys, WaitFor};
+use super::listing::{self, ListArgs};
+use super::{print, team};
 
 /// What can be done to keys.
 #[derive(Debug, Subcommand)]
 pub enum ApiKeyCommand {
     /// List keys: what is known of them, never their text
-    List,
+    List(ListArgs),
     /// Make a key. Its text is printed once and cannot be had again: keep it or pipe it on
     Create(CreateArgs),
+    /// Give a key a new text, printed once; the one before may work for a while longer
+    Rotate(RotateArgs),
+    /// Switch a key off: it is refused until it is switched on again
+    Disable(SwitchArgs),
+    /// Switch a key on again
+    Enable(SwitchArgs),
     /// Delete a key, by its name or by the prefix that `list` shows
     Delete(DeleteArgs),
     /// Import keys by their digests: from another keyward, LiteLLM or Unkey, so that nobody needs a new key
@@ -43,6 +53,9 @@ pub struct CreateArgs {
     /// The name or the id of the team; the default team unless given
     #[arg(long, value_name = "TEAM", allow_hyphen_values = true)]
     team: Option<String>,
+    /// Refuse the key after this time, such as 30d, 2w or 12h; it never ends unless given
+    #[arg(long, value_name = "TIME", value_parser = super::long_duration)]
+    expires_in: Option<Duration>,
     /// Wait until the key works on this instance (as without it), or on every instance that runs on the same database;
     /// after two seconds, say on which it does not yet. The key is made in any case, and the exit code is 0
     #[arg(long, value_name = "FOR")]
@@ -72,7 +85,27 @@ pub struct DeleteArgs {
 /// When the command contradicts itself, the keys cannot be reached, or the other side refuses.
 pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answer> {
     match command {
-        ApiKeyCommand::List => Keys::with(common, false, list).await,
+        ApiKeyCommand::List(args) => {
+            Keys::with(common, false, async |keys| listing::list(keys, args).await).await
+        }
+        ApiKeyCommand::Rotate(args) => {
+            Keys::with(common, false, async |keys| {
+                key_life::rotate(keys, args).await
+            })
+            .await
+        }
+        ApiKeyCommand::Disable(args) => {
+            Keys::with(common, false, async |keys| {
+                key_life::switch(keys, args, false).await
+            })
+            .await
+        }
+        ApiKeyCommand::Enable(args) => {
+            Keys::with(common, false, async |keys| {
+                key_life::switch(keys, args, true).await
+            })
+            .await
+        }
         ApiKeyCommand::Create(args) => {
             check(&args)?;
             Keys::with(common, true, async |keys| create(keys, args).await).await
@@ -85,30 +118,13 @@ pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answ
     }
 }
 
-async fn list(keys: &Keys) -> anyhow::Result<Answer> {
-    let listed = all(keys).await?;
-    let answer = Answer::new(&listed)?;
-    if listed.keys.is_empty() {
-        return Ok(answer.words("No API keys found."));
-    }
-    let rows = listed.keys.into_iter().map(|key| {
-        [
-            key.name.unwrap_or_default(),
-            format!("{}****", key.prefix),
-            KeyType::show(&key.category),
-            key.team_name.unwrap_or_default(),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    Ok(answer.text(table::render(["NAME", "KEY", "TYPE", "TEAM"], &rows)))
-}
-
 async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
     let team = match args.team.filter(|team| !team.is_empty()) {
         Some(named) => Some(team::resolve(keys, &named).await?),
         None => None,
     };
     let request = KeyRequest {
+        expires_in: args.expires_in.map(|time| time.as_secs().max(1)),
         model_ids: Some(args.model_ids).filter(|models| !models.is_empty()),
         name: args.name.filter(|name| !name.is_empty()),
         category: args.category.word(),
@@ -142,7 +158,7 @@ async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {
 }
 
 /// `words`, and below them where the change is in force, for whoever asked for that.
-fn with_force(words: String, in_force: Option<&InForce>) -> String {
+pub fn with_force(words: String, in_force: Option<&InForce>) -> String {
     match in_force {
         Some(in_force) => format!("{words}\n{}", in_force.words()),
         None => words,
@@ -150,7 +166,8 @@ fn with_force(words: String, in_force: Option<&InForce>) -> String {
 }
 
 async fn all(keys: &Keys) -> anyhow::Result<ApiKeys> {
-    keys.list().await.context("listing API keys")
+    let every = KeyQuery::default();
+    keys.list(&every).await.context("listing API keys")
 }
 
 /// The prefix of the only key that is called `name`.

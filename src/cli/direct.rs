@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::failure::{self, Failure};
 use super::keys::{
-    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, InForce, KeyRequest, Owner, Team, Teams, WaitFor,
+    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, InForce, KeyQuery, KeyRequest, Owner, RotatedKey,
+    Team, Teams, WaitFor,
 };
 use crate::clock::Clock;
 use crate::credential::SecretText;
 use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, UnixTime};
 use crate::registry::{
-    self, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError, Wait,
+    self, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError, UpdateKey,
+    Wait,
 };
 use crate::store::{self, Import, Imported, KeyPage, KeyStore, PageMark, StoreConfig};
 use crate::telemetry::metrics::Metrics;
@@ -45,10 +47,60 @@ impl Direct {
         self.store.close().await;
     }
 
-    pub(super) async fn list(&self) -> anyhow::Result<ApiKeys> {
-        match self.execute(Command::List(KeyFilter::default())).await? {
+    pub(super) async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
+        let filter = KeyFilter {
+            category: query
+                .category
+                .map(str::parse)
+                .transpose()
+                .map_err(invalid)?,
+            team: query
+                .team
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(invalid)?,
+            ..KeyFilter::default()
+        };
+        let item = if query.life { item_with_life } else { item };
+        match self.execute(Command::List(filter)).await? {
             Outcome::Listed(keys) => Ok(ApiKeys {
                 keys: keys.iter().map(item).collect(),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn switch(
+        &self,
+        prefix: &str,
+        enabled: bool,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<ApiKeyItem> {
+        let change = UpdateKey {
+            enabled: Some(enabled),
+            ..UpdateKey::default()
+        };
+        let command = Command::Update(selector(prefix)?, change);
+        match self.execute_and_wait(command, wait).await? {
+            (Outcome::Updated(key), _) => Ok(item_with_life(&key)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn rotate(
+        &self,
+        prefix: &str,
+        grace_secs: u64,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<RotatedKey> {
+        let command = Command::Rotate(selector(prefix)?, grace_secs);
+        match self.execute_and_wait(command, wait).await? {
+            (Outcome::Rotated { key, secret }, in_force) => Ok(RotatedKey {
+                api_key: SecretText::new(secret.reveal().to_owned()),
+                prefix: key.prefix.to_string(),
+                old_until: key.old.map(|old| old.until.to_rfc3339()),
+                in_force,
             }),
             _ => Err(unexpected()),
         }
@@ -71,7 +123,7 @@ impl Direct {
             operation: None,
             scope: ModelScope::from_request(key.model_ids.as_deref()).map_err(invalid)?,
             team: team.map(str::parse).transpose().map_err(invalid)?,
-            expires_at: None,
+            expires_at: key.expires_in.map(|secs| self.registry.moment_in(secs)),
         };
         match self.execute_and_wait(Command::Create(wanted), wait).await? {
             (Outcome::Created { secret, .. }, in_force) => Ok(CreatedKey {
@@ -87,11 +139,7 @@ impl Direct {
         prefix: &str,
         wait: Option<WaitFor>,
     ) -> anyhow::Result<DeletedKey> {
-        // What is no prefix names no key: the admin listener says the same.
-        let prefix = prefix
-            .parse()
-            .map_err(|_| refused(404, "there is no such key"))?;
-        let which = KeySelector::Prefix(prefix);
+        let which = selector(prefix)?;
         match self.execute_and_wait(Command::Delete(which), wait).await? {
             (Outcome::Deleted(key), in_force) => Ok(DeletedKey {
                 in_force,
@@ -158,6 +206,13 @@ impl Direct {
     }
 }
 
+/// What is no prefix names no key: the admin listener says the same.
+fn selector(prefix: &str) -> Result<KeySelector, Failure> {
+    let prefix = prefix.parse();
+    let prefix = prefix.map_err(|_| refused(404, "there is no such key"))?;
+    Ok(KeySelector::Prefix(prefix))
+}
+
 /// The same words that the admin listener has for it.
 fn told(in_force: registry::InForce) -> InForce {
     InForce {
@@ -211,6 +266,8 @@ fn item(key: &ApiKey) -> ApiKeyItem {
     });
     ApiKeyItem {
         created_at: Some(key.created_at.to_rfc3339()),
+        disabled_at: None,
+        expires_at: None,
         last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
         model_ids: models,
         name: key.name.as_ref().map(ToString::to_string),
@@ -218,6 +275,15 @@ fn item(key: &ApiKey) -> ApiKeyItem {
         prefix: key.prefix.to_string(),
         team_name: key.team.as_ref().map(|team| team.name.to_string()),
         category: key.category.as_str().to_owned(),
+    }
+}
+
+/// The same, and when it ends.
+fn item_with_life(key: &ApiKey) -> ApiKeyItem {
+    ApiKeyItem {
+        disabled_at: key.disabled_at.map(UnixTime::to_rfc3339),
+        expires_at: key.expires_at.map(UnixTime::to_rfc3339),
+        ..item(key)
     }
 }
 

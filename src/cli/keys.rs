@@ -63,6 +63,12 @@ pub struct ApiKeyItem {
     /// When it was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
+    /// Since when it is switched off, RFC 3339; told to whoever asks for its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<String>,
+    /// From when on it is refused, RFC 3339; told to whoever asks for its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// When it was last used, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
@@ -99,9 +105,23 @@ pub struct Owner {
     pub user_id: Option<String>,
 }
 
+/// Which keys are asked for, and what of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// Only of this type, in the dialect's word.
+    pub category: Option<&'static str>,
+    /// Only of the team with this id.
+    pub team: Option<String>,
+    /// Whether it is asked when they end, too.
+    pub life: bool,
+}
+
 /// A key to be made.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct KeyRequest {
+    /// After how many seconds it is refused; none: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
     /// Its models; none: every model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_ids: Option<Vec<String>>,
@@ -128,6 +148,21 @@ pub struct CreatedKey {
     /// The text.
     pub api_key: SecretText,
     /// Where it works already, for whoever waited for that.
+    #[serde(default)]
+    pub in_force: Option<InForce>,
+}
+
+/// A key that has a new text: that text, once.
+#[derive(Debug, Deserialize)]
+pub struct RotatedKey {
+    /// The text.
+    pub api_key: SecretText,
+    /// Its new public name.
+    pub prefix: String,
+    /// Until when the text before works, RFC 3339.
+    #[serde(default)]
+    pub old_until: Option<String>,
+    /// Where the new text works already, for whoever waited for that.
     #[serde(default)]
     pub in_force: Option<InForce>,
 }
@@ -240,15 +275,49 @@ impl Keys {
         Ok(Self::Remote(Box::new(Remote::new(&server, common)?)))
     }
 
-    /// Every key.
+    /// The keys that `query` asks for.
     ///
     /// # Errors
     ///
     /// When the way is blocked or the other side refuses; so with the others.
-    pub async fn list(&self) -> anyhow::Result<ApiKeys> {
+    pub async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
         match self {
-            Self::Remote(remote) => remote.list().await,
-            Self::Direct(direct) => direct.list().await,
+            Self::Remote(remote) => remote.list(query).await,
+            Self::Direct(direct) => direct.list(query).await,
+        }
+    }
+
+    /// Switches the key with the prefix `prefix` on or off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn switch(
+        &self,
+        prefix: &str,
+        enabled: bool,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<ApiKeyItem> {
+        match self {
+            Self::Remote(remote) => remote.switch(prefix, enabled, wait).await,
+            Self::Direct(direct) => direct.switch(prefix, enabled, wait).await,
+        }
+    }
+
+    /// Gives the key with the prefix `prefix` a new text; the one before works `grace_secs` seconds more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn rotate(
+        &self,
+        prefix: &str,
+        grace_secs: u64,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<RotatedKey> {
+        match self {
+            Self::Remote(remote) => remote.rotate(prefix, grace_secs, wait).await,
+            Self::Direct(direct) => direct.rotate(prefix, grace_secs, wait).await,
         }
     }
 

@@ -16,7 +16,9 @@ mod failure;
 mod health;
 mod http;
 mod jq;
+mod key_life;
 mod keys;
+mod listing;
 mod print;
 mod profile;
 mod profiles;
@@ -139,6 +141,20 @@ impl Common {
     }
 }
 
+/// A time that may also be in days or weeks.
+fn long_duration(text: &str) -> Result<Duration, String> {
+    let in_days = |unit, days: u64| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(Duration::from_secs(number.checked_mul(days * 86_400)?))
+    };
+    match in_days('d', 1).or_else(|| in_days('w', 7)) {
+        Some(Duration::ZERO) => Err("a time is longer than nothing".to_owned()),
+        Some(time) => Ok(time),
+        None => duration(text)
+            .map_err(|error| error.replace("`30s` or `500ms`", "`30d`, `12h` or `10m`")),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parser = jiff::fmt::friendly::SpanParser::new();
     let duration = parser.parse_unsigned_duration(text);
@@ -154,6 +170,23 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[rstest::rstest]
+    #[case("30d", Ok(30 * 86_400))]
+    #[case("2w", Ok(14 * 86_400))]
+    #[case("12h", Ok(12 * 3600))]
+    #[case("1h 30m", Ok(5400))]
+    #[case("0d", Err("a time is longer than nothing"))]
+    #[case("-1d", Err("a time is written like `30d`, `12h` or `10m`"))]
+    #[case(
+        "99999999999999999999w",
+        Err("a time is written like `30d`, `12h` or `10m`")
+    )]
+    #[case("soon", Err("a time is written like `30d`, `12h` or `10m`"))]
+    fn a_long_time_may_be_in_days(#[case] text: &str, #[case] secs: Result<u64, &str>) {
+        let time = long_duration(text).map(|time| time.as_secs());
+        assert_eq!(time, secs.map_err(str::to_owned));
+    }
 
     #[test]
     fn the_tree_of_commands_holds_together() {

@@ -9,7 +9,10 @@ use serde_json::json;
 use super::Common;
 use super::failure::Failure;
 use super::http::{BaseUrl, Http, segment};
-use super::keys::{ApiKeys, CreatedKey, DeletedKey, KeyRequest, Team, Teams, WaitFor};
+use super::keys::{
+    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyQuery, KeyRequest, RotatedKey, Team, Teams,
+    WaitFor,
+};
 use super::session::Server;
 use crate::credential::SecretText;
 
@@ -34,8 +37,46 @@ impl Remote {
         })
     }
 
-    pub(super) async fn list(&self) -> anyhow::Result<ApiKeys> {
-        self.get("/v1/api_keys").await
+    pub(super) async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
+        let mut asked = Vec::new();
+        if let Some(category) = query.category {
+            asked.push(format!("type={category}"));
+        }
+        if let Some(team) = &query.team {
+            asked.push(format!("team_id={}", segment(team)));
+        }
+        if query.life {
+            asked.push("life=true".to_owned());
+        }
+        self.get(&with_query("/v1/api_keys", &asked)).await
+    }
+
+    pub(super) async fn switch(
+        &self,
+        prefix: &str,
+        enabled: bool,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<ApiKeyItem> {
+        let path = format!("/v1/api_keys/{}", segment(prefix));
+        let body = serde_json::to_vec(&json!({ "enabled": enabled }))?;
+        self.ask(Method::PATCH, &waiting(path, wait), Some(body))
+            .await
+    }
+
+    pub(super) async fn rotate(
+        &self,
+        prefix: &str,
+        grace_secs: u64,
+        wait: Option<WaitFor>,
+    ) -> anyhow::Result<RotatedKey> {
+        let path = format!("/v1/api_keys/{}/rotate", segment(prefix));
+        let mut asked = Vec::new();
+        if grace_secs > 0 {
+            asked.push(format!("grace={grace_secs}"));
+        }
+        asked.extend(wait.map(|wait| format!("wait={}", word(wait))));
+        self.ask(Method::POST, &with_query(&path, &asked), None)
+            .await
     }
 
     pub(super) async fn create(
@@ -116,8 +157,21 @@ impl Remote {
 fn waiting(path: String, wait: Option<WaitFor>) -> String {
     match wait {
         None => path,
-        Some(WaitFor::Instance) => format!("{path}?wait=instance"),
-        Some(WaitFor::All) => format!("{path}?wait=all"),
+        Some(wait) => format!("{path}?wait={}", word(wait)),
+    }
+}
+
+const fn word(wait: WaitFor) -> &'static str {
+    match wait {
+        WaitFor::Instance => "instance",
+        WaitFor::All => "all",
+    }
+}
+
+fn with_query(path: &str, asked: &[String]) -> String {
+    match asked {
+        [] => path.to_owned(),
+        asked => format!("{path}?{}", asked.join("&")),
     }
 }
 

@@ -276,6 +276,12 @@ impl KeyRegistry {
         Ok((Outcome::Deleted(Box::new(key)), written))
     }
 
+    /// The moment `secs` seconds from now, by the clock that decides about expiry.
+    #[must_use]
+    pub fn moment_in(&self, secs: u64) -> UnixTime {
+        UnixTime::from_secs(self.clock.unix_time().as_secs().saturating_add(secs))
+    }
+
     /// The digest of the admin token, if one was kept.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! caller's own as `user_id`, `created_by_me` lists the keys made in it, and a personal key shows it as its `owner`:
 //! three times the same text.
 
+mod life;
 mod schema;
 mod words;
 
@@ -24,8 +25,8 @@ use super::{Dialect, counted};
 use crate::admin::read::{self, Accepts};
 use crate::admin::{AdminState, Refusal};
 use crate::key::{
-    InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector, ModelScope,
-    Name, TeamId,
+    self, InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector,
+    ModelScope, Name, TeamId,
 };
 use crate::registry::{Caller, Command, CreateKey, InvalidWait, Outcome, Wait};
 use crate::telemetry::metrics::AdminCommand;
@@ -47,6 +48,7 @@ fn routes() -> OpenApiRouter<AdminState> {
         .routes(counted(AdminCommand::CreateKey, routes!(create_key)))
         .routes(counted(AdminCommand::CreateKey, routes!(create_team_key)))
         .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
+        .merge(life::routes())
         .routes(counted(AdminCommand::ListTeams, routes!(list_teams)))
         .routes(counted(AdminCommand::ListTeams, routes!(find_team)))
         .routes(counted(AdminCommand::CreateTeam, routes!(create_team)))
@@ -103,6 +105,8 @@ async fn execute_and_wait(
     params(
         ("type" = inline(Option<schema::Category>), Query, description = "Only keys of this type"),
         ("created_by_me" = Option<bool>, Query, description = "Only keys made in the caller's name"),
+        ("team_id" = Option<uuid::Uuid>, Query, description = "Only keys of this team; an extension of ours"),
+        ("life" = Option<bool>, Query, description = "Tell when each key ends, too; an extension of ours"),
     ),
     responses(
         (status = 200, description = "The keys", body = ApiKeys),
@@ -114,15 +118,21 @@ async fn list_keys(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<ApiKeys>, Refused> {
-    let [category, mine] = read::query(&uri, ["type", "created_by_me"])?;
+    let names = ["type", "created_by_me", "team_id", "life"];
+    let [category, mine, team, life] = read::query(&uri, names)?;
     let filter = KeyFilter {
         category: category.as_deref().map(parse_category).transpose()?,
-        owner: is_true(mine.as_deref())?.then(|| caller.owner()),
-        ..KeyFilter::default()
+        owner: is_true("created_by_me", mine.as_deref())?.then(|| caller.owner()),
+        team: team.as_deref().map(parse_team_filter).transpose()?,
+    };
+    let item = if is_true("life", life.as_deref())? {
+        ApiKeyInfo::with_life
+    } else {
+        |key: &key::ApiKey| ApiKeyInfo::from(key)
     };
     match execute(&state, &caller, Command::List(filter)).await? {
         Outcome::Listed(keys) => Ok(Json(ApiKeys {
-            keys: keys.iter().map(ApiKeyInfo::from).collect(),
+            keys: keys.iter().map(item).collect(),
         })),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
@@ -204,7 +214,10 @@ async fn create(
         operation: None,
         scope: parse_scope(asked.model_ids.as_deref())?,
         team: team_in_path.or(team_in_body),
-        expires_at: None,
+        expires_at: asked
+            .expires_in
+            .map(|secs| life::end(state, secs))
+            .transpose()?,
     };
     match execute_and_wait(state, caller, Command::Create(wanted), wait).await? {
         (Outcome::Created { secret, .. }, in_force) => Ok(Json(ApiKey {
@@ -238,9 +251,7 @@ async fn delete_key(
     uri: Uri,
 ) -> Result<Json<ApiKeyTombstone>, Refused> {
     let wait = wait_for(&uri)?;
-    let no_such_key = |_| Refusal::not_found("there is no such key");
-    let prefix = read::in_path(prefix).parse().map_err(no_such_key)?;
-    let which = KeySelector::Prefix(prefix);
+    let which = key_in_path(prefix)?;
     match execute_and_wait(&state, &caller, Command::Delete(which), wait).await? {
         (Outcome::Deleted(key), in_force) => Ok(Json(ApiKeyTombstone {
             prefix: key.prefix.to_string(),
@@ -344,11 +355,21 @@ async fn who_am_i(
     }
 }
 
+fn key_in_path(prefix: Result<Path<String>, PathRejection>) -> Result<KeySelector, Refusal> {
+    let no_such_key = |_| Refusal::not_found("there is no such key");
+    let prefix = read::in_path(prefix).parse().map_err(no_such_key)?;
+    Ok(KeySelector::Prefix(prefix))
+}
+
 /// Whom the caller wants to wait for. A word that is not known is refused before anything is done: whoever wrote it
 /// relies on something that would not be so.
 fn wait_for(uri: &Uri) -> Result<Wait, Refusal> {
     let [wait] = read::query(uri, ["wait"])?;
-    let parsed = wait.as_deref().map(str::parse).transpose();
+    parse_wait(wait.as_deref())
+}
+
+fn parse_wait(wait: Option<&str>) -> Result<Wait, Refusal> {
+    let parsed = wait.map(str::parse).transpose();
     let parsed = parsed.map_err(|error: InvalidWait| Refusal::invalid(error.to_string()))?;
     Ok(parsed.unwrap_or_default())
 }
@@ -379,11 +400,16 @@ fn no_such_team() -> Refused {
     Refused(Refusal::not_found("there is no such team"))
 }
 
-fn is_true(word: Option<&str>) -> Result<bool, Refusal> {
+fn parse_team_filter(id: &str) -> Result<TeamId, Refusal> {
+    let parsed = id.parse();
+    parsed.map_err(|_| Refusal::invalid("`team_id` is the id of a team"))
+}
+
+fn is_true(name: &str, word: Option<&str>) -> Result<bool, Refusal> {
     match word {
         None => Ok(false),
         Some(word) if word.eq_ignore_ascii_case("true") => Ok(true),
         Some(word) if word.eq_ignore_ascii_case("false") => Ok(false),
-        Some(_) => Err(Refusal::invalid("`created_by_me` is `true` or `false`")),
+        Some(_) => Err(Refusal::invalid(format!("`{name}` is `true` or `false`"))),
     }
 }

@@ -2,6 +2,7 @@ mod apart;
 mod baseten;
 mod failures;
 mod input;
+mod life;
 mod metrics;
 mod openapi;
 mod probe;

@@ -180,7 +180,78 @@ async fn what_is_made_and_deleted_is_told_in_the_same_words() {
     }
 }
 
+/// The key's prefix, of the only key.
+fn prefix(both: &Both) -> String {
+    let args = ["org", "api-key", "list", "-rq", ".keys[0].prefix"];
+    both.remote(&args).out.trim_end().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_rotated_and_switched_in_the_same_words() {
+    let (one, other) = (Both::start().await, Both::start().await);
+    let create = [
+        "org", "api-key", "create", "--type", "personal", "-o", "none",
+    ];
+    assert_eq!(one.remote(&create).code, Some(0));
+    assert_eq!(other.direct(&create).code, Some(0));
+    for form in ["text", "json", "jsonl", "none"] {
+        for action in ["rotate", "disable", "enable"] {
+            let (at_one, at_other) = (prefix(&one), prefix(&other));
+            let remote = one.remote(&["org", "api-key", action, &at_one, "-o", form]);
+            let direct = other.direct(&["org", "api-key", action, &at_other, "-o", form]);
+            let at_one = prefix(&one);
+            // The moments differ by a second or two.
+            let listed = [
+                "org",
+                "api-key",
+                "list",
+                "--wide",
+                "-q",
+                ".keys[0].disabled_at != null",
+            ];
+            let is_off = one.remote(&listed);
+            assert_eq!(is_off, other.direct(&listed));
+            assert_eq!(
+                is_off.out,
+                if action == "disable" {
+                    "true\n"
+                } else {
+                    "false\n"
+                }
+            );
+            assert_eq!(
+                without_times(&remote),
+                without_times(&direct),
+                "{action} as {form}"
+            );
+            assert_eq!(remote.code, Some(0), "{remote} {at_one}");
+        }
+    }
+}
+
+/// `ran` without what is new every time, moments among it.
+fn without_times(ran: &Ran) -> Ran {
+    let fix = |text: &str| {
+        let words = text.split('"');
+        let fixed = words.map(|word| {
+            if word.len() == 20 && word.ends_with('Z') {
+                "<time>"
+            } else {
+                word
+            }
+        });
+        fixed.collect::<Vec<_>>().join("\"")
+    };
+    let ran = fixed(ran);
+    Ran {
+        out: fix(&ran.out),
+        ..ran
+    }
+}
+
 #[rstest]
+#[case::no_key_to_rotate(&["org", "api-key", "rotate", "kw_aaaaaaaa"], 4, "there is no such key")]
+#[case::no_key_to_switch(&["org", "api-key", "disable", "a/../b"], 4, "there is no such key")]
 #[case::no_such_key(&["org", "api-key", "delete", "--prefix", "kw_aaaaaaaa"], 4, "there is no such key")]
 #[case::no_prefix(&["org", "api-key", "delete", "--prefix", "a/../b"], 4, "there is no such key")]
 #[case::no_such_name(&["org", "api-key", "delete", "--name", "nobody"], 1, "no API key named \"nobody\"")]

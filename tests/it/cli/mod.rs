@@ -11,6 +11,7 @@ mod health;
 mod help;
 pub mod import;
 mod jq;
+mod life;
 mod migrate;
 mod profile;
 mod refusals;

@@ -236,6 +236,11 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
         "the one answer that holds a new key",
     ),
     (
+        "admin/dialect/baseten/life.rs",
+        1,
+        "the one answer that holds a rotated key's new text",
+    ),
+    (
         "admin/dialect/px0.rs",
         2,
         "the two answers that hold a new key",
@@ -247,13 +252,18 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     ("cli/api_key.rs", 1, "the one answer that holds a new key"),
     (
+        "cli/key_life.rs",
+        1,
+        "the one answer that holds a rotated key's new text",
+    ),
+    (
         "cli/answer.rs",
         1,
         "to take a new key out of a complaint that quotes it",
     ),
     (
         "cli/direct.rs",
-        1,
+        2,
         "a new key, on its way to that answer: it looks like one that came over HTTP",
     ),
     ("cli/profiles.rs", 1, "the file of profiles"),

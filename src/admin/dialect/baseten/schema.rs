@@ -16,6 +16,9 @@ const MODEL: &str = r"^[^\u0000-\u001f\u007f-\u009f*]*[^\u0000-\u001f\u007f-\u00
 /// What a [`KeyPrefix`](crate::key::KeyPrefix) takes.
 const PREFIX: &str = "^[A-Za-z0-9_-]{1,64}$";
 
+/// The longest time that can be asked for, in seconds: a hundred years.
+pub const MAX_SECS: u64 = 3_155_760_000;
+
 /// What any call may be answered with instead of what was asked.
 pub struct Refusals;
 
@@ -39,11 +42,36 @@ documented! {
 }
 documented! {
     /// The body that makes a key.
-    CreateKey as "CreateAPIKeyRequestV1": create_key(&[("team_id", team_id())])
+    CreateKey as "CreateAPIKeyRequestV1": create_key(&[
+        ("team_id", team_id("Its team; the default team unless given")),
+        ("expires_in", expires_in("never unless given")),
+    ])
 }
 documented! {
     /// The body that makes a key in the team of the path. It may name that team once more, which nobody needs to know.
-    CreateTeamKey as "CreateTeamAPIKeyRequestV1": create_key(&[])
+    CreateTeamKey as "CreateTeamAPIKeyRequestV1": create_key(&[("expires_in", expires_in("never unless given"))])
+}
+documented! {
+    /// The body that changes a key.
+    UpdateKey as "UpdateAPIKeyRequestV1": json!({
+        "type": "object",
+        "description": "What is to change about an API key; what is missing stays as it is.",
+        "properties": {
+            "name": name(&json!(["string", "null"]), "What people shall call it; null for nothing"),
+            "model_ids": models("The models it is for, null for every model"),
+            "team_id": team_id("Its team"),
+            "expires_in": expires_in("null for never"),
+            "enabled": {
+                "type": ["boolean", "null"],
+                "description": "Whether it works; a key that is switched off can be switched on again",
+            },
+        },
+        "additionalProperties": false,
+    })
+}
+documented! {
+    /// How long the text before a rotation works.
+    Grace as "GraceSeconds": json!({ "type": "integer", "minimum": 0, "maximum": MAX_SECS })
 }
 documented! {
     /// The body that makes a team.
@@ -81,20 +109,7 @@ fn create_key(further: &[(&str, Value)]) -> Value {
         "type": "null",
         "description": "A key of this type is for every model",
     });
-    let models = json!({
-        "type": ["array", "null"],
-        "description": format!(
-            "The models it is for, at most {MAX_PATTERNS}: exact ids, or beginnings that end in `*`; every model \
-             unless given"
-        ),
-        "minItems": 1,
-        "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": MAX_MODEL_BYTES,
-            "pattern": MODEL,
-        },
-    });
+    let models = models("The models it is for, every model unless given");
     let (scoped, unscoped): (Vec<_>, Vec<_>) = KeyCategory::ALL
         .into_iter()
         .partition(KeyCategory::may_have_scope);
@@ -106,10 +121,31 @@ fn words(types: &[KeyCategory]) -> Value {
     json!({ "type": "string", "description": "What the key may do", "enum": words })
 }
 
-fn team_id() -> Value {
+fn models(description: &str) -> Value {
     json!({
-        "type": ["string", "null"],
-        "format": "uuid",
-        "description": "Its team; the default team unless given",
+        "type": ["array", "null"],
+        "description": format!(
+            "{description}; at most {MAX_PATTERNS}: exact ids, or beginnings that end in `*`"
+        ),
+        "minItems": 1,
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_MODEL_BYTES,
+            "pattern": MODEL,
+        },
+    })
+}
+
+fn team_id(description: &str) -> Value {
+    json!({ "type": ["string", "null"], "format": "uuid", "description": description })
+}
+
+fn expires_in(otherwise: &str) -> Value {
+    json!({
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "maximum": MAX_SECS,
+        "description": format!("After how many seconds from now it is refused; {otherwise}"),
     })
 }

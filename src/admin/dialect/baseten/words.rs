@@ -1,7 +1,7 @@
 //! The members of what is asked and answered.
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::Refusal;
@@ -44,6 +44,33 @@ pub struct ApiKeyInfo {
     /// Whose it is; only personal keys are somebody's.
     #[schema(required)]
     pub owner: Option<ApiKeyOwner>,
+    /// From when on it is refused, null when never; with `life=true` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false, format = DateTime)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is told, and is not the same as nothing"
+    )]
+    pub expires_at: Option<Option<String>>,
+    /// Since when it is switched off, null when it is not; with `life=true` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false, format = DateTime)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is told, and is not the same as nothing"
+    )]
+    pub disabled_at: Option<Option<String>>,
+}
+
+impl ApiKeyInfo {
+    /// The same, and when `key` ends.
+    pub fn with_life(key: &key::ApiKey) -> Self {
+        Self {
+            expires_at: Some(key.expires_at.map(UnixTime::to_rfc3339)),
+            disabled_at: Some(key.disabled_at.map(UnixTime::to_rfc3339)),
+            ..Self::from(key)
+        }
+    }
 }
 
 impl From<&key::ApiKey> for ApiKeyInfo {
@@ -66,6 +93,8 @@ impl From<&key::ApiKey> for ApiKeyInfo {
             last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
             owner: (key.category == KeyCategory::Personal)
                 .then(|| ApiKeyOwner::new(&owner_of(key))),
+            expires_at: None,
+            disabled_at: None,
         }
     }
 }
@@ -101,6 +130,24 @@ pub struct ApiKey<'s> {
     /// The text of the key.
     pub api_key: &'s str,
     /// Where the key works already; with `wait=all` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = InForce, required = false)]
+    pub in_force: Option<InForce>,
+}
+
+/// An API key with a new text: the only time that is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RotatedAPIKeyV1)]
+pub struct RotatedApiKey<'s> {
+    /// The new text of the key.
+    pub api_key: &'s str,
+    /// Its new prefix.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "kw_8fJ2mQ4x")]
+    pub prefix: String,
+    /// Until when the text before works; null when it does not any more.
+    #[schema(required, format = DateTime)]
+    pub old_until: Option<String>,
+    /// Where the new text works already; with `wait=all` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = InForce, required = false)]
     pub in_force: Option<InForce>,
@@ -267,6 +314,31 @@ pub struct CreateApiKey {
     pub name: Option<String>,
     pub model_ids: Option<Vec<String>>,
     pub team_id: Option<String>,
+    /// An extension of ours.
+    pub expires_in: Option<u64>,
+}
+
+/// What is to change about an API key: what is missing stays as it is.
+#[derive(Deserialize)]
+#[expect(
+    clippy::option_option,
+    reason = "null takes away, and is not the same as nothing"
+)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateApiKey {
+    #[serde(default, deserialize_with = "given")]
+    pub name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    pub model_ids: Option<Option<Vec<String>>>,
+    pub team_id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub expires_in: Option<Option<u64>>,
+    pub enabled: Option<bool>,
+}
+
+/// Tells null, which is given, from a member that is missing.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 /// What is asked for in a new team.
