@@ -38,6 +38,7 @@ pub use token::{AdminToken, EnsuredToken, TokenError, TokenInForce, ensure_token
 use crate::clock::Clock;
 use crate::registry::KeyRegistry;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::KeyCatalogue;
 
 use door::{Door, MayPass};
 use failures::Failures;
@@ -49,6 +50,7 @@ pub struct AdminState(Arc<Shared>);
 
 struct Shared {
     registry: KeyRegistry,
+    upstream_keys: KeyCatalogue,
     token: TokenInForce,
     dialects: Vec<&'static Dialect>,
     hosts: Hosts,
@@ -117,6 +119,7 @@ impl AdminState {
     pub fn new(
         config: &AdminConfig,
         registry: KeyRegistry,
+        upstream_keys: KeyCatalogue,
         token: impl Into<TokenInForce>,
         clock: Clock,
         metrics: Metrics,
@@ -128,6 +131,7 @@ impl AdminState {
             |dialect: &&Dialect| config.dialects.iter().any(|name| name == dialect.name);
         Ok(Self(Arc::new(Shared {
             registry,
+            upstream_keys,
             token: token.into(),
             dialects: DIALECTS.iter().filter(is_spoken).collect(),
             hosts: Hosts::new(config.listen.ip(), &config.hosts)
@@ -143,6 +147,12 @@ impl AdminState {
     #[must_use]
     pub fn registry(&self) -> &KeyRegistry {
         &self.0.registry
+    }
+
+    /// What is presented to upstreams, masked.
+    #[must_use]
+    pub fn upstream_keys(&self) -> &KeyCatalogue {
+        &self.0.upstream_keys
     }
 }
 

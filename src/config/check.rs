@@ -15,6 +15,7 @@ use crate::upstream::{
 use super::Config;
 use super::environment::Environment;
 use super::file::ConfigFile;
+use super::keys;
 use super::mistake::Mistakes;
 use super::path::Path;
 use super::routes;
@@ -106,6 +107,7 @@ fn plan_upstream(
     let path = Path::dotted("upstreams").key(&name);
     servers::name(&name, &path, checks);
     let servers = servers::plan(&name, &upstream, &path, checks);
+    let keys = keys::plan(&upstream, &path, environment, checks);
     let health = servers::health(upstream.health, &path.key("health"), checks);
     let credential = plan_credential(upstream.credential, &path, environment, checks);
     let servers = servers?;
@@ -119,6 +121,9 @@ fn plan_upstream(
         host: upstream.host,
         protocol: upstream.protocol,
         credential: credential?,
+        provider: upstream.provider,
+        keys: keys?,
+        key_rules: upstream.key_rules,
         limits: upstream.limits,
         health: health?,
     })

@@ -7,6 +7,7 @@
 mod check;
 pub mod environment;
 mod file;
+mod keys;
 mod mistake;
 mod path;
 mod read;

@@ -62,6 +62,13 @@ impl Path {
                 Step::Key(credential),
                 Step::Key(key),
             ] => section == "upstreams" && credential == "credential" && key == "secret",
+            [
+                Step::Key(section),
+                Step::Key(_),
+                Step::Key(keys),
+                Step::Index(_),
+                inner @ ..,
+            ] => section == "upstreams" && keys == "keys" && is_secret_of_key(inner),
             _ => false,
         }
     }
@@ -71,6 +78,27 @@ impl Path {
         steps.push(step);
         Self(steps)
     }
+}
+
+/// Whether these steps lead from a key of an upstream to one of its secrets.
+fn is_secret_of_key(steps: &[Step]) -> bool {
+    let keys: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Key(key) => Some(&**key),
+            Step::Index(_) => None,
+        })
+        .collect();
+    matches!(
+        keys[..],
+        ["value"]
+            | ["azure_key_config", "client_secret"]
+            | ["vertex_key_config", "auth_credentials"]
+            | [
+                "bedrock_key_config",
+                "access_key" | "secret_key" | "session_token"
+            ]
+    )
 }
 
 impl fmt::Display for Path {

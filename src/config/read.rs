@@ -152,6 +152,7 @@ fn wording(expected: &dyn Expected) -> String {
         "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "u32" => format!("a whole number from 0 to {}", u32::MAX),
         "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "f64" => "a number".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),
         "a string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),

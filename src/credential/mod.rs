@@ -20,7 +20,7 @@ use http::{HeaderMap, Uri};
 use crate::key::{PresentedKey, holds_a_key};
 
 pub use location::{CredentialLocation, HeaderNameText, UnwritableSecret};
-pub use source::{SecretSource, SecretText};
+pub use source::{LiveSecret, PlainValue, SecretSource, SecretText, SecretValue};
 
 /// Headers that hold secrets of callers, configured or not.
 static ALWAYS_REMOVED: [HeaderName; 7] = [

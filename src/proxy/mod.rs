@@ -50,7 +50,7 @@ use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
 use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteTable};
 use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
 use crate::upstream::{
-    Call, Handshake, HeldBodies, HoldLimits, RequestBody, TrailerFilter, Upstreams,
+    Call, Handshake, HeldBodies, HoldLimits, Memory, RequestBody, TrailerFilter, Upstreams,
 };
 use crate::usage::UsageRecorder;
 use prepare::{
@@ -292,6 +292,7 @@ impl Proxy {
             route,
             path,
             model,
+            asked,
             host,
             reading,
             watched,
@@ -321,6 +322,11 @@ impl Proxy {
             target,
             // Of what is said there nothing could be cut.
             handshake: handshake.filter(|_| shown.is_none()),
+            memory: self.upstreams.has_keys(route.upstream).then(|| Memory {
+                share: self.held.share(),
+                all_bytes: self.plan.limits.held_bodies_bytes,
+            }),
+            model: asked,
         };
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
@@ -401,10 +407,15 @@ impl Proxy {
             .read_head(&request.headers, request.uri.query())
             .map_err(Rejection::Ambiguous)?;
 
-        // And in the body, where it is a scoped key's?           400, 401, 403, 413, 415, 503
+        // And in the body, where it is a scoped key's, or decides what the upstream is shown?
+        //                                                        400, 401, 403, 413, 415, 503
         let mut now = now;
         let mut reading = Duration::ZERO;
-        if matched.route.names_model_in_body() && !grant.is_for_every_model() {
+        let must_read = !grant.is_for_every_model();
+        let upstream = matched.route.upstream;
+        if matched.route.names_model_in_body()
+            && (must_read || (body.is_some() && self.upstreams.needs_model(upstream)))
+        {
             let body = body.ok_or(Rejection::Denied(Denial::ModelNotNamed))?;
             let begun = self.now.elapsed();
             Box::pin(self.read_model(request, body, &mut matched, &grant, now)).await?;
@@ -427,6 +438,12 @@ impl Proxy {
                 Forward::Rewritten(path) => Some(path.path_and_query(None)),
             },
             model: model_header(matched.model()),
+            asked: match matched.model() {
+                NamedModel::Named(model) if self.upstreams.has_keys(upstream) => {
+                    Some(model.as_str().to_owned())
+                }
+                _ => None,
+            },
             host: match plan.forwarded {
                 Forwarded::Remove => None,
                 Forwarded::Replace => HeaderValue::from_str(target.host.name()).ok(),
@@ -489,6 +506,8 @@ struct Admitted<'p> {
     path: Option<String>,
     /// The model it names.
     model: Option<HeaderValue>,
+    /// The same for the upstream's keys, when it has some.
+    asked: Option<String>,
     /// The host it asked for, when the upstream is to learn it.
     host: Option<HeaderValue>,
     /// How long its body was read: its caller's time, not ours.

@@ -112,6 +112,8 @@ const fn denial_message(denial: Denial) -> &'static str {
 const fn upstream_message(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
+        UpstreamError::NoKey => "no key of the upstream is for this call",
+        UpstreamError::KeysResting { .. } => "the upstream takes no more calls now",
         UpstreamError::RequestBody(_) => "the request body broke off",
         UpstreamError::RequestFraming(_) => "the request body is not framed as it says",
         UpstreamError::RequestJudged(_) => "the request body can be read in two ways",
@@ -223,6 +225,10 @@ impl Rejection {
             | Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
                 RequestOutcome::UpstreamTimedOut
             }
+            Self::Upstream(UpstreamError::NoKey) => RequestOutcome::NoUpstreamKey,
+            Self::Upstream(UpstreamError::KeysResting { .. }) => {
+                RequestOutcome::UpstreamKeysResting
+            }
             Self::Upstream(_) => RequestOutcome::UpstreamFailed,
         }
     }
@@ -245,6 +251,10 @@ impl Rejection {
             )
             | Self::Body(BodyFault::OtherName)
             | Self::Upstream(UpstreamError::RequestJudged(BodyFault::OtherName)) => FORBIDDEN,
+            Self::Upstream(UpstreamError::NoKey) => Face {
+                code: "no_upstream_key",
+                ..FORBIDDEN
+            },
             Self::ModelTooLate { .. }
             | Self::Body(BodyFault::DecodedTooLate | BodyFault::GrowsTooMuch) => face(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -284,12 +294,14 @@ impl Rejection {
                 "invalid_request_error",
                 "12",
             ),
-            Self::KeysUnavailable { .. } => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "temporarily_unavailable",
-                "api_error",
-                "14",
-            ),
+            Self::KeysUnavailable { .. } | Self::Upstream(UpstreamError::KeysResting { .. }) => {
+                face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "temporarily_unavailable",
+                    "api_error",
+                    "14",
+                )
+            }
             Self::HeldBodiesFull | Self::Overloaded => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
@@ -365,6 +377,11 @@ impl Rejection {
             Self::KeysUnavailable { retry_after_secs } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
             }
+            Self::Upstream(UpstreamError::KeysResting { retry_after }) => {
+                // Rounded up: a caller that waits as long as it is told is not told again.
+                let secs = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+            }
             Self::HeldBodiesFull | Self::Overloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -405,6 +422,9 @@ pub(super) fn log_refusal(why: &Rejection, trace: &Trace) {
     let Rejection::Upstream(error) = why else {
         return;
     };
+    if let UpstreamError::NoKey | UpstreamError::KeysResting { .. } = error {
+        return;
+    }
     let (id, chain) = (
         trace.id.to_str().unwrap_or_default(),
         crate::telemetry::chain(error),

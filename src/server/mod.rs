@@ -21,6 +21,7 @@ mod memory;
 mod notify;
 mod plan;
 mod preface;
+mod secrets;
 mod shortage;
 mod shutdown;
 mod token;
@@ -57,7 +58,7 @@ use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{self, Fleet, HeldBodies, UpstreamPlan};
+use crate::upstream::{self, Fleet, HeldBodies, KeyCatalogue, UpstreamPlan};
 use crate::usage::UsageRecorder;
 use certificates::Certificates;
 use group::{Closing, Group};
@@ -147,7 +148,7 @@ impl Server {
         limits::leave_no_dumps();
         limits::take_open_files();
         let metrics = &telemetry.metrics;
-        let fleet = begin_fleet(config, metrics)?;
+        let fleet = begin_fleet(config, metrics, clock.clone())?;
         let (mut turns, given) = Turns::begin(config.server.handover.as_deref()).await?;
         let ports = Ports::open(config, given)?;
         let addresses = ports.addresses()?;
@@ -182,9 +183,12 @@ impl Server {
             &closing.followers,
         )
         .await?;
+        let plan = ServingPlan::of(config);
+        let (asked, plans) = watch::channel(Arc::clone(&plan.upstreams));
         let state = AdminState::new(
             &config.admin,
             registry,
+            KeyCatalogue::of(plans.clone()),
             token,
             clock.clone(),
             metrics.clone(),
@@ -217,11 +221,8 @@ impl Server {
             tls: config.tls.clone(),
             draining: closing.draining.clone(),
         };
-        let plan = ServingPlan::of(config);
         let workers = start_workers(config.proxy.workers, &plan, &shared)?;
-        let (asked, plans) = watch::channel(plan.upstreams);
-        let asking = upstream::probe(fleet, plans, TokioExecutor::new());
-        group.spawn_until_stopped("prober", asking);
+        attend_upstreams(fleet, plans, config.server.certificates_every, group);
         let places = limits::connections(config.proxy.limits.connections);
         let acceptor = listen::accept(
             TcpListener::from_std(ports.proxy)?,
@@ -365,7 +366,7 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<dyn KeySto
 }
 
 /// What will be known of every upstream's servers.
-fn begin_fleet(config: &Config, metrics: &Metrics) -> Result<Fleet, ServeError> {
+fn begin_fleet(config: &Config, metrics: &Metrics, clock: Clock) -> Result<Fleet, ServeError> {
     // Not only by the workers, which come to it later: every series is there before anyone reads them.
     for upstream in &config.upstreams {
         drop(metrics.upstream(&upstream.name));
@@ -373,8 +374,24 @@ fn begin_fleet(config: &Config, metrics: &Metrics) -> Result<Fleet, ServeError> 
             let metrics = metrics.upstream_server(&upstream.name, &server.name);
             metrics.healthy(true);
         }
+        for key in &upstream.keys {
+            metrics.upstream_key(&upstream.name, &key.id).resting(false);
+        }
     }
-    Ok(Fleet::new(metrics.clone(), random()?))
+    Ok(Fleet::new(metrics.clone(), clock, random()?))
+}
+
+/// Asks the servers of upstreams how they do, and looks whether keys for them have changed.
+fn attend_upstreams(
+    fleet: Fleet,
+    plans: watch::Receiver<Arc<[UpstreamPlan]>>,
+    look_every: Duration,
+    group: &Group,
+) {
+    let looking = secrets::look(fleet.clone(), plans.clone(), look_every);
+    group.spawn_until_stopped("secrets", looking);
+    let asking = upstream::probe(fleet, plans, TokioExecutor::new());
+    group.spawn_until_stopped("prober", asking);
 }
 
 fn probe_state(readiness: &Readiness, telemetry: &Telemetry) -> ProbeState {

@@ -290,6 +290,18 @@ pub const METRICS: &[Description] = &[
         help: "1 while a server of the upstream is called as usual, 0 while it is left alone.",
     },
     Description {
+        name: "keyward_upstream_key_calls_total",
+        kind: Kind::Counter,
+        labels: &["upstream", "key", "result"],
+        help: "Answers of the upstream to calls that were given one of its keys.",
+    },
+    Description {
+        name: "keyward_upstream_key_resting",
+        kind: Kind::Gauge,
+        labels: &["upstream", "key"],
+        help: "1 while a key of the upstream is left alone because it was refused.",
+    },
+    Description {
         name: "keyward_admin_requests_total",
         kind: Kind::Counter,
         labels: &["dialect", "command", "status"],

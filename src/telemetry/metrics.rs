@@ -19,7 +19,9 @@ pub use proxy::{ProxyMetrics, RequestOutcome, WebSocketEnd};
 pub use server::ServerMetrics;
 pub use store::{StoreMetrics, StoreQuery};
 pub use tls::{CertificateMetrics, TlsHandshake, TlsMetrics};
-pub use upstream::{UpstreamFailure, UpstreamMetrics, UpstreamServerMetrics};
+pub use upstream::{
+    KeyUse, UpstreamFailure, UpstreamKeyMetrics, UpstreamMetrics, UpstreamServerMetrics,
+};
 pub use usage::UsageMetrics;
 
 use metrics::{Counter, Gauge, Histogram, Recorder};
@@ -113,5 +115,11 @@ impl Metrics {
     #[must_use]
     pub fn upstream_server(&self, upstream: &str, server: &str) -> UpstreamServerMetrics {
         UpstreamServerMetrics::register(&*self.recorder, upstream, server)
+    }
+
+    /// The handles for the key `id` of the upstream called `upstream` in the settings.
+    #[must_use]
+    pub fn upstream_key(&self, upstream: &str, id: &str) -> UpstreamKeyMetrics {
+        UpstreamKeyMetrics::register(&*self.recorder, upstream, id)
     }
 }

@@ -29,7 +29,8 @@ impl Places {
         self.0.count_ones()
     }
 
-    fn all(self) -> impl Iterator<Item = usize> {
+    /// These, in order.
+    pub(super) fn all(self) -> impl Iterator<Item = usize> {
         (0..64).filter(move |place| self.has(*place))
     }
 }

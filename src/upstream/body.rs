@@ -83,7 +83,8 @@ pub struct Progress {
 const AWAITING_CALLER: u64 = u64::MAX;
 
 impl Progress {
-    fn begin() -> Self {
+    /// Nothing of it was taken yet.
+    pub(super) fn begin() -> Self {
         Self {
             begun: Instant::now(),
             taken_ms: AtomicU64::new(0),

@@ -1,3 +1,5 @@
+mod keys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,12 @@ use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, SecretSource, SecretText, UnwritableSecret};
 use crate::tls::{ClientTls, UpstreamTlsConfig};
+
+pub use keys::{
+    AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
+    HuggingfaceKeyConfig, KeyRules, KeyValue, KeyWeight, MOST_KEYS, Provider, S3Bucket,
+    UpstreamKey, UpstreamKeyConfig, VertexKey, VertexKeyConfig,
+};
 
 /// One upstream, as written: a model server, or several that answer alike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +29,15 @@ pub struct UpstreamConfig {
     /// What we present in place of the caller's key.
     #[serde(default)]
     pub credential: CredentialConfig,
+    /// Whose API it speaks: where a key of `keys` is put.
+    #[serde(default)]
+    pub provider: Provider,
+    /// Several secrets of ours, of which each call is given one; in place of `credential`.
+    #[serde(default)]
+    pub keys: Vec<UpstreamKeyConfig>,
+    /// How they are used.
+    #[serde(default)]
+    pub key_rules: KeyRules,
     /// Which `Host` it is sent.
     #[serde(default)]
     pub host: HostHeader,
@@ -220,6 +237,12 @@ pub struct UpstreamPlan {
     pub protocol: UpstreamProtocol,
     /// What we present to it.
     pub credential: UpstreamCredential,
+    /// Whose API it speaks.
+    pub provider: Provider,
+    /// What we present to it instead, if there are any: at most [`MOST_KEYS`].
+    pub keys: Vec<Arc<UpstreamKey>>,
+    /// How they are used.
+    pub key_rules: KeyRules,
     /// How long things may take, and how large they may be.
     pub limits: UpstreamLimits,
     /// When a server is left alone.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::connect::{Again, Unanswered};
 use crate::route::BodyFault;
 use crate::telemetry::metrics::UpstreamFailure;
@@ -29,6 +31,15 @@ pub enum UpstreamError {
     /// The answer's end can be read in two ways, or in none that we know.
     #[error("the upstream did not say clearly where its answer ends")]
     Framing,
+    /// None of the upstream's keys may be used for such a call: nothing was sent.
+    #[error("no key of the upstream is for this call")]
+    NoKey,
+    /// All that may be used must rest, because the upstream said so: nothing was sent.
+    #[error("the upstream's keys must rest")]
+    KeysResting {
+        /// How long the first of them does.
+        retry_after: Duration,
+    },
     /// The caller's own request body broke off: not the upstream's fault.
     #[error("the request body broke off")]
     RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -51,7 +62,11 @@ impl UpstreamError {
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Refused(_) => Some(UpstreamFailure::Refused),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
-            Self::RequestBody(_) | Self::RequestFraming(_) | Self::RequestJudged(_) => None,
+            Self::NoKey
+            | Self::KeysResting { .. }
+            | Self::RequestBody(_)
+            | Self::RequestFraming(_)
+            | Self::RequestJudged(_) => None,
         }
     }
 

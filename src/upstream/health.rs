@@ -9,14 +9,17 @@ use http::uri::{Authority, Scheme};
 use tokio::time::Instant;
 
 use super::config::{HealthPlan, UpstreamPlan, UpstreamServer};
+use super::keys;
+use crate::clock::Clock;
 use crate::telemetry::metrics::{Metrics, UpstreamServerMetrics};
 
-/// What is known of every server, whichever worker learnt it: copies share it. It outlasts a reading of the settings
+/// What is known of every server and every key, whichever worker learnt it: copies share it. It outlasts a reading of the settings
 /// for the servers that stay.
 #[derive(Clone)]
 pub struct Fleet(Arc<Known>);
 
 struct Known {
+    keys: keys::Known,
     servers: Mutex<HashMap<Place, Weak<Health>>>,
     metrics: Metrics,
     seed: u64,
@@ -70,12 +73,23 @@ pub(super) struct Busy(Arc<Health>);
 impl Fleet {
     /// Nothing is known yet. `seed` is random: it keeps instances from trying a server at the same moments.
     #[must_use]
-    pub fn new(metrics: Metrics, seed: u64) -> Self {
+    pub fn new(metrics: Metrics, clock: Clock, seed: u64) -> Self {
         Self(Arc::new(Known {
+            keys: keys::Known::new(metrics.clone(), clock),
             servers: Mutex::default(),
             metrics,
             seed,
         }))
+    }
+
+    /// What is known of every key.
+    pub(super) fn keys(&self) -> &keys::Known {
+        &self.0.keys
+    }
+
+    /// The key `id` of `upstream` has got another text: what was learnt of the one before says nothing of it.
+    pub fn key_has_changed(&self, upstream: &str, id: &str) {
+        self.0.keys.forget(upstream, id);
     }
 
     /// What is known of `server`, one of `upstream`.
@@ -257,7 +271,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HostHeader, UpstreamCredential, UpstreamLimits, UpstreamProtocol};
+    use super::super::{
+        HostHeader, KeyRules, Provider, UpstreamCredential, UpstreamLimits, UpstreamProtocol,
+    };
     use super::*;
 
     const PLAN: HealthPlan = HealthPlan {
@@ -358,7 +374,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_server_outlasts_other_settings() {
-        let fleet = Fleet::new(Metrics::unrecorded(), 7);
+        let fleet = Fleet::new(Metrics::unrecorded(), Clock::system(), 7);
         let server = UpstreamServer {
             name: "a".to_owned(),
             scheme: Scheme::HTTP,
@@ -372,6 +388,9 @@ mod tests {
             protocol: UpstreamProtocol::Http1,
             host: HostHeader::Upstream,
             credential: UpstreamCredential::none(),
+            provider: Provider::default(),
+            keys: Vec::new(),
+            key_rules: KeyRules::default(),
             limits: UpstreamLimits::default(),
             health: PLAN,
         };

@@ -29,7 +29,8 @@ impl HeldBodies {
     }
 
     /// A share of nothing.
-    pub(super) fn share(&self) -> Share {
+    #[must_use]
+    pub fn share(&self) -> Share {
         let of = self.clone();
         Share { of, bytes: 0 }
     }

@@ -7,17 +7,17 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::RequestBody;
+use super::payload::Payload;
 
 /// A request body lent to one attempt: it comes back when the attempt is given up before anything of it was given.
 pub(super) struct Lent {
     /// There until it goes back.
-    body: Option<RequestBody>,
-    back: Option<oneshot::Sender<RequestBody>>,
+    body: Option<Payload>,
+    back: Option<oneshot::Sender<Payload>>,
 }
 
 /// Where a lent body comes back to.
-pub(super) struct Back(oneshot::Receiver<RequestBody>);
+pub(super) struct Back(oneshot::Receiver<Payload>);
 
 /// How long a body may take to come back. The client lets go of a request at its failure, or at its next turn; should it
 /// not, the request has failed.
@@ -25,7 +25,7 @@ const RETURNING: Duration = Duration::from_secs(1);
 
 impl Lent {
     /// Lends `body` to an attempt, for good.
-    pub(super) const fn for_good(body: RequestBody) -> Self {
+    pub(super) const fn for_good(body: Payload) -> Self {
         Self {
             body: Some(body),
             back: None,
@@ -33,7 +33,7 @@ impl Lent {
     }
 
     /// Lends `body` to an attempt that may fail.
-    pub(super) fn with_return(body: RequestBody) -> (Self, Option<Back>) {
+    pub(super) fn with_return(body: Payload) -> (Self, Option<Back>) {
         let (back, returned) = oneshot::channel();
         let lent = Self {
             body: Some(body),
@@ -45,7 +45,7 @@ impl Lent {
 
 impl Back {
     /// The body, when the attempt has let go of it; `None` when something of it was given.
-    pub(super) async fn returned(self) -> Option<RequestBody> {
+    pub(super) async fn returned(self) -> Option<Payload> {
         timeout(RETURNING, self.0).await.ok()?.ok()
     }
 }
@@ -61,7 +61,7 @@ impl Drop for Lent {
 
 impl Body for Lent {
     type Data = Bytes;
-    type Error = <RequestBody as Body>::Error;
+    type Error = <Payload as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -11,8 +11,10 @@ mod framing;
 mod health;
 mod held;
 mod judged;
+mod keys;
 mod lent;
 mod patience;
+mod payload;
 mod probe;
 mod websocket;
 mod whole;
@@ -33,14 +35,19 @@ use tokio::time::Instant;
 pub use answer::AnswerBody;
 pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
 pub use config::{
-    CredentialConfig, HealthConfig, HealthPlan, HostHeader, MOST_SERVERS, ProbeConfig, ProbePlan,
-    UpstreamConfig, UpstreamCredential, UpstreamLimits, UpstreamPlan, UpstreamProtocol,
-    UpstreamServer, UpstreamServerConfig,
+    AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
+    CredentialConfig, HealthConfig, HealthPlan, HostHeader, HuggingfaceKeyConfig, KeyRules,
+    KeyValue, KeyWeight, MOST_KEYS, MOST_SERVERS, ProbeConfig, ProbePlan, Provider, S3Bucket,
+    UpstreamConfig, UpstreamCredential, UpstreamKey, UpstreamKeyConfig, UpstreamLimits,
+    UpstreamPlan, UpstreamProtocol, UpstreamServer, UpstreamServerConfig, VertexKey,
+    VertexKeyConfig,
 };
 pub use error::UpstreamError;
 pub use health::Fleet;
 pub use held::{HeldBodies, Share};
+pub use keys::{KeyCatalogue, ShownCloud, ShownKey, ShownUpstream, ShownValue};
 pub use patience::Patience;
+pub use payload::Memory;
 pub use probe::probe;
 pub use websocket::Handshake;
 pub use whole::{UnknownAnswer, WholeAnswer, WholeLimits, read_whole};
@@ -53,7 +60,9 @@ use aim::aim;
 use balance::{Burden, Places, draw};
 use connect::{Again, Place, Pool, Unanswered};
 use health::{Entry, Health};
+use keys::{Asked, Drawn, Ring, is_batch};
 use lent::Lent;
+use payload::{Copy, Payload};
 
 /// What runs the tasks behind connections. `server` gives it, so that nothing else spawns.
 pub trait Executor:
@@ -84,11 +93,17 @@ pub struct Call {
     pub target: PathAndQuery,
     /// There when the caller asks to speak WebSocket.
     pub handshake: Option<Handshake>,
+    /// The model that it names, as far as that was read: which of several keys it is given may depend on it.
+    pub model: Option<String>,
+    /// For what must be remembered of its body so that it can be sent again with another key.
+    pub memory: Option<Memory>,
 }
 
 struct Upstream {
     plan: UpstreamPlan,
     servers: Vec<Server>,
+    /// There when it has keys.
+    ring: Option<Ring>,
     metrics: UpstreamMetrics,
     /// When the log was last told that there is no TLS.
     told: Cell<Option<Instant>>,
@@ -129,6 +144,7 @@ impl Upstreams {
                 .iter()
                 .map(|server| Server::new(plan, server, fleet, executor))
                 .collect(),
+            ring: Ring::of(plan, fleet.keys()),
             metrics: metrics(&plan.name),
             told: Cell::new(None),
             plan: plan.clone(),
@@ -137,6 +153,19 @@ impl Upstreams {
             upstreams: upstreams.collect(),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
         }
+    }
+
+    /// Whether `upstream` has keys.
+    #[must_use]
+    pub fn has_keys(&self, upstream: UpstreamId) -> bool {
+        self.upstreams[upstream.0].ring.is_some()
+    }
+
+    /// Whether `upstream` has keys of which a call is given one by the model that it names.
+    #[must_use]
+    pub fn needs_model(&self, upstream: UpstreamId) -> bool {
+        let ring = &self.upstreams[upstream.0].ring;
+        ring.as_ref().is_some_and(Ring::needs_model)
     }
 
     /// Sends one permitted call, and gives the answer's head.
@@ -153,32 +182,100 @@ impl Upstreams {
     /// of HTTP/2 says it did not look at goes once more, to another server or on another connection, unless something of its
     /// body has gone.
     ///
+    /// Where the upstream has keys, the call is given one of them. When the upstream refuses the key it is sent again with
+    /// another that does not rest, up to [`KeyRules::attempts`] of them, if all of its body was sent and is remembered;
+    /// otherwise the refusal is the answer.
+    ///
     /// # Errors
     ///
-    /// When the upstream does not answer in time, or breaks off. Nothing is sent twice unless nothing was read.
+    /// When the upstream does not answer in time, or breaks off, and when it has keys and none is for the call. But for a
+    /// refused key, nothing is sent twice unless nothing was read.
     pub async fn send(
         &self,
         _permit: Permit,
-        call: Call,
+        mut call: Call,
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let upstream = &self.upstreams[call.to.0];
-        let (mut head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        match &upstream.ring {
+            None => {
+                upstream
+                    .send(&call, None, head, body.into(), &self.random)
+                    .await
+            }
+            Some(ring) => {
+                let memory = call.memory.take();
+                let copy = memory.map(|memory| Copy::new(ring.sent_again_bytes(), memory));
+                let body = Payload::Caller {
+                    body,
+                    copy: copy.clone(),
+                };
+                let sending = upstream.send_with_a_key(ring, &call, head, body, copy, &self.random);
+                Box::pin(sending).await
+            }
+        }
+    }
+}
+
+impl Upstream {
+    /// Sends a call with one of the keys, and with another when that is refused.
+    async fn send_with_a_key(
+        &self,
+        ring: &Ring,
+        call: &Call,
+        head: Parts,
+        mut body: Payload,
+        copy: Option<Copy>,
+        random: &RefCell<fastrand::Rng>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let asked = Asked {
+            model: call.model.as_deref(),
+            is_batch: is_batch(call.target.path()),
+        };
+        let mut key = ring.first(asked, &mut random.borrow_mut())?;
+        let mut tried = Places::NONE;
+        loop {
+            tried = tried.with(key.place);
+            let answer = self
+                .send(call, Some(key), head.clone(), body, random)
+                .await?;
+            if !key.note(answer.status(), answer.headers()) {
+                return Ok(answer);
+            }
+            let another = ring.another(asked, tried, &mut random.borrow_mut());
+            let again = copy.as_ref().and_then(Copy::again);
+            let (Some(another), Some(again)) = (another, again) else {
+                return Ok(answer);
+            };
+            (key, body) = (another, again);
+        }
+    }
+
+    /// Sends a call to one of the servers, and to the next when no connection to it can be made.
+    async fn send(
+        &self,
+        call: &Call,
+        key: Option<Drawn<'_>>,
+        mut head: Parts,
+        mut body: Payload,
+        random: &RefCell<fastrand::Rng>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         let mut tried = Places::NONE;
         let mut was_refused = false;
         loop {
-            let chosen = upstream.choose(tried, &mut self.random.borrow_mut());
+            let chosen = self.choose(tried, &mut random.borrow_mut());
             tried = tried.with(chosen.place);
-            let has_another = upstream.has_another(tried);
-            let may_be_refused = upstream.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
+            let has_another = self.has_another(tried);
+            let may_be_refused = self.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
             let spare = (has_another || may_be_refused).then(|| head.clone());
             let progress = body.progress();
             let (lent, back) = match &spare {
                 Some(_) => Lent::with_return(body),
                 None => (Lent::for_good(body), None),
             };
-            let request = chosen.server.address(&upstream.plan, &call, head, lent);
-            let sent = upstream.call(&chosen, &call, request, &progress, was_refused);
+            let request = chosen.server.address(&self.plan, call, key, head, lent);
+            let sent = self.call(&chosen, call, request, &progress, was_refused);
             let unanswered = match sent.await {
                 Ok(answer) => return Ok(answer),
                 Err(unanswered) => unanswered,
@@ -200,12 +297,10 @@ impl Upstreams {
                 return Err(unanswered.why);
             };
             (head, body) = (spare, returned);
-            upstream.metrics.tried_elsewhere();
+            self.metrics.tried_elsewhere();
         }
     }
-}
 
-impl Upstream {
     /// The server for a call that was tried on `tried`; there must be another.
     fn choose(&self, tried: Places, random: &mut fastrand::Rng) -> Chosen<'_> {
         let now = Instant::now();
@@ -363,6 +458,7 @@ impl Server {
         &self,
         plan: &UpstreamPlan,
         call: &Call,
+        key: Option<Drawn<'_>>,
         mut head: Parts,
         body: Lent,
     ) -> Request<Lent> {
@@ -380,7 +476,10 @@ impl Server {
         } else {
             aim(&mut head, &self.place, plan.protocol, target, host);
         }
-        plan.credential.write(&mut head);
+        match key {
+            None => plan.credential.write(&mut head),
+            Some(key) => key.write(&mut head),
+        }
         Request::from_parts(head, body)
     }
 

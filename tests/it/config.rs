@@ -1,5 +1,6 @@
 //! The settings: where each comes from, and what is said about wrong ones.
 
+mod keys;
 mod profiles;
 
 use std::fs;

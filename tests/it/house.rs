@@ -242,11 +242,16 @@ fn names_path_below(line: &str, folder: &str) -> bool {
     })
 }
 
-/// What `config` may take from every room: the public names in its `config.rs`, as `(room, name)`.
+/// What `config` may take from every room: the public names in its `config.rs` and in the folder of that name, as
+/// `(room, name)`.
 fn settings_of_rooms(sources: &[Source]) -> BTreeSet<(&str, &str)> {
     sources
         .iter()
-        .filter(|source| source.path == format!("{}/config.rs", source.room))
+        .filter(|source| {
+            let room = &source.room;
+            source.path == format!("{room}/config.rs")
+                || source.path.starts_with(&format!("{room}/config/"))
+        })
         .flat_map(|source| {
             let names = Source::declared(&source.live).into_iter();
             names.map(|name| (source.room.as_str(), name))

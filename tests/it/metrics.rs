@@ -16,6 +16,7 @@ fn everything() -> (Metrics, Renderer) {
     metrics.upstream("vllm").failed(UpstreamFailure::Connect);
     metrics.upstream("vllm").answered(Duration::from_millis(30));
     metrics.upstream_server("vllm", "a").healthy(true);
+    metrics.upstream_key("vllm", "a").resting(true);
     let _ = metrics.admin("baseten");
     let _ = metrics.certificate("proxy.tls", true);
     (metrics, renderer)
@@ -119,6 +120,7 @@ fn every_series_is_there_from_the_start_at_zero() {
     let (metrics, renderer) = install();
     let _ = metrics.upstream("vllm");
     metrics.upstream_server("vllm", "a").healthy(false);
+    metrics.upstream_key("vllm", "a").resting(false);
     let _ = metrics.admin("baseten");
     let text = renderer.render();
     let ours = series(&text)

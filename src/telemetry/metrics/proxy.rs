@@ -53,6 +53,10 @@ pub enum RequestOutcome {
     AnswerUnfilterable,
     /// More requests in flight than allowed.
     Overloaded,
+    /// None of the upstream's keys is for the call.
+    NoUpstreamKey,
+    /// All that are must rest.
+    UpstreamKeysResting,
     /// The upstream refused, broke off, or could not be reached.
     UpstreamFailed,
     /// The upstream took too long.
@@ -63,7 +67,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Forwarded,
         Self::Allowed,
         Self::NoRoute,
@@ -86,6 +90,8 @@ impl RequestOutcome {
         Self::HeldBodiesFull,
         Self::AnswerUnfilterable,
         Self::Overloaded,
+        Self::NoUpstreamKey,
+        Self::UpstreamKeysResting,
         Self::UpstreamFailed,
         Self::UpstreamTimedOut,
         Self::CallerGone,
@@ -117,6 +123,8 @@ impl RequestOutcome {
             Self::HeldBodiesFull => "held_bodies_full",
             Self::AnswerUnfilterable => "answer_unfilterable",
             Self::Overloaded => "overloaded",
+            Self::NoUpstreamKey => "no_upstream_key",
+            Self::UpstreamKeysResting => "upstream_keys_resting",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimedOut => "upstream_timed_out",
             Self::CallerGone => "caller_gone",

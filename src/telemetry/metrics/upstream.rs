@@ -117,3 +117,81 @@ impl UpstreamServerMetrics {
         self.healthy.set(f64::from(u8::from(is_healthy)));
     }
 }
+
+/// What an upstream answered a call that was given one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyUse {
+    /// Anything that says nothing against the key.
+    Answered,
+    /// 401.
+    Unauthorized,
+    /// 402.
+    Unpaid,
+    /// 403.
+    Forbidden,
+    /// 429.
+    Limited,
+}
+
+impl KeyUse {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 5] = [
+        Self::Answered,
+        Self::Unauthorized,
+        Self::Unpaid,
+        Self::Forbidden,
+        Self::Limited,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Unauthorized => "unauthorized",
+            Self::Unpaid => "unpaid",
+            Self::Forbidden => "forbidden",
+            Self::Limited => "limited",
+        }
+    }
+}
+
+/// What is told of one key of an upstream; its id and the upstream's name stand in the settings.
+#[derive(Clone)]
+pub struct UpstreamKeyMetrics {
+    used: [Counter; KeyUse::ALL.len()],
+    resting: Gauge,
+}
+
+impl UpstreamKeyMetrics {
+    pub(super) fn register(recorder: &dyn Recorder, upstream: &str, id: &str) -> Self {
+        Self {
+            used: KeyUse::ALL.map(|used| {
+                register_counter(
+                    recorder,
+                    "keyward_upstream_key_calls_total",
+                    &[
+                        ("upstream", upstream),
+                        ("key", id),
+                        ("result", used.as_str()),
+                    ],
+                )
+            }),
+            resting: register_gauge(
+                recorder,
+                "keyward_upstream_key_resting",
+                &[("upstream", upstream), ("key", id)],
+            ),
+        }
+    }
+
+    /// A call with it was answered.
+    pub fn used(&self, used: KeyUse) {
+        self.used[used as usize].increment(1);
+    }
+
+    /// Whether it is left alone, from now on.
+    pub fn resting(&self, is_resting: bool) {
+        self.resting.set(f64::from(u8::from(is_resting)));
+    }
+}

@@ -7,6 +7,7 @@ use keyward::clock::Clock;
 use keyward::key::KeyDigest;
 use keyward::registry::KeyRegistry;
 use keyward::telemetry::metrics::Metrics;
+use keyward::upstream::KeyCatalogue;
 use rstest::rstest;
 
 use crate::support::store::Database;
@@ -16,7 +17,15 @@ async fn mistake(config: &AdminConfig) -> Option<AdminConfigError> {
     let clock = Clock::system();
     let registry = KeyRegistry::new(Arc::clone(&database.store), clock.clone(), None);
     let token = AdminToken::new(KeyDigest::of(b"token"));
-    AdminState::new(config, registry, token, clock, Metrics::unrecorded()).err()
+    AdminState::new(
+        config,
+        registry,
+        KeyCatalogue::empty(),
+        token,
+        clock,
+        Metrics::unrecorded(),
+    )
+    .err()
 }
 
 #[rstest]

@@ -147,6 +147,7 @@ inline = "***"  # keyward.toml:17
 [upstreams.vllm.credential.at]
 in = "authorization"  # keyward.toml:18
 schemes = ["Bearer"]  # keyward.toml:18
+[upstreams.vllm.key_rules]
 [upstreams.vllm.limits]
 [upstreams.vllm.health]
 [store]

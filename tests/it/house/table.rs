@@ -289,8 +289,18 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
         "a secret is checked before it is used",
     ),
     (
-        "upstream/credential.rs",
+        "config/keys.rs",
         1,
-        "what we present instead of the caller's key",
+        "the endpoint of Azure is compared with the upstream's url",
+    ),
+    (
+        "upstream/keys/shown.rs",
+        1,
+        "a key is masked before anybody is shown it",
+    ),
+    (
+        "upstream/keys/mod.rs",
+        1,
+        "the fingerprint by which a key is known that has got another text",
     ),
 ];

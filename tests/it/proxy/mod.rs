@@ -13,6 +13,7 @@ mod forwarding;
 mod framing;
 mod handover;
 mod http2;
+mod keys;
 mod last_used;
 mod limits;
 mod over_http2;

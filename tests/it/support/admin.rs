@@ -17,6 +17,7 @@ use keyward::key::{KeyCategory, KeyDigest, ModelScope};
 use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome};
 use keyward::store::{Changes, KeyStore};
 use keyward::telemetry::metrics::Metrics;
+use keyward::upstream::KeyCatalogue;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -67,7 +68,14 @@ impl TestAdmin {
         let recorder = PrometheusBuilder::new().build_recorder();
         let rendered = recorder.handle();
         let metrics = Metrics::register(Arc::new(recorder));
-        let state = AdminState::new(&config, registry(), token, clock.clone(), metrics);
+        let state = AdminState::new(
+            &config,
+            registry(),
+            KeyCatalogue::empty(),
+            token,
+            clock.clone(),
+            metrics,
+        );
         let address = serve(&mut tasks, admin::router(&state.unwrap())).await;
         Self {
             registry: registry(),

@@ -39,6 +39,26 @@ impl Counted {
         self.value("keyward_upstream_retries_total{upstream=\"default\"}")
     }
 
+    /// How often calls that were given the key `id` of the upstream were answered so, for every answer that occurred.
+    pub fn key_uses(&self, id: &str) -> BTreeMap<String, u64> {
+        let of_key = format!(
+            "keyward_upstream_key_calls_total{{upstream=\"default\",key=\"{id}\",result=\""
+        );
+        let text = self.0.render();
+        let uses = text.lines().filter_map(|line| {
+            let (result, count) = line.strip_prefix(&of_key)?.split_once("\"} ")?;
+            let count = count.parse().expect("a count is a whole number");
+            (count > 0).then(|| (result.to_owned(), count))
+        });
+        uses.collect()
+    }
+
+    /// Whether the key `id` of the upstream is left alone.
+    pub fn is_resting(&self, id: &str) -> bool {
+        let series = format!("keyward_upstream_key_resting{{upstream=\"default\",key=\"{id}\"}}");
+        self.value(&series) == 1
+    }
+
     /// Whether the server `name` of the upstream is called as usual.
     pub fn is_healthy(&self, name: &str) -> bool {
         let series = format!("keyward_upstream_healthy{{upstream=\"default\",server=\"{name}\"}}");

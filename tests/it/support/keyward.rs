@@ -46,12 +46,17 @@ impl TestKeyward {
 
     /// With these settings; `{upstream}` in them stands for the fake upstream's url.
     pub async fn with(settings: &str) -> Self {
+        Self::with_clock(settings, Clock::system()).await
+    }
+
+    /// The same, and this is what time it is.
+    pub async fn with_clock(settings: &str, clock: Clock) -> Self {
         let upstream = FakeUpstream::start();
         let settings = Settings::write(settings, &upstream, FREE_PORTS);
         let telemetry = Telemetry::new();
         let counted = Counted(telemetry.renderer.clone());
         let config = settings.load();
-        let server = Box::pin(Server::start(&config, &telemetry, Clock::system()));
+        let server = Box::pin(Server::start(&config, &telemetry, clock));
         let server = server.await.expect("free ports and a new file are there");
         let doors = Doors::at(server.addresses());
         doors.ready().await;
@@ -104,6 +109,9 @@ impl Deref for TestKeyward {
         &self.doors
     }
 }
+
+/// What settings in this process may take from the environment.
+const ENVIRONMENT: [(&str, &str); 1] = [("UPSTREAM_KEY", "sk-of-the-environment-0001")];
 
 /// The system chooses.
 const FREE_PORTS: Addresses = {
@@ -176,7 +184,7 @@ impl Settings {
     fn load(&self) -> Config {
         let loaded = Config::load(&Sources {
             file: Some(self.file()),
-            environment: Environment::default(),
+            environment: ENVIRONMENT.into_iter().collect::<Environment>(),
             ..Sources::default()
         });
         loaded
