@@ -41,7 +41,7 @@ impl Default for AdminConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             token: None,
-            dialects: ["baseten", "px0"].map(str::to_owned).into(),
+            dialects: ["baseten", "px0", "bifrost"].map(str::to_owned).into(),
             hosts: Vec::new(),
             body_bytes: 64 * 1024,
             connections: 64,

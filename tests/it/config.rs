@@ -178,7 +178,7 @@ level = "inof"
     assert_data_eq!(
         settings.mistakes(),
         str![[r#"
-keyward.toml:28: admin.dialects[1]: no dialect is called `bastn`; there are `baseten`, `px0`
+keyward.toml:28: admin.dialects[1]: no dialect is called `bastn`; there are `baseten`, `px0`, `bifrost`
 keyward.toml:28: admin.dialects[2]: `baseten` appears twice
 keyward.toml:27: admin.hosts[1]: `http://x` is no host name
 keyward.toml:25: admin.listen: is the address of `proxy.listen`, too

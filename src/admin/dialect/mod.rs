@@ -2,6 +2,7 @@
 //! habits of one API, and never sees a database, a digest or a cache.
 
 pub mod baseten;
+pub mod bifrost;
 mod document;
 pub mod px0;
 
@@ -27,7 +28,7 @@ pub struct Dialect {
 }
 
 /// The one list of dialects.
-pub static DIALECTS: &[Dialect] = &[baseten::DIALECT, px0::DIALECT];
+pub static DIALECTS: &[Dialect] = &[baseten::DIALECT, px0::DIALECT, bifrost::DIALECT];
 
 /// Has the answers of a route counted as answers to `command`.
 fn counted(

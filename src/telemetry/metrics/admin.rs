@@ -25,11 +25,15 @@ pub enum AdminCommand {
     CreateTeam,
     /// Say who asks.
     WhoAmI,
+    /// Show the keys that are presented to upstreams.
+    ListUpstreamKeys,
+    /// Show the upstreams.
+    ListUpstreams,
 }
 
 impl AdminCommand {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::None,
         Self::ListKeys,
         Self::CreateKey,
@@ -39,6 +43,8 @@ impl AdminCommand {
         Self::ListTeams,
         Self::CreateTeam,
         Self::WhoAmI,
+        Self::ListUpstreamKeys,
+        Self::ListUpstreams,
     ];
 
     /// The label's value.
@@ -54,6 +60,8 @@ impl AdminCommand {
             Self::ListTeams => "list_teams",
             Self::CreateTeam => "create_team",
             Self::WhoAmI => "who_am_i",
+            Self::ListUpstreamKeys => "list_upstream_keys",
+            Self::ListUpstreams => "list_upstreams",
         }
     }
 }

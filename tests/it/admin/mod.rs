@@ -1,5 +1,6 @@
 mod apart;
 mod baseten;
+mod bifrost;
 mod failures;
 mod input;
 mod life;

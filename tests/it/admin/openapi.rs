@@ -37,6 +37,7 @@ async fn every_documented_operation_answers_with_a_documented_status() {
         let in_path = path.replace("{api_key_prefix}", "kw_00000000");
         let in_path = in_path.replace("{team_id}", "0198c0de-0000-7000-8000-000000000000");
         let in_path = in_path.replace("{id}", "0198c0de-0000-7000-8000-000000000000");
+        let in_path = in_path.replace("{provider}", "nobody");
         assert!(!in_path.contains('{'), "give {path} a value");
         for (method, operation) in operations.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();

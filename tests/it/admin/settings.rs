@@ -29,8 +29,8 @@ async fn mistake(config: &AdminConfig) -> Option<AdminConfigError> {
 }
 
 #[rstest]
-#[case(&["basten"], &[], "no dialect is called `basten`; there are `baseten`, `px0`")]
-#[case(&[], &[], "name at least one dialect; there are `baseten`, `px0`")]
+#[case(&["basten"], &[], "no dialect is called `basten`; there are `baseten`, `px0`, `bifrost`")]
+#[case(&[], &[], "name at least one dialect; there are `baseten`, `px0`, `bifrost`")]
 #[case(&["baseten"], &["admin.example", "http://admin.example"], "`http://admin.example` is no host name")]
 #[tokio::test]
 async fn a_mistake_is_named(
