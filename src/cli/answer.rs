@@ -28,6 +28,7 @@ pub struct Answer {
     text: String,
     words: Option<String>,
     shows: Option<SecretText>,
+    code: u8,
 }
 
 impl Answer {
@@ -42,6 +43,7 @@ impl Answer {
             text: String::new(),
             words: None,
             shows: None,
+            code: 0,
         })
     }
 
@@ -58,6 +60,12 @@ impl Answer {
             words: Some(words.into()),
             ..self
         }
+    }
+
+    /// Says that the command ends with this code once the answer is written.
+    #[must_use]
+    pub fn ending(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 
     /// Says that the answer is the only one that shows `key`: it is told when that could not be done.
@@ -108,6 +116,7 @@ impl Form {
         let result = self.write_data(answer);
         match (result, &answer.shows) {
             (Err(error), Some(key)) => Err(not_shown(error, key.reveal())),
+            (Ok(()), _) if answer.code != 0 => Err(Failure::Halted(answer.code).into()),
             (result, _) => result,
         }
     }

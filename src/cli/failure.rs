@@ -30,7 +30,7 @@ pub enum Failure {
         /// Why.
         message: String,
     },
-    /// The jq expression ended itself with this code, and has said all it wanted.
+    /// The jq expression ended itself with this code, or the answer asks for it: all is said.
     #[error("halted with {0}")]
     Halted(u8),
     /// Somebody pressed Ctrl-C, or the process was told to end.

@@ -11,6 +11,7 @@ mod config;
 mod database;
 mod demo;
 mod direct;
+mod doctor;
 mod echo;
 mod failure;
 mod health;
@@ -107,6 +108,8 @@ enum Command {
     Profile(profile::ProfileCommand),
     /// Ask whether a server is ready; exits with 0 when it is
     Health(health::HealthArgs),
+    /// Look at everything a server needs, and say what to do about what is wrong
+    Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
     Completions(shell::CompletionsArgs),
     /// Print a manual page

@@ -11,12 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::answer::{Answer, Form};
 use super::failure::{self, Failure};
 use super::{
-    Cli, Command, Common, OrgCommand, api_key, config, database, demo, health, print, profile,
-    serve, shell, team,
+    Cli, Command, Common, OrgCommand, api_key, config, database, demo, doctor, health, print,
+    profile, serve, shell, team,
 };
+use crate::telemetry::{REVISION, VERSION};
 
 /// Commands that serve: their mistakes in arguments end with 2, as those in settings do (ARCHITECTURE 8).
-const SERVING: [&str; 3] = ["serve", "demo", "config"];
+const SERVING: [&str; 4] = ["serve", "demo", "config", "doctor"];
 
 /// Does what `args` say, the first of which is the program's name; returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -80,6 +81,7 @@ async fn answer(command: Command, common: &Common) -> anyhow::Result<Answer> {
         Command::Org(OrgCommand::Team(command)) => team::run(command, common).await,
         Command::Profile(command) => profile::run(command, common).await,
         Command::Health(args) => health::run(args, common).await,
+        Command::Doctor(args) => doctor::run(args, common).await,
         Command::Serve(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
             Answer::new(&())
         }
@@ -102,9 +104,8 @@ async fn interrupted() {
 }
 
 fn version() -> anyhow::Result<Answer> {
-    let version = env!("CARGO_PKG_VERSION");
-    let answer = Answer::new(&json!({ "version": version }))?;
-    Ok(answer.text(format!("keyward {version}\n")))
+    let answer = Answer::new(&json!({ "version": VERSION, "revision": REVISION }))?;
+    Ok(answer.text(format!("keyward {VERSION} (revision {REVISION})\n")))
 }
 
 /// The words that led to the command, without the program's name.

@@ -8,13 +8,19 @@ use rstest::rstest;
 use super::shell::{Ran, Shell};
 
 #[rstest]
-#[case("-V", "keyward 0.1.0\n")]
-#[case("--version", "keyward 0.1.0\n")]
-#[case("--version -o json", "{\n  \"version\": \"0.1.0\"\n}\n")]
-#[case("-V -o jsonl", "{\"version\":\"0.1.0\"}\n")]
+#[case("-V", "keyward 0.1.0 (revision REVISION)\n")]
+#[case("--version", "keyward 0.1.0 (revision REVISION)\n")]
+#[case(
+    "--version -o json",
+    "{\n  \"revision\": \"REVISION\",\n  \"version\": \"0.1.0\"\n}\n"
+)]
+#[case("-V -o jsonl", "{\"revision\":\"REVISION\",\"version\":\"0.1.0\"}\n")]
 #[case("-V -rq .version", "0.1.0\n")]
 fn the_version_is_told(#[case] line: &str, #[case] out: &str) {
-    let out = out.replace("0.1.0", env!("CARGO_PKG_VERSION"));
+    // Whatever the build was told, which may be nothing.
+    let out = out
+        .replace("0.1.0", env!("CARGO_PKG_VERSION"))
+        .replace("REVISION", keyward::telemetry::REVISION);
     assert_eq!(Shell::new().line(line), Ran::new(0, &out, ""));
 }
 

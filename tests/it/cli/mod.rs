@@ -5,6 +5,7 @@ mod beside_server;
 mod both_ways;
 mod config;
 mod database;
+mod doctor;
 mod export;
 mod from_others;
 mod health;

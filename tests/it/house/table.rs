@@ -145,13 +145,15 @@ pub const ROOMS: &[Room] = &[
             "credential",
             "registry",
             "store",
+            "upstream",
             "config",
             "server",
             "telemetry",
             "clock",
         ],
         never: &["sqlx"],
-        why: "one more translator, and the door to the server; the demo's model server is axum's",
+        why: "one more translator, and the door to the server; the demo's model server is axum's; of upstream the doctor reads \
+              the plan",
     },
     Room {
         name: "main",
