@@ -87,6 +87,8 @@ want postgresql has_postgres
 want openssl openssl version
 want nghttp2-client h2load --version
 want systemd systemd-analyze --version
+want binutils strip --version
+[ "${KEYWARD_TEST_IMAGE:-}" = skip ] || for tool in buildah runc skopeo umoci; do want "$tool" "$tool" --version; done
 install_missing
 has_promtool >/dev/null || unpack prometheus usr/bin/promtool
 has_prometheus >/dev/null || unpack prometheus usr/bin/prometheus
@@ -97,4 +99,6 @@ cargo test --locked
 sh tests/readers.sh
 sh tests/clients.sh
 sh tests/kubernetes.sh
+sh tests/image.sh
+sh tests/release.sh
 exec sh tests/schemathesis.sh

@@ -32,6 +32,7 @@ if ! kubectl version --client 2>/dev/null | grep -q 'Kustomize Version: v5'; the
     kubectl=$directory/kubectl
 fi
 
-cargo build --locked
+# As the tests build it, so that nothing is built twice.
+cargo test --locked --no-run --test it
 program=${CARGO_TARGET_DIR:-target}/debug/keyward
 PYTHONDONTWRITEBYTECODE=1 "$directory/venv/bin/python" tests/kubernetes/check.py "$program" "$kubectl"

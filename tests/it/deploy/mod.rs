@@ -5,6 +5,7 @@ mod dashboard;
 mod links;
 mod metrics;
 mod notify;
+mod pages;
 mod scraped;
 mod systemd;
 
