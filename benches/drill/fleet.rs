@@ -13,6 +13,7 @@ use keyward::key::{ENTROPY_BYTES, KeyCategory, ModelScope, NewSecret};
 use keyward::registry::{self, CreateKey, KeyRegistry, Outcome};
 use keyward::store::{KeyStore, PostgresStore, StoreConfig};
 use keyward::telemetry::metrics::Metrics;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -178,10 +179,15 @@ fn write_settings(
     [proxy, admin, probes]: [SocketAddr; 3],
     more: &str,
 ) -> String {
+    let shutdown = if more.contains("[shutdown]") {
+        ""
+    } else {
+        "[shutdown]\ndelay = \"1ms\"\n"
+    };
     format!(
         "[proxy]\nlisten = \"{proxy}\"\nworkers = 1\n[admin]\nlisten = \"{admin}\"\n\
          [probes]\nlisten = \"{probes}\"\n[upstreams.default]\nurl = \"http://{model}\"\n\
-         [shutdown]\ndelay = \"1ms\"\n[store]\nurl = \"{url}\"\nbell_url = \"{bell_url}\"\n{more}\n"
+         {shutdown}[store]\nurl = \"{url}\"\nbell_url = \"{bell_url}\"\n{more}\n"
     )
 }
 
@@ -189,7 +195,7 @@ fn write_settings(
 pub struct Sidecar {
     pub proxy: SocketAddr,
     admin: SocketAddr,
-    probes: SocketAddr,
+    pub probes: SocketAddr,
     place: PathBuf,
     process: Option<Child>,
 }
@@ -221,6 +227,20 @@ impl Sidecar {
         }
     }
 
+    /// Tells it to end, and waits until it has; its exit code.
+    pub async fn end(&mut self) -> Option<i32> {
+        let process = self.process.take()?;
+        kill_process(Pid::from_child(&process), Signal::TERM).expect("it is our own child");
+        ended(process).await
+    }
+
+    /// Starts the next process beside this one, which hands over to it, and waits until this one has ended; its exit code.
+    pub async fn succeed(&mut self) -> Option<i32> {
+        let before = self.process.take()?;
+        self.start();
+        ended(before).await
+    }
+
     /// Its file `name`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.place.join(name)
@@ -242,8 +262,7 @@ impl Sidecar {
 
     /// Whether it is ready now.
     pub async fn is_ready(&self) -> bool {
-        let asked = fetch(self.probes, "GET", "/readyz", "").await;
-        asked.is_ok_and(|(status, _)| status == 200)
+        is_ready(self.probes).await
     }
 
     /// The sum of all series of a metric.
@@ -284,6 +303,26 @@ impl Drop for Sidecar {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until a process of ours has ended; its exit code.
+async fn ended(mut process: Child) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait().expect("it is our own child") {
+            return status.code();
+        }
+        if begun.elapsed() > PATIENCE {
+            process.kill().expect("it is our own child");
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether who answers probes there is ready now.
+pub async fn is_ready(probes: SocketAddr) -> bool {
+    let asked = fetch(probes, "GET", "/readyz", "").await;
+    asked.is_ok_and(|(status, _)| status == 200)
 }
 
 /// One request on a connection of its own: status and body.

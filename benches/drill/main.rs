@@ -1,8 +1,8 @@
 //! What many sidecars on one Postgres promise, measured: a throw-away server, and sidecars as real processes.
 //!
 //! Every part prints a table in Markdown. Run all with `cargo bench --bench drill`, or some by name with `cargo bench
-//! --bench drill -- revoke interleavings outages sealed followers`. A number makes it a shorter drill: `-- 20 revoke` has
-//! a tenth of the usual trials, lives and seconds. Needs the binaries of a Postgres.
+//! --bench drill -- revoke interleavings outages sealed followers restart`. A number makes it a shorter drill: `-- 20 revoke`
+//! has a tenth of the usual trials, lives, seconds and calls. Needs the binaries of a Postgres.
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ mod outages;
     reason = "shared with the tests"
 )]
 mod postgres;
+mod restart;
 mod revoke;
 mod sealed;
 #[path = "../support/wire.rs"]
@@ -30,7 +31,14 @@ mod wire;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let parts = ["revoke", "interleavings", "outages", "sealed", "followers"];
+    let parts = [
+        "revoke",
+        "interleavings",
+        "outages",
+        "sealed",
+        "followers",
+        "restart",
+    ];
     let asked: Vec<&str> = parts
         .into_iter()
         .filter(|part| args.iter().any(|arg| arg == part))
@@ -44,6 +52,7 @@ async fn main() {
             "interleavings" => interleavings::run(share).await,
             "outages" => outages::run(share).await,
             "sealed" => sealed::run().await,
+            "restart" => restart::run(share).await,
             _ => followers::run().await,
         }
     }
