@@ -213,6 +213,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
             this.guard.open();
             this.kept.release();
         }
+        if this.guard.is_turn_over() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if this.kept.give(buf) {
                 return Poll::Ready(Ok(()));

@@ -15,6 +15,11 @@ const RESET_COST: u64 = 5;
 /// that goes both ways, and a message may be small.
 const DATA_EARNS: u64 = 2;
 
+/// DATA frames with fewer bytes than this count as small: h2 holds it against a connection when many of them wait to be read.
+const SMALL: usize = 256;
+/// So many of them are handed on in one turn: with a full read of 32 KiB behind them, fewer than h2 lets wait.
+const SMALL_AT_ONCE: usize = 256;
+
 /// Frames of a caller's that make hyper end a connection as one that asks too much: what was begun is reset, and a GOAWAY
 /// says `ENHANCE_YOUR_CALM` and which call was the last. They are a head that never ends, in more pieces than h2 takes for
 /// lists of fields of so many bytes (a quarter more than those need, at least five), and hold nothing. They may stand wherever
@@ -55,6 +60,8 @@ pub(super) struct Frames {
     /// How many bytes of the payload are left.
     left: usize,
     credit: u64,
+    /// How many small frames came in this turn.
+    small: usize,
 }
 
 impl Frames {
@@ -65,6 +72,7 @@ impl Frames {
             begun: 0,
             left: bytes,
             credit: MOST_CREDIT,
+            small: 0,
         }
     }
 
@@ -114,6 +122,7 @@ impl Frames {
             HEADERS => 0,
             DATA if self.left > 0 => {
                 self.earn(DATA_EARNS);
+                self.small += usize::from(self.left < SMALL);
                 0
             }
             DATA if flags & END_STREAM != 0 => 0,
@@ -123,6 +132,18 @@ impl Frames {
         let left = self.credit.checked_sub(cost);
         self.credit = left.unwrap_or(0);
         left.is_some()
+    }
+
+    /// Whether whoever waits for what came should have its turn before more comes; once said, a turn is over.
+    ///
+    /// hyper reads for as long as there is something to read, and many small frames that nobody could read yet look to h2 as
+    /// if nobody wanted to: it ends the connection then.
+    pub(super) fn is_turn_over(&mut self) -> bool {
+        let is_over = self.small >= SMALL_AT_ONCE;
+        if is_over {
+            self.small = 0;
+        }
+        is_over
     }
 
     /// Earns credit.
@@ -187,6 +208,18 @@ mod tests {
         assert!(!refused.is_paid && refused.safe == 0);
         frames.earn(u64::MAX);
         assert_eq!(frames.credit, MOST_CREDIT);
+    }
+
+    #[test]
+    fn small_frames_come_so_many_in_a_turn() {
+        let mut frames = Frames::behind(0);
+        for (payload, is_over) in [(1, true), (255, true), (0, false)] {
+            for _ in 0..SMALL_AT_ONCE {
+                assert!(!frames.is_turn_over());
+                frames.take(&frame(DATA, END_STREAM, payload));
+            }
+            assert_eq!(frames.is_turn_over(), is_over, "of {payload} bytes");
+        }
     }
 
     #[test]

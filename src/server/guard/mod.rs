@@ -208,6 +208,14 @@ impl Guard {
         matches!(self.state, State::Frames(_))
     }
 
+    /// Whether so many small frames of HTTP/2 came that their readers should have a turn; once said, it is over.
+    pub fn is_turn_over(&mut self) -> bool {
+        match &mut self.state {
+            State::Frames(frames) => frames.is_turn_over(),
+            _ => false,
+        }
+    }
+
     /// Gives an HTTP/2 connection credit for frames that are no requests.
     pub fn earn(&mut self, credit: u64) {
         if let State::Frames(frames) = &mut self.state {

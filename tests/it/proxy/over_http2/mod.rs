@@ -3,6 +3,7 @@
 mod calls;
 mod grpc;
 mod lost;
+mod one_way;
 mod refused;
 mod sharing;
 
