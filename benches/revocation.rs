@@ -93,7 +93,7 @@ async fn make(registry: &KeyRegistry) -> (KeyPrefix, String) {
         team: None,
         expires_at: None,
     };
-    let outcome = registry.execute(&Caller::Operator, Ask::Create(wish)).await;
+    let outcome = registry.execute(&Caller::OPERATOR, Ask::Create(wish)).await;
     let Ok(Outcome::Created { key, secret }) = outcome else {
         unreachable!("the database takes a key");
     };

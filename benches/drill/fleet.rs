@@ -145,7 +145,7 @@ impl KeyMaker {
             expires_at: None,
         };
         let made = registry::Command::Create(wish);
-        let outcome = self.0.execute(&registry::Caller::Operator, made);
+        let outcome = self.0.execute(&registry::Caller::OPERATOR, made);
         let Ok(Outcome::Created { key, secret }) = outcome.await else {
             unreachable!("the database takes a key");
         };

@@ -24,7 +24,7 @@ pub async fn make_key(database: &str) -> String {
         team: None,
         expires_at: None,
     };
-    let made = keys.execute(&Caller::Operator, Command::Create(wish));
+    let made = keys.execute(&Caller::OPERATOR, Command::Create(wish));
     let Ok(Outcome::Created { secret, .. }) = made.await else {
         unreachable!("a new database takes a key");
     };

@@ -10,15 +10,15 @@ use keyward::cache::{CacheConfig, KeyCache, WorkerFront};
 use keyward::clock::Clock;
 use keyward::credential::{CredentialLocations, Reading};
 use keyward::key::{
-    ApiKey, Denial, ENTROPY_BYTES, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
+    Actor, ApiKey, Denial, ENTROPY_BYTES, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
     KeyUpdate, ModelScope, Name, NewApiKey, NewSecret, OrgId, Permit, Team, TeamId, TeamRef,
     UnixTime,
 };
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
 use keyward::store::{
-    ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
-    KeyStore, PageMark, SnapshotEnd, StoreError,
+    AuditEntry, ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId,
+    InstanceReport, KeyPage, KeyStore, PageMark, SnapshotEnd, StoreError,
 };
 use keyward::telemetry::metrics::Metrics;
 use keyward::usage::{UsageConfig, UsageRecorder};
@@ -125,7 +125,15 @@ impl KeyStore for CountedStore {
         Err(StoreError::NoSuchKey)
     }
 
-    async fn delete(&self, _: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+    async fn audit(&self, _: Option<u64>, _: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete_by(
+        &self,
+        _: &KeySelector,
+        _: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError> {
         Err(StoreError::NoSuchKey)
     }
 

@@ -37,5 +37,6 @@ GRANT INSERT, UPDATE, DELETE ON instances TO keyward_sidecar, keyward_admin;
 -- A deleted key stays as a tombstone: nobody needs DELETE.
 GRANT INSERT, UPDATE ON api_keys TO keyward_admin;
 GRANT INSERT ON teams TO keyward_admin;
-GRANT SELECT, INSERT ON admin_tokens TO keyward_admin;
+-- The audit trail is only added to.
+GRANT SELECT, INSERT ON admin_tokens, audit_logs TO keyward_admin;
 GRANT INSERT, UPDATE ON positions_wanted TO keyward_admin;

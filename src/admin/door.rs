@@ -14,7 +14,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{AdminState, Dialect, Refusal};
-use crate::key::{KeyDigest, PresentedKey, holds_a_key};
+use crate::key::{KeyDigest, Origin, PresentedKey, holds_a_key};
 use crate::registry::Caller;
 use crate::telemetry::metrics::{AdminCommand, AdminMetrics};
 
@@ -138,9 +138,12 @@ impl Door {
         let token = shared.token.get().ok_or_else(Refusal::unavailable)?;
         let known = match PresentedKey::parse(text) {
             Err(_) => None,
-            Ok(_) if token.is(&digest) => Some(Caller::Operator),
+            Ok(_) if token.is(&digest) => Some(Caller::operator(Origin::Address(from))),
             Ok(presented) => {
-                let known = shared.registry.authenticate(presented).await;
+                let known = shared
+                    .registry
+                    .authenticate(presented, Origin::Address(from))
+                    .await;
                 known.map_err(|error| Refusal::of(&error))?
             }
         };

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::failure::{self, Failure};
 use super::keys::{
-    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, InForce, KeyQuery, KeyRequest, Owner, RotatedKey,
-    Team, Teams, WaitFor,
+    ApiKeyItem, ApiKeys, AuditLog, AuditLogs, CreatedKey, DeletedKey, InForce, KeyQuery,
+    KeyRequest, Owner, RotatedKey, Team, Teams, WaitFor,
 };
 use crate::clock::Clock;
 use crate::credential::SecretText;
 use crate::key::{self, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, UnixTime};
 use crate::registry::{
-    self, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError, UpdateKey,
-    Wait,
+    self, AuditEntry, Caller, Command, CreateKey, KeyRegistry, Outcome, RefusalKind, RegistryError,
+    UpdateKey, Wait, owner_of,
 };
 use crate::store::{self, Import, Imported, KeyPage, KeyStore, PageMark, StoreConfig};
 use crate::telemetry::metrics::Metrics;
@@ -163,6 +163,28 @@ impl Direct {
         }
     }
 
+    pub(super) async fn audit(
+        &self,
+        limit: usize,
+        cursor: Option<u64>,
+    ) -> anyhow::Result<AuditLogs> {
+        // One more than is shown tells whether there are more.
+        let command = Command::Audit {
+            before: cursor,
+            limit: limit + 1,
+        };
+        let Outcome::Audited(mut entries) = self.execute(command).await? else {
+            return Err(unexpected());
+        };
+        let are_more = entries.len() > limit;
+        entries.truncate(limit);
+        let last = entries.last().filter(|_| are_more);
+        Ok(AuditLogs {
+            next_cursor: last.map(|entry| entry.seq.to_string()),
+            audit_logs: entries.into_iter().map(audit_log).collect(),
+        })
+    }
+
     pub(super) async fn teams(&self) -> anyhow::Result<Teams> {
         match self.execute(Command::ListTeams).await? {
             Outcome::Teams(teams) => Ok(Teams {
@@ -195,7 +217,7 @@ impl Direct {
             Some(WaitFor::All) => Wait::All,
         };
         let registry = &self.registry;
-        let outcome = registry.execute_and_wait(&Caller::Operator, command, wait);
+        let outcome = registry.execute_and_wait(&Caller::OPERATOR, command, wait);
         match outcome.await {
             Ok((outcome, in_force)) => Ok((outcome, in_force.map(told))),
             Err(error) => {
@@ -257,7 +279,7 @@ fn item(key: &ApiKey) -> ApiKeyItem {
         ids.collect::<Vec<_>>()
     });
     let owner = (key.category == KeyCategory::Personal).then(|| {
-        let owner = Caller::Key(Box::new(key.clone())).owner().to_string();
+        let owner = owner_of(key).to_string();
         Owner {
             email: None,
             name: Some(owner.clone()),
@@ -284,6 +306,20 @@ fn item_with_life(key: &ApiKey) -> ApiKeyItem {
         disabled_at: key.disabled_at.map(UnixTime::to_rfc3339),
         expires_at: key.expires_at.map(UnixTime::to_rfc3339),
         ..item(key)
+    }
+}
+
+fn audit_log(entry: AuditEntry) -> AuditLog {
+    AuditLog {
+        action: entry.action,
+        actor: entry.actor,
+        actor_prefix: entry.actor_prefix,
+        changed: entry.changed,
+        created_at: entry.at.to_rfc3339(),
+        id: entry.seq,
+        key_id: entry.key_id,
+        prefix: entry.key_prefix,
+        source: entry.source,
     }
 }
 

@@ -216,6 +216,40 @@ impl InForce {
     }
 }
 
+/// Some of the audit trail, newest first. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLogs {
+    /// The entries.
+    pub audit_logs: Vec<AuditLog>,
+    /// Where it goes on, while there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One change of one key. Members stand in the order in which they are written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLog {
+    /// What was done.
+    pub action: String,
+    /// In whose name.
+    pub actor: String,
+    /// The prefix of the key that was presented, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_prefix: Option<String>,
+    /// The names of what changed.
+    pub changed: Vec<String>,
+    /// When, RFC 3339.
+    pub created_at: String,
+    /// Its number.
+    pub id: u64,
+    /// Which key.
+    pub key_id: String,
+    /// Its prefix after the change.
+    pub prefix: String,
+    /// From where.
+    pub source: String,
+}
+
 /// Teams, the default one first.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Teams {
@@ -347,6 +381,18 @@ impl Keys {
         match self {
             Self::Remote(remote) => remote.delete(prefix, wait).await,
             Self::Direct(direct) => direct.delete(prefix, wait).await,
+        }
+    }
+
+    /// At most `limit` entries of the audit trail, those after `cursor`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::list`].
+    pub async fn audit(&self, limit: usize, cursor: Option<u64>) -> anyhow::Result<AuditLogs> {
+        match self {
+            Self::Remote(remote) => remote.audit(limit, cursor).await,
+            Self::Direct(direct) => direct.audit(limit, cursor).await,
         }
     }
 

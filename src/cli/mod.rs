@@ -6,6 +6,7 @@
 
 mod answer;
 mod api_key;
+mod audit;
 mod bulk;
 mod config;
 mod database;
@@ -125,6 +126,9 @@ enum OrgCommand {
     /// Manage teams
     #[command(subcommand)]
     Team(team::TeamCommand),
+    /// See who changed which key
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 impl Common {

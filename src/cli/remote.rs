@@ -10,8 +10,8 @@ use super::Common;
 use super::failure::Failure;
 use super::http::{BaseUrl, Http, segment};
 use super::keys::{
-    ApiKeyItem, ApiKeys, CreatedKey, DeletedKey, KeyQuery, KeyRequest, RotatedKey, Team, Teams,
-    WaitFor,
+    ApiKeyItem, ApiKeys, AuditLogs, CreatedKey, DeletedKey, KeyQuery, KeyRequest, RotatedKey, Team,
+    Teams, WaitFor,
 };
 use super::session::Server;
 use crate::credential::SecretText;
@@ -99,6 +99,16 @@ impl Remote {
     ) -> anyhow::Result<DeletedKey> {
         let path = format!("/v1/api_keys/{}", segment(prefix));
         self.ask(Method::DELETE, &waiting(path, wait), None).await
+    }
+
+    pub(super) async fn audit(
+        &self,
+        limit: usize,
+        cursor: Option<u64>,
+    ) -> anyhow::Result<AuditLogs> {
+        let mut asked = vec![format!("limit={limit}")];
+        asked.extend(cursor.map(|cursor| format!("cursor={cursor}")));
+        self.get(&with_query("/v1/audit_logs", &asked)).await
     }
 
     pub(super) async fn teams(&self) -> anyhow::Result<Teams> {

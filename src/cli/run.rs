@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::answer::{Answer, Form};
 use super::failure::{self, Failure};
 use super::{
-    Cli, Command, Common, OrgCommand, api_key, config, database, demo, doctor, health, print,
-    profile, serve, shell, team,
+    Cli, Command, Common, OrgCommand, api_key, audit, config, database, demo, doctor, health,
+    print, profile, serve, shell, team,
 };
 use crate::telemetry::{REVISION, VERSION};
 
@@ -79,6 +79,7 @@ async fn answer(command: Command, common: &Common) -> anyhow::Result<Answer> {
         Command::Database(command) => database::run(command, common).await,
         Command::Org(OrgCommand::ApiKey(command)) => api_key::run(command, common).await,
         Command::Org(OrgCommand::Team(command)) => team::run(command, common).await,
+        Command::Org(OrgCommand::Audit(command)) => audit::run(command, common).await,
         Command::Profile(command) => profile::run(command, common).await,
         Command::Health(args) => health::run(args, common).await,
         Command::Doctor(args) => doctor::run(args, common).await,

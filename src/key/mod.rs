@@ -4,6 +4,7 @@
 //! its [`KeyDigest`] is ever kept. What is stored is an [`ApiKey`]; what memory holds of it is a [`Grant`], and
 //! [`Grant::permit`] is the one place where it is decided whether a request may go on.
 
+mod actor;
 mod digest;
 mod grant;
 mod import;
@@ -14,6 +15,7 @@ mod sealed;
 mod secret;
 mod time;
 
+pub use actor::{Actor, Origin};
 pub use digest::{InvalidDigest, KeyDigest};
 pub use grant::{Denial, Grant, Identity, NamedModel, Permit};
 pub use import::ImportedKey;

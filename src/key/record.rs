@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use super::{KeyDigest, KeyPrefix, ModelScope, UnixTime};
+use super::{Actor, KeyDigest, KeyPrefix, ModelScope, UnixTime};
 
 macro_rules! uuid_type {
     ($(#[$doc:meta])* $name:ident) => {
@@ -346,6 +346,8 @@ pub struct NewApiKey {
     pub owner: Option<Name>,
     /// From when on it is refused.
     pub expires_at: Option<UnixTime>,
+    /// Who is noted in the audit trail; nothing is noted without.
+    pub by: Option<Actor>,
 }
 
 /// Which keys a list shows. Deleted keys are never among them.
@@ -389,6 +391,8 @@ pub struct KeyUpdate {
     pub rotate: Option<Rotation>,
     /// What the key may do, as it was seen by whoever decided that this may change; only while that is so.
     pub seen: Option<Rights>,
+    /// Who is noted in the audit trail; nothing is noted without.
+    pub by: Option<Actor>,
 }
 
 /// What a key may do, and to which models.

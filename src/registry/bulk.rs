@@ -11,7 +11,7 @@ impl KeyRegistry {
     pub(super) async fn import(
         &self,
         caller: &Caller,
-        import: &Import,
+        import: Import,
     ) -> Result<(Outcome, Option<Cursor>), RegistryError> {
         if !caller.may_manage(&KeyCategory::Personal) {
             return Err(RegistryError::Forbidden);
@@ -19,7 +19,11 @@ impl KeyRegistry {
         if let Some(why) = import.keys.iter().find_map(contradiction) {
             return Err(RegistryError::Invalid(why));
         }
-        let imported = self.store.import(import).await?;
+        let import = Import {
+            by: Some(caller.actor()),
+            ..import
+        };
+        let imported = self.store.import(&import).await?;
         if imported.written.is_some() {
             tracing::info!(keys = imported.stored, caller = %caller.owner(), "keys imported");
         }

@@ -1,8 +1,8 @@
 use crate::key::{
-    ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation, OrgId,
-    Team, TeamId, UnixTime,
+    Actor, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation,
+    OrgId, Origin, Team, TeamId, UnixTime,
 };
-use crate::store::{Import, Imported, KeyPage, PageMark, StoreError};
+use crate::store::{AuditEntry, Import, Imported, KeyPage, PageMark, StoreError};
 
 /// What an administrator asks, in whatever dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,13 @@ pub enum Command {
     Import(Import),
     /// Give out keys with their digests, those after a mark.
     Export(Option<PageMark>),
+    /// Show the audit trail: at most `limit` entries, those before the one numbered `before`.
+    Audit {
+        /// The number of the entry shown last.
+        before: Option<u64>,
+        /// How many.
+        limit: usize,
+    },
     /// Show teams.
     ListTeams,
     /// Make a team.
@@ -90,6 +97,8 @@ pub enum Outcome {
     Imported(Imported),
     /// Some of the keys, and where to go on.
     Exported(KeyPage),
+    /// The entries of the audit trail, newest first.
+    Audited(Vec<AuditEntry>),
     /// The teams, the default one first.
     Teams(Vec<Team>),
     /// The team as it was stored.
@@ -103,9 +112,15 @@ pub enum Outcome {
     },
 }
 
-/// Who asks.
+/// Who asks, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
+pub struct Caller {
+    who: Who,
+    from: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
     /// The holder of the admin token, or of the database itself.
     Operator,
     /// The holder of a live key.
@@ -113,14 +128,55 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// Whoever has the database itself.
+    pub const OPERATOR: Self = Self {
+        who: Who::Operator,
+        from: Origin::Database,
+    };
+
+    /// The holder of the admin token.
+    #[must_use]
+    pub const fn operator(from: Origin) -> Self {
+        Self {
+            who: Who::Operator,
+            from,
+        }
+    }
+
+    /// The holder of a live key.
+    #[must_use]
+    pub fn key(key: ApiKey, from: Origin) -> Self {
+        let who = Who::Key(Box::new(key));
+        Self { who, from }
+    }
+
+    /// The key that it holds; none when it is the operator.
+    #[must_use]
+    pub fn holds(&self) -> Option<&ApiKey> {
+        match &self.who {
+            Who::Operator => None,
+            Who::Key(key) => Some(key),
+        }
+    }
+
+    /// As whom the audit trail knows it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.owner(),
+            key: self.holds().map(|key| key.prefix.clone()),
+            from: self.from,
+        }
+    }
+
     /// In whose name the caller acts: the owner of the keys it makes, and the one it means by "mine". The operator is
     /// `admin`; a key acts in the name of its own owner ([`owner_of`]), so that whoever holds several keys of one
     /// owner finds the same keys with each.
     #[must_use]
     pub fn owner(&self) -> Name {
-        match self {
-            Self::Operator => "admin".parse().expect("five letters are a name"),
-            Self::Key(key) => owner_of(key),
+        match self.holds() {
+            None => "admin".parse().expect("five letters are a name"),
+            Some(key) => owner_of(key),
         }
     }
 
@@ -136,10 +192,8 @@ impl Caller {
     /// Whether the caller may see, make and delete keys of this category.
     #[must_use]
     pub fn may_manage(&self, category: &KeyCategory) -> bool {
-        match self {
-            Self::Operator => true,
-            Self::Key(key) => key.category.may_manage(category),
-        }
+        self.holds()
+            .is_none_or(|key| key.category.may_manage(category))
     }
 }
 
@@ -223,7 +277,7 @@ mod tests {
     use crate::key::{KeyDigest, KeyId};
 
     fn caller(category: KeyCategory, owner: Option<&str>) -> Caller {
-        Caller::Key(Box::new(ApiKey {
+        let key = ApiKey {
             id: KeyId::new(Uuid::from_u128(1)),
             prefix: "kw_aaaaaaaa".parse().unwrap(),
             digest: KeyDigest::of(b"text"),
@@ -239,11 +293,12 @@ mod tests {
             expires_at: None,
             disabled_at: None,
             last_used_at: None,
-        }))
+        };
+        Caller::key(key, Origin::Database)
     }
 
     #[rstest]
-    #[case::operator(Caller::Operator, "admin")]
+    #[case::operator(Caller::OPERATOR, "admin")]
     #[case::owned(caller(KeyCategory::Personal, Some("ada")), "ada")]
     #[case::ownerless(caller(KeyCategory::Personal, None), "kw_aaaaaaaa")]
     fn a_caller_acts_for_its_owner(#[case] caller: Caller, #[case] owner: &str) {
@@ -251,7 +306,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::operator(Caller::Operator, true)]
+    #[case::operator(Caller::OPERATOR, true)]
     #[case::personal(caller(KeyCategory::Personal, None), true)]
     #[case::manage_all(caller(KeyCategory::WorkspaceManageAll, None), true)]
     #[case::metrics(caller(KeyCategory::WorkspaceExportMetrics, None), false)]

@@ -24,8 +24,9 @@ pub use in_force::{InForce, InvalidWait, Wait};
 use crate::clock::Clock;
 use crate::key::{
     ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
-    NamedModel, NewApiKey, NewSecret, PresentedKey, UnixTime,
+    NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
 };
+pub use crate::store::AuditEntry;
 use crate::store::{Cursor, KeyStore, StoreError};
 
 use in_force::IN_FORCE_WITHIN;
@@ -56,7 +57,7 @@ impl KeyRegistry {
         }
     }
 
-    /// Who presents this key. `None` when it is no key of ours, or is deleted, disabled or expired.
+    /// Who presents this key, `from` where. `None` when it is no key of ours, or is deleted, disabled or expired.
     ///
     /// Asks the database, never the memory of the data listener. Whether the caller may do anything is
     /// [`Self::execute`]'s to say.
@@ -67,12 +68,13 @@ impl KeyRegistry {
     pub async fn authenticate(
         &self,
         presented: PresentedKey<'_>,
+        from: Origin,
     ) -> Result<Option<Caller>, RegistryError> {
         let digest = presented.digest();
         let key = self.store.find(&digest).await?;
         Ok(key
             .filter(|key| self.works(key, digest))
-            .map(|key| Caller::Key(Box::new(key))))
+            .map(|key| Caller::key(key, from)))
     }
 
     /// Whether the text with this digest works, by the same decision that the data listener takes.
@@ -162,9 +164,16 @@ impl KeyRegistry {
                 let (rotated, written) = self.rotate(caller, &which, grace_secs).await?;
                 return Ok((rotated, Some(written)));
             }
-            Command::Import(import) => return self.import(caller, &import).await,
+            Command::Import(import) => return self.import(caller, import).await,
             Command::Export(after) => self.export(caller, after.as_ref()).await?,
             Command::List(filter) => self.list(caller, &filter).await?,
+            Command::Audit { before, limit } => {
+                // It names keys of every category.
+                if !caller.may_manage(&KeyCategory::Personal) {
+                    return Err(RegistryError::Forbidden);
+                }
+                Outcome::Audited(self.store.audit(before, limit).await?)
+            }
             Command::ListTeams => Outcome::Teams(self.store.teams().await?),
             Command::CreateTeam(name) => {
                 // Not named by the contract, so only for whoever may do everything.
@@ -177,9 +186,9 @@ impl KeyRegistry {
             }
             Command::WhoAmI => Outcome::You {
                 owner: caller.owner(),
-                org: match caller {
-                    Caller::Key(key) => key.org,
-                    Caller::Operator => self.store.org().await?,
+                org: match caller.holds() {
+                    Some(key) => key.org,
+                    None => self.store.org().await?,
                 },
             },
         };
@@ -247,6 +256,7 @@ impl KeyRegistry {
                 team: wanted.team,
                 owner: Some(caller.owner()),
                 expires_at: wanted.expires_at,
+                by: Some(caller.actor()),
             };
             match self.store.insert(&new).await {
                 Ok((key, written)) => return Ok((key, secret, written)),
@@ -266,7 +276,8 @@ impl KeyRegistry {
         if !caller.may_manage(&key.category) {
             return Err(RegistryError::Forbidden);
         }
-        let (key, written) = self.store.delete(&KeySelector::Id(key.id)).await?;
+        let which = KeySelector::Id(key.id);
+        let (key, written) = self.store.delete_by(&which, Some(&caller.actor())).await?;
         tracing::info!(
             key.prefix = %key.prefix,
             key.category = key.category.as_str(),

@@ -78,6 +78,7 @@ impl KeyRegistry {
             }
             let change = KeyUpdate {
                 seen: Some(Rights::of(&key)),
+                by: Some(caller.actor()),
                 ..decide(&key)?
             };
             match self.store.update(&KeySelector::Id(key.id), &change).await {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::{BadRow, Cursor};
-use crate::key::{ApiKey, ImportedKey, KeyCategory, KeyDigest, KeyId, KeyPrefix, Name, TeamId};
+use crate::key::{
+    Actor, ApiKey, ImportedKey, KeyCategory, KeyDigest, KeyId, KeyPrefix, Name, TeamId,
+};
 
 /// Keys to be stored in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Import {
     pub on_conflict: OnConflict,
     /// Whether only to say what would become of them.
     pub dry_run: bool,
+    /// Who is noted in the audit trail for each key; nothing is noted without.
+    pub by: Option<Actor>,
 }
 
 /// What to do with keys that cannot be stored because of what is there.

@@ -5,6 +5,7 @@
 //! waiting, [`KeyStore::changes`] reads the log itself. Every running server has a row here that says how far it has
 //! followed the log, for whoever waits until a change is in force everywhere.
 
+mod audit;
 mod bulk;
 mod change;
 mod config;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use audit::{Action, AuditEntry};
 pub use bulk::{Conflict, Import, Imported, KeyPage, OnConflict, PageMark};
 pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::{BellKind, PostgresConfig, StoreConfig};
@@ -30,8 +32,8 @@ pub use reopening::open_or_await;
 pub use sqlite::SqliteStore;
 
 use crate::key::{
-    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
-    UnixTime,
+    Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
+    Team, UnixTime,
 };
 use crate::telemetry::metrics::StoreMetrics;
 
@@ -80,8 +82,22 @@ pub trait KeyStore: Send + Sync + 'static {
     /// there all the time is told once, what comes or goes meanwhile may be told or not.
     async fn page(&self, after: Option<&PageMark>) -> Result<KeyPage, StoreError>;
 
-    /// Leaves a tombstone in place of a live key; [`StoreError::NoSuchKey`] when there is none.
-    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError>;
+    /// Leaves a tombstone in place of a live key; [`StoreError::NoSuchKey`] when there is none. `by` is noted in the
+    /// audit trail, in the same transaction; nothing is noted without.
+    async fn delete_by(
+        &self,
+        which: &KeySelector,
+        by: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError>;
+
+    /// The same, by nobody.
+    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+        self.delete_by(which, None).await
+    }
+
+    /// At most `limit` entries of the audit trail, newest first, those older than the one numbered `before`.
+    async fn audit(&self, before: Option<u64>, limit: usize)
+    -> Result<Vec<AuditEntry>, StoreError>;
 
     /// Changes what may change (rotation, expiry, enabled, category, scope, team, name). [`StoreError::NoSuchTeam`] when
     /// the team is not one of the key's organisation; [`StoreError::ChangedMeanwhile`], and nothing is changed, when

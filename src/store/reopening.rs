@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage, KeyStore,
-    PageMark, SnapshotEnd, StoreConfig, StoreError,
+    AuditEntry, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
+    KeyStore, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
-    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
-    UnixTime,
+    Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
+    Team, UnixTime,
 };
 use crate::telemetry::chain;
 use crate::telemetry::metrics::StoreMetrics;
@@ -170,8 +170,20 @@ impl KeyStore for Reopening {
         self.real()?.page(after).await
     }
 
-    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
-        self.real()?.delete(which).await
+    async fn delete_by(
+        &self,
+        which: &KeySelector,
+        by: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError> {
+        self.real()?.delete_by(which, by).await
+    }
+
+    async fn audit(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.real()?.audit(before, limit).await
     }
 
     async fn update(

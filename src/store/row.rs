@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{BadRow, ChangeBatch, Cursor, Instance, KeyChange};
+use super::{AuditEntry, BadRow, ChangeBatch, Cursor, Instance, KeyChange};
 use crate::key::{
     ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, Name, OldDigest, Operation, OrgId, Team,
     TeamId, TeamRef, UnixTime,
@@ -103,6 +103,25 @@ fn instance(row: &impl Columns) -> Option<Instance> {
         applied: Cursor::new(count("applied")?),
         behind_by: count("behind_by")?,
         is_heard: row.truth("is_heard").ok()??,
+    })
+}
+
+/// The entry of the audit trail in a row of `AUDIT`. Whatever somebody wrote by hand is told, too: only what is no text
+/// is left out.
+pub fn audit(row: &impl Columns) -> Option<AuditEntry> {
+    let text = |column| Some(row.text(column).ok()??.to_owned());
+    let number = |column| u64::try_from(row.number(column).ok()??).ok();
+    let changed = row.text("changed").ok()?.unwrap_or_default();
+    Some(AuditEntry {
+        seq: number("seq")?,
+        at: UnixTime::from_secs(number("at")?),
+        actor: text("actor")?,
+        actor_prefix: text("actor_prefix"),
+        source: text("source")?,
+        action: text("action")?,
+        key_id: text("key_id")?,
+        key_prefix: text("key_prefix")?,
+        changed: serde_json::from_str(changed).unwrap_or_default(),
     })
 }
 

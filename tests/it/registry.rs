@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keyward::clock::Clock;
 use keyward::key::{
-    ImportedKey, KeyCategory, KeyDigest, KeySelector, ModelScope, Operation, PresentedKey, UnixTime,
+    ImportedKey, KeyCategory, KeyDigest, KeySelector, ModelScope, Operation, Origin, PresentedKey,
+    UnixTime,
 };
 use keyward::registry::{
     Caller, Command, CreateKey, KeyRegistry, Outcome, RegistryError, UpdateKey,
@@ -33,7 +34,7 @@ fn registry(database: &Database, applied: Option<watch::Receiver<Cursor>>) -> Ke
 
 async fn create(registry: &KeyRegistry, wanted: CreateKey) -> (KeySelector, String) {
     match registry
-        .execute(&Caller::Operator, Command::Create(wanted))
+        .execute(&Caller::OPERATOR, Command::Create(wanted))
         .await
     {
         Ok(Outcome::Created { key, secret }) => {
@@ -64,7 +65,7 @@ async fn a_change_is_answered_once_it_is_in_force() {
     }
     follower.send_replace(Cursor::new(start.seq() + 1));
     let (which, _) = in_time(made).await;
-    let deleted = registry.execute(&Caller::Operator, Command::Delete(which));
+    let deleted = registry.execute(&Caller::OPERATOR, Command::Delete(which));
     let force = async {
         in_time(async {
             while database.end_of_log().await.seq() < start.seq() + 2 {
@@ -109,9 +110,16 @@ async fn a_key_is_its_holder_until_it_ends() {
     let (_, text) = create(&registry, wanted).await;
     let holder = || async {
         let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-        registry.authenticate(presented).await.unwrap()
+        registry
+            .authenticate(presented, Origin::Database)
+            .await
+            .unwrap()
     };
-    assert!(matches!(holder().await, Some(Caller::Key(_))));
+    assert!(
+        holder()
+            .await
+            .is_some_and(|caller| caller.holds().is_some())
+    );
     clock.advance(Duration::from_secs(9));
     assert!(holder().await.is_some());
     clock.advance(Duration::from_secs(1));
@@ -128,7 +136,7 @@ async fn a_key_does_not_begin_after_its_end() {
         ..wanted(KeyCategory::Personal)
     };
     let refused = registry
-        .execute(&Caller::Operator, Command::Create(wanted))
+        .execute(&Caller::OPERATOR, Command::Create(wanted))
         .await;
     assert!(
         matches!(refused, Err(RegistryError::Invalid(_))),
@@ -145,7 +153,10 @@ async fn the_old_text_of_a_rotated_key_is_its_holder_too() {
     let (_, text) = create(&registry, wanted(KeyCategory::Personal)).await;
     let holder = || async {
         let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-        registry.authenticate(presented).await.unwrap()
+        registry
+            .authenticate(presented, Origin::Database)
+            .await
+            .unwrap()
     };
     let rotate = "UPDATE api_keys SET old_digest = digest, old_until = unixepoch() + 60, \
                   digest = randomblob(32)";
@@ -178,7 +189,11 @@ async fn a_key_is_changed_by_whoever_may_manage_what_it_is_and_becomes(
     let registry = registry(&database, None);
     let (_, text) = create(&registry, wanted(KeyCategory::WorkspaceManageAll)).await;
     let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-    let caller = registry.authenticate(presented).await.unwrap().unwrap();
+    let caller = registry
+        .authenticate(presented, Origin::Database)
+        .await
+        .unwrap()
+        .unwrap();
     let (which, _) = create(&registry, wanted(category.clone())).await;
     let may_rotate = category != KeyCategory::Personal;
     let rotate = Command::Rotate(which.clone(), 0);
@@ -203,7 +218,7 @@ async fn a_key_that_reads_metrics_keeps_its_type_when_it_is_to_read_and_render()
     let registry = registry(&database, None);
     let (which, _) = create(&registry, wanted(KeyCategory::WorkspaceExportMetrics)).await;
     let update = Command::Update(which, becoming(Operation::ReadRender));
-    let Ok(Outcome::Updated(key)) = registry.execute(&Caller::Operator, update).await else {
+    let Ok(Outcome::Updated(key)) = registry.execute(&Caller::OPERATOR, update).await else {
         panic!("it was not changed");
     };
     assert_eq!(key.category, KeyCategory::WorkspaceExportMetrics);
@@ -221,7 +236,7 @@ async fn a_key_for_some_models_does_not_become_one_for_all() {
     };
     let (which, _) = create(&registry, wanted).await;
     let update = Command::Update(which.clone(), becoming(Operation::All));
-    let refused = registry.execute(&Caller::Operator, update).await;
+    let refused = registry.execute(&Caller::OPERATOR, update).await;
     assert!(
         matches!(refused, Err(RegistryError::Invalid(_))),
         "{refused:?}"
@@ -231,7 +246,7 @@ async fn a_key_for_some_models_does_not_become_one_for_all() {
         ..becoming(Operation::All)
     };
     let update = Command::Update(which, both);
-    assert!(registry.execute(&Caller::Operator, update).await.is_ok());
+    assert!(registry.execute(&Caller::OPERATOR, update).await.is_ok());
 }
 
 #[rstest]
@@ -246,14 +261,17 @@ async fn a_rotated_key_has_a_new_text_and_the_old_one_for_its_grace(
     let registry = registry(&database, None);
     let (which, old) = create(&registry, wanted(KeyCategory::Personal)).await;
     let rotate = Command::Rotate(which, grace_secs);
-    let Ok(Outcome::Rotated { key, secret }) = registry.execute(&Caller::Operator, rotate).await
+    let Ok(Outcome::Rotated { key, secret }) = registry.execute(&Caller::OPERATOR, rotate).await
     else {
         panic!("it was not rotated");
     };
     assert_eq!(key.prefix, secret.prefix());
     for (text, works) in [(secret.reveal(), true), (&old, works)] {
         let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-        let holder = registry.authenticate(presented).await.unwrap();
+        let holder = registry
+            .authenticate(presented, Origin::Database)
+            .await
+            .unwrap();
         assert_eq!(holder.is_some(), works);
     }
 }
@@ -265,7 +283,12 @@ async fn an_outage_is_not_an_unknown_key() {
     let (_, text) = create(&registry, wanted(KeyCategory::Personal)).await;
     database.store.close().await;
     let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-    assert!(registry.authenticate(presented).await.is_err());
+    assert!(
+        registry
+            .authenticate(presented, Origin::Database)
+            .await
+            .is_err()
+    );
 }
 
 fn imported(team: keyward::key::TeamId, category: KeyCategory) -> ImportedKey {
@@ -302,12 +325,17 @@ async fn only_whoever_may_do_everything_imports_and_exports(
     let registry = registry(&database, None);
     let (_, text) = create(&registry, wanted(category)).await;
     let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-    let caller = registry.authenticate(presented).await.unwrap().unwrap();
+    let caller = registry
+        .authenticate(presented, Origin::Database)
+        .await
+        .unwrap()
+        .unwrap();
     let team = database.store.teams().await.unwrap().remove(0).id;
     let import = Import {
         keys: vec![imported(team, KeyCategory::WorkspaceInvoke)],
         on_conflict: OnConflict::Fail,
         dry_run: false,
+        by: None,
     };
     for command in [Command::Export(None), Command::Import(import)] {
         let outcome = registry.execute(&caller, command).await;
@@ -333,8 +361,9 @@ async fn an_import_with_a_key_that_contradicts_itself_is_refused_whole() {
         keys: vec![good, bad],
         on_conflict: OnConflict::Skip,
         dry_run: false,
+        by: None,
     });
-    let refused = registry.execute(&Caller::Operator, import).await;
+    let refused = registry.execute(&Caller::OPERATOR, import).await;
     assert!(
         matches!(refused, Err(RegistryError::Invalid(_))),
         "{refused:?}"

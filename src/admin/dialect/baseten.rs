@@ -6,6 +6,7 @@
 
 mod life;
 mod schema;
+mod trail;
 mod words;
 
 use axum::Json;
@@ -49,6 +50,7 @@ fn routes() -> OpenApiRouter<AdminState> {
         .routes(counted(AdminCommand::CreateKey, routes!(create_team_key)))
         .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
         .merge(life::routes())
+        .merge(trail::routes())
         .routes(counted(AdminCommand::ListTeams, routes!(list_teams)))
         .routes(counted(AdminCommand::ListTeams, routes!(find_team)))
         .routes(counted(AdminCommand::CreateTeam, routes!(create_team)))

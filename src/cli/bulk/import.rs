@@ -324,6 +324,7 @@ impl Work<'_> {
                 Clashing::Skip => OnConflict::Skip,
                 Clashing::Unname => OnConflict::Unname,
             },
+            by: None,
             dry_run: self.args.dry_run,
         };
         let imported = self.direct.import(import).await?;

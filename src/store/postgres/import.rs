@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::error::Fault;
 use super::lane::{Lease, Session};
 use super::{read, sql};
-use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
+use crate::key::{ImportedKey, KeyId, KeyPrefix, Name, Operation, UnixTime};
+use crate::store::audit::Action;
 use crate::store::bulk::{Clash, Plan};
 use crate::store::{Import, Imported, StoreError};
 
@@ -34,6 +35,18 @@ pub async fn import(
     // A row whose team is not there is made by no join.
     if usize::try_from(inserted).ok() != Some(plan.keep.len()) {
         return Err(StoreError::NoSuchTeam.into());
+    }
+    if let Some(by) = &import.by {
+        lease
+            .query(sql::NOTE_IMPORT)
+            .bind(by.name.to_string())
+            .bind(by.key.as_ref().map(KeyPrefix::to_string))
+            .bind(by.from.to_string())
+            .bind(Action::Import.as_str())
+            .bind(&kept.id)
+            .bind(&kept.prefix)
+            .execute(&mut **lease)
+            .await?;
     }
     imported.written = Some(read::log_end(lease).await?.cursor);
     Ok(imported)

@@ -32,12 +32,12 @@ use self::place::Place;
 use self::write::Write;
 use super::row::{self, Complaints};
 use super::{
-    BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
-    KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
+    KeyPage, KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
-    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
-    UnixTime,
+    Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
+    Team, UnixTime,
 };
 use crate::telemetry::metrics::{StoreMetrics, StoreQuery};
 
@@ -286,14 +286,28 @@ impl KeyStore for PostgresStore {
         })
     }
 
-    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+    async fn delete_by(
+        &self,
+        which: &KeySelector,
+        by: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError> {
         let work = async {
             let mut write = Write::begin(&self.lane).await?;
-            let done = write::delete(write.connection(), which);
+            let done = write::delete(write.connection(), which, by);
             let done = self.lane.bounded(done).await;
             self.end(write, done).await
         };
         self.measured(StoreQuery::Delete, work).await
+    }
+
+    async fn audit(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let work = ask!(self.lane, |lease| read::audit(&mut lease, before, limit));
+        let rows = self.measured(StoreQuery::Audit, work).await?;
+        Ok(rows.iter().filter_map(row::audit).collect())
     }
 
     async fn update(

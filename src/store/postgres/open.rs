@@ -37,6 +37,12 @@ const MIGRATIONS: &[Migration] = &[
         min_reader: 1,
         text: include_str!("migrations/0002_instances.sql"),
     },
+    Migration {
+        version: 3,
+        name: "audit",
+        min_reader: 1,
+        text: include_str!("migrations/0003_audit.sql"),
+    },
 ];
 
 /// The triggers without which a change would not be followed.

@@ -140,6 +140,20 @@ pub async fn teams(lease: &mut Lease<'_>) -> Result<Vec<PgRow>, Fault> {
     Ok(lease.query(sql::TEAMS).fetch_all(&mut **lease).await?)
 }
 
+/// At most `limit` entries of the audit trail before the one numbered `before`, newest first.
+pub async fn audit(
+    lease: &mut Lease<'_>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<PgRow>, Fault> {
+    let before = before.and_then(|before| i64::try_from(before).ok());
+    let rows = lease
+        .query(sql::AUDIT)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    Ok(rows.fetch_all(&mut **lease).await?)
+}
+
 /// The digest of the admin token, if one was kept.
 pub async fn admin_token(lease: &mut Lease<'_>) -> Result<Option<KeyDigest>, Fault> {
     let row = lease.query(sql::ADMIN_TOKEN).fetch_optional(&mut **lease);

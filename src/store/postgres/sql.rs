@@ -228,6 +228,19 @@ statements! {
                 ORDER BY l.id FOR NO KEY UPDATE OF l) AS locked \
          WHERE k.id = locked.id";
 
+    /// Notes that $1 with the key $2, from $3, did $4 to the key $5 with the prefix $6, of which $7 changed.
+    NOTE = "INSERT INTO audit_logs (actor, actor_prefix, source, action, key_id, key_prefix, changed) \
+            VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text)";
+
+    /// Notes that $1 with the key $2, from $3, did $4 to each of the keys $5 with the prefixes $6.
+    NOTE_IMPORT = "INSERT INTO audit_logs (actor, actor_prefix, source, action, key_id, key_prefix, changed) \
+                   SELECT $1::text, $2::text, $3::text, $4::text, n.id, n.prefix, '[]' \
+                   FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS n (id, prefix, place) ORDER BY n.place";
+
+    /// At most $2 entries of the audit trail before the one numbered $1, newest first.
+    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed FROM audit_logs \
+             WHERE seq < $1::bigint ORDER BY seq DESC LIMIT $2::bigint";
+
     /// The organisation: the first, should somebody have added one.
     ORG = "SELECT id FROM orgs ORDER BY created_at, id LIMIT 1";
 

@@ -6,9 +6,10 @@ use super::error::{Constraint, Fault};
 use super::lane::{Lane, Lease, Session};
 use super::{read, sql};
 use crate::key::{
-    ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name, NewApiKey,
-    Operation, Rights, Rotation, Team, UnixTime,
+    Actor, ApiKey, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name,
+    NewApiKey, Operation, Rights, Rotation, Team, UnixTime,
 };
+use crate::store::audit::{self, Action};
 use crate::store::{Cursor, StoreError, row};
 
 /// The longest grace: 136 years. More would not fit the database's arithmetic.
@@ -63,17 +64,28 @@ pub async fn insert(lease: &mut Lease<'_>, key: &NewApiKey) -> Result<(ApiKey, C
     if inserted.rows_affected() == 0 {
         return Err(StoreError::NoSuchTeam.into());
     }
-    as_it_is_now(lease, key.id).await
+    let (stored, written) = as_it_is_now(lease, key.id).await?;
+    if let Some(by) = &key.by {
+        note(lease, by, Action::Create, &stored, &[]).await?;
+    }
+    Ok((stored, written))
 }
 
 /// Leaves a tombstone, and returns the key as it was.
-pub async fn delete(lease: &mut Lease<'_>, which: &KeySelector) -> Result<(ApiKey, Cursor), Fault> {
+pub async fn delete(
+    lease: &mut Lease<'_>,
+    which: &KeySelector,
+    by: Option<&Actor>,
+) -> Result<(ApiKey, Cursor), Fault> {
     let key = select(lease, which).await?;
     lease
         .query(sql::DELETE)
         .bind(key.id.to_string())
         .execute(&mut **lease)
         .await?;
+    if let Some(by) = by {
+        note(lease, by, Action::Delete, &key, &[]).await?;
+    }
     let end = read::log_end(lease).await?;
     Ok((key, end.cursor))
 }
@@ -126,7 +138,35 @@ pub async fn update(
     if updated.rows_affected() == 0 {
         return Err(StoreError::NoSuchTeam.into());
     }
-    as_it_is_now(lease, key.id).await
+    let (stored, written) = as_it_is_now(lease, key.id).await?;
+    if let Some(by) = &change.by {
+        let action = rotate.map_or(Action::Update, |_| Action::Rotate);
+        let changed = audit::changed(&key, &stored);
+        note(lease, by, action, &stored, &changed).await?;
+    }
+    Ok((stored, written))
+}
+
+/// Writes what was done to `key` to the audit trail.
+async fn note(
+    lease: &mut Lease<'_>,
+    by: &Actor,
+    action: Action,
+    key: &ApiKey,
+    changed: &[&str],
+) -> Result<(), Fault> {
+    lease
+        .query(sql::NOTE)
+        .bind(by.name.to_string())
+        .bind(by.key.as_ref().map(KeyPrefix::to_string))
+        .bind(by.from.to_string())
+        .bind(action.as_str())
+        .bind(key.id.to_string())
+        .bind(key.prefix.to_string())
+        .bind(audit::to_stored(changed))
+        .execute(&mut **lease)
+        .await?;
+    Ok(())
 }
 
 /// Writes moments of use. No transaction of its own: one statement.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::error::Fault;
 use super::{read, sql};
-use crate::key::{ImportedKey, KeyId, Name, Operation, UnixTime};
+use crate::key::{ImportedKey, KeyId, KeyPrefix, Name, Operation, UnixTime};
+use crate::store::audit::Action;
 use crate::store::bulk::{Clash, Plan};
 use crate::store::{Import, Imported, StoreError};
 
@@ -25,13 +26,24 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
         let key = import.keys.get(place)?;
         Some(row(key, unnamed))
     });
+    let kept = list(kept);
     let inserted = sqlx::query(sql::IMPORT)
-        .bind(list(kept))
+        .bind(kept.as_str())
         .execute(&mut *connection)
         .await?;
     // A row whose team is not there is made by no join.
     if usize::try_from(inserted.rows_affected()).ok() != Some(plan.keep.len()) {
         return Err(StoreError::NoSuchTeam.into());
+    }
+    if let Some(by) = &import.by {
+        sqlx::query(sql::NOTE_IMPORT)
+            .bind(kept)
+            .bind(by.name.as_str())
+            .bind(by.key.as_ref().map(KeyPrefix::as_str))
+            .bind(by.from.to_string())
+            .bind(Action::Import.as_str())
+            .execute(&mut *connection)
+            .await?;
     }
     imported.written = Some(read::log_end(connection).await?.cursor);
     Ok(imported)

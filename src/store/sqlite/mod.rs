@@ -30,12 +30,12 @@ use self::lane::{Lane, Lease};
 use self::write::Write;
 use super::row::{self, Complaints};
 use super::{
-    BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
-    KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
+    KeyPage, KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
-    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
-    UnixTime,
+    Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
+    Team, UnixTime,
 };
 use crate::telemetry::metrics::{StoreMetrics, StoreQuery};
 
@@ -288,13 +288,33 @@ impl KeyStore for SqliteStore {
         })
     }
 
-    async fn delete(&self, which: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+    async fn delete_by(
+        &self,
+        which: &KeySelector,
+        by: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError> {
         let work = async {
             let mut write = self.begin().await?;
-            let done = self.bounded(write::delete(write.connection(), which)).await;
+            let done = write::delete(write.connection(), which, by);
+            let done = self.bounded(done).await;
             self.end(write, done).await
         };
         self.measured(StoreQuery::Delete, work).await
+    }
+
+    async fn audit(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let work = async {
+            let mut reader = self.readers.lease().await?;
+            let rows = read::audit(&mut reader, before, limit).await?;
+            reader.give_back();
+            Ok(rows)
+        };
+        let rows = self.measured(StoreQuery::Audit, self.bounded(work)).await?;
+        Ok(rows.iter().filter_map(row::audit).collect())
     }
 
     async fn update(

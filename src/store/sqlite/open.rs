@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "cheaper inserts",
         include_str!("migrations/0003_cheaper_inserts.sql"),
     ),
+    (4, "audit", include_str!("migrations/0004_audit.sql")),
 ];
 
 /// What the first team is called.

@@ -158,3 +158,17 @@ fn seq(row: &SqliteRow) -> Result<u64, sqlx::Error> {
 fn as_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
+
+/// At most `limit` entries of the audit trail before the one numbered `before`, newest first.
+pub async fn audit(
+    connection: &mut SqliteConnection,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    let before = before.and_then(|before| i64::try_from(before).ok());
+    sqlx::query(sql::AUDIT)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(as_limit(limit))
+        .fetch_all(connection)
+        .await
+}

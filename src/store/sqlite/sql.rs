@@ -168,6 +168,18 @@ statements! {
                         FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at FROM json_each($1) GROUP BY 1) AS used \
                         WHERE api_keys.id = used.id AND coalesce(api_keys.last_used_at, -1) < used.at";
 
+    /// Notes that $1 with the key $2, from $3, did $4 to the key $5 with the prefix $6, of which $7 changed.
+    NOTE = "INSERT INTO audit_logs (at, actor, actor_prefix, source, action, key_id, key_prefix, changed) \
+            VALUES (unixepoch(), $1, $2, $3, $4, $5, $6, $7)";
+
+    /// Notes that $2 with the key $3, from $4, did $5 to each key of $1, the list of `IMPORT`.
+    NOTE_IMPORT = "INSERT INTO audit_logs (at, actor, actor_prefix, source, action, key_id, key_prefix, changed) \
+                   SELECT unixepoch(), $2, $3, $4, $5, n.value ->> 0, n.value ->> 1, '[]' FROM jsonb_each($1) n";
+
+    /// At most $2 entries of the audit trail before the one numbered $1, newest first.
+    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed FROM audit_logs \
+             WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+
     /// The organisation: the first, should somebody have added one.
     ORG = "SELECT id FROM orgs ORDER BY created_at, id LIMIT 1";
 

@@ -7,9 +7,10 @@ use super::error::{Constraint, Fault};
 use super::lane::{Lane, Lease};
 use super::{read, sql};
 use crate::key::{
-    ApiKey, KeyCategory, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope, Name,
-    NewApiKey, Operation, Rights, Rotation, Team, UnixTime,
+    Actor, ApiKey, KeyCategory, KeyDigest, KeyId, KeyPrefix, KeySelector, KeyUpdate, ModelScope,
+    Name, NewApiKey, Operation, Rights, Rotation, Team, UnixTime,
 };
+use crate::store::audit::{self, Action};
 use crate::store::{Cursor, StoreError, row};
 
 /// The longest grace: 136 years. More would not fit the database's arithmetic.
@@ -67,19 +68,27 @@ pub async fn insert(
     if inserted.rows_affected() == 0 {
         return Err(StoreError::NoSuchTeam.into());
     }
-    as_it_is_now(connection, key.id).await
+    let (stored, written) = as_it_is_now(&mut *connection, key.id).await?;
+    if let Some(by) = &key.by {
+        note(connection, by, Action::Create, &stored, &[]).await?;
+    }
+    Ok((stored, written))
 }
 
 /// Leaves a tombstone, and returns the key as it was.
 pub async fn delete(
     connection: &mut SqliteConnection,
     which: &KeySelector,
+    by: Option<&Actor>,
 ) -> Result<(ApiKey, Cursor), Fault> {
     let key = select(&mut *connection, which).await?;
     sqlx::query(sql::DELETE)
         .bind(key.id.to_string())
         .execute(&mut *connection)
         .await?;
+    if let Some(by) = by {
+        note(&mut *connection, by, Action::Delete, &key, &[]).await?;
+    }
     let end = read::log_end(connection).await?;
     Ok((key, end.cursor))
 }
@@ -126,7 +135,34 @@ pub async fn update(
     if updated.rows_affected() == 0 {
         return Err(StoreError::NoSuchTeam.into());
     }
-    as_it_is_now(connection, key.id).await
+    let (stored, written) = as_it_is_now(&mut *connection, key.id).await?;
+    if let Some(by) = &change.by {
+        let action = rotate.map_or(Action::Update, |_| Action::Rotate);
+        let changed = audit::changed(&key, &stored);
+        note(connection, by, action, &stored, &changed).await?;
+    }
+    Ok((stored, written))
+}
+
+/// Writes what was done to `key` to the audit trail.
+async fn note(
+    connection: &mut SqliteConnection,
+    by: &Actor,
+    action: Action,
+    key: &ApiKey,
+    changed: &[&str],
+) -> Result<(), Fault> {
+    sqlx::query(sql::NOTE)
+        .bind(by.name.as_str())
+        .bind(by.key.as_ref().map(KeyPrefix::as_str))
+        .bind(by.from.to_string())
+        .bind(action.as_str())
+        .bind(key.id.to_string())
+        .bind(key.prefix.as_str())
+        .bind(audit::to_stored(changed))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes moments of use.

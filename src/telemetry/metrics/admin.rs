@@ -19,6 +19,8 @@ pub enum AdminCommand {
     RotateKey,
     /// Delete a key.
     DeleteKey,
+    /// Show the audit trail.
+    ListAudit,
     /// Show teams, or one of them.
     ListTeams,
     /// Make a team.
@@ -33,13 +35,14 @@ pub enum AdminCommand {
 
 impl AdminCommand {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::ListKeys,
         Self::CreateKey,
         Self::UpdateKey,
         Self::RotateKey,
         Self::DeleteKey,
+        Self::ListAudit,
         Self::ListTeams,
         Self::CreateTeam,
         Self::WhoAmI,
@@ -57,6 +60,7 @@ impl AdminCommand {
             Self::UpdateKey => "update_key",
             Self::RotateKey => "rotate_key",
             Self::DeleteKey => "delete_key",
+            Self::ListAudit => "list_audit",
             Self::ListTeams => "list_teams",
             Self::CreateTeam => "create_team",
             Self::WhoAmI => "who_am_i",

@@ -29,6 +29,8 @@ pub enum StoreQuery {
     Delete,
     /// A change of a key.
     Update,
+    /// The audit trail.
+    Audit,
     /// Moments of use.
     RecordLastUsed,
     /// The organisation and its teams.
@@ -41,7 +43,7 @@ pub enum StoreQuery {
 
 impl StoreQuery {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Open,
         Self::Snapshot,
         Self::Changes,
@@ -52,6 +54,7 @@ impl StoreQuery {
         Self::Page,
         Self::Delete,
         Self::Update,
+        Self::Audit,
         Self::RecordLastUsed,
         Self::Teams,
         Self::AdminToken,
@@ -72,6 +75,7 @@ impl StoreQuery {
             Self::Page => "page",
             Self::Delete => "delete",
             Self::Update => "update",
+            Self::Audit => "audit",
             Self::RecordLastUsed => "record_last_used",
             Self::Teams => "teams",
             Self::AdminToken => "admin_token",

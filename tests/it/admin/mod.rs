@@ -1,4 +1,5 @@
 mod apart;
+mod audit;
 mod baseten;
 mod bifrost;
 mod failures;

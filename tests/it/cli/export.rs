@@ -113,6 +113,7 @@ fn an_export_imported_elsewhere_makes_the_same_keys() {
                 keys: set,
                 on_conflict: OnConflict::Unname,
                 dry_run: false,
+                by: None,
             };
             store.import(&import).await.unwrap();
             store.close().await;

@@ -1,6 +1,7 @@
 //! The command line, through the real binary: both streams whole, and exit codes (CONTRACTS 9).
 
 mod api_key;
+mod audit;
 mod beside_server;
 mod both_ways;
 mod config;

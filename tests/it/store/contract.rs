@@ -1,5 +1,6 @@
 //! What any key database must do: one suite, every database.
 
+mod audit;
 mod bell;
 mod bulk;
 mod by_hand;
@@ -68,6 +69,11 @@ suite! {
     keys::the_later_moment_of_use_is_kept,
     keys::moments_of_unknown_keys_and_no_moments_are_no_error,
     keys::a_fill_gives_every_live_key_once,
+    audit::a_change_leaves_who_when_from_where_and_what,
+    audit::an_import_leaves_a_trace_of_each_key,
+    audit::what_was_refused_leaves_none,
+    audit::the_trail_is_only_added_to,
+    audit::the_trail_is_told_in_pages,
     bulk::an_imported_key_is_stored_as_it_was_given,
     bulk::an_imported_key_without_a_moment_or_an_id_gets_them,
     bulk::an_import_done_again_changes_nothing,

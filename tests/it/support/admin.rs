@@ -97,7 +97,7 @@ impl TestAdmin {
             team: None,
             expires_at: None,
         });
-        match self.registry.execute(&Caller::Operator, command).await {
+        match self.registry.execute(&Caller::OPERATOR, command).await {
             Ok(Outcome::Created { secret, .. }) => secret.reveal().to_owned(),
             other => panic!("no key was made: {other:?}"),
         }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keyward::clock::Clock;
 use keyward::key::{
-    ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId, Team,
-    UnixTime,
+    Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
+    Team, UnixTime,
 };
 use keyward::store::{
-    BadRow, ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
-    KeyChange, KeyPage, KeyStore, PageMark, SnapshotEnd, StoreError,
+    AuditEntry, BadRow, ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId,
+    InstanceReport, KeyChange, KeyPage, KeyStore, PageMark, SnapshotEnd, StoreError,
 };
 use tokio::sync::watch;
 
@@ -405,7 +405,15 @@ impl KeyStore for GatedStore {
         Err(not_served("page"))
     }
 
-    async fn delete(&self, _: &KeySelector) -> Result<(ApiKey, Cursor), StoreError> {
+    async fn audit(&self, _: Option<u64>, _: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete_by(
+        &self,
+        _: &KeySelector,
+        _: Option<&Actor>,
+    ) -> Result<(ApiKey, Cursor), StoreError> {
         Err(not_served("delete"))
     }
 

@@ -19,6 +19,9 @@ const PREFIX: &str = "^[A-Za-z0-9_-]{1,64}$";
 /// The longest time that can be asked for, in seconds: a hundred years.
 pub const MAX_SECS: u64 = 3_155_760_000;
 
+/// How many entries of a list can be asked for at once.
+pub const MAX_LIMIT: usize = 1000;
+
 /// What any call may be answered with instead of what was asked.
 pub struct Refusals;
 
@@ -72,6 +75,14 @@ documented! {
 documented! {
     /// How long the text before a rotation works.
     Grace as "GraceSeconds": json!({ "type": "integer", "minimum": 0, "maximum": MAX_SECS })
+}
+documented! {
+    /// How many entries are shown.
+    Limit as "Limit": json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT })
+}
+documented! {
+    /// Where a list goes on.
+    PageCursor as "Cursor": json!({ "type": "string", "pattern": "^[0-9]{1,19}$" })
 }
 documented! {
     /// The body that makes a team.

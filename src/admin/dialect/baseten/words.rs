@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::admin::Refusal;
 use crate::key::{self, KeyCategory, ModelScope, Name, OrgId, UnixTime};
-use crate::registry::{self, owner_of};
+use crate::registry::{self, AuditEntry, owner_of};
 
 /// A list of what is known about API keys.
 #[derive(Serialize, ToSchema)]
@@ -255,6 +255,60 @@ impl UserInfo {
             email: None,
             name: Some(owner.to_string()),
             workspace_name: Some(org.to_string()),
+        }
+    }
+}
+
+/// Some of the audit trail.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditLogsV1)]
+pub struct AuditLogs {
+    /// The entries, newest first.
+    pub audit_logs: Vec<AuditLog>,
+    /// The `cursor` of the entries before these; null when there are none.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// One change of one key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditLogV1)]
+pub struct AuditLog {
+    /// Its number: later ones are greater.
+    pub id: u64,
+    /// When.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// In whose name; `admin` is the operator.
+    pub actor: String,
+    /// The prefix of the key that was presented; null for the admin token, and straight on the database.
+    #[schema(required)]
+    pub actor_prefix: Option<String>,
+    /// From where: an address, or `database`.
+    pub source: String,
+    /// What was done: `create`, `import`, `update`, `rotate` or `delete`.
+    #[schema(example = "update")]
+    pub action: String,
+    /// Which key.
+    pub key_id: String,
+    /// Its prefix, as it is after the change.
+    pub prefix: String,
+    /// The names of what changed, never what it was or is.
+    pub changed: Vec<String>,
+}
+
+impl From<AuditEntry> for AuditLog {
+    fn from(entry: AuditEntry) -> Self {
+        Self {
+            id: entry.seq,
+            created_at: entry.at.to_rfc3339(),
+            actor: entry.actor,
+            actor_prefix: entry.actor_prefix,
+            source: entry.source,
+            action: entry.action,
+            key_id: entry.key_id,
+            prefix: entry.key_prefix,
+            changed: entry.changed,
         }
     }
 }

@@ -38,6 +38,7 @@ async fn import(database: &Database, keys: &[ImportedKey], on_conflict: OnConfli
         keys: keys.to_vec(),
         on_conflict,
         dry_run: false,
+        by: None,
     };
     database.store.import(&import).await.unwrap()
 }
@@ -326,6 +327,7 @@ pub async fn a_dry_run_says_the_same_and_writes_nothing(database: &Database) {
         keys,
         on_conflict: OnConflict::Fail,
         dry_run: true,
+        by: None,
     };
     let imported = database.store.import(&import).await.unwrap();
     assert_eq!(
@@ -349,6 +351,7 @@ pub async fn an_import_into_no_team_is_refused_whole(database: &Database) {
         keys,
         on_conflict: OnConflict::Skip,
         dry_run: false,
+        by: None,
     };
     let refused = database.store.import(&import).await;
     assert!(

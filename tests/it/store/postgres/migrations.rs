@@ -9,7 +9,7 @@ use crate::support::postgres::Postgres;
 use crate::support::store::{DEADLINE, Database, in_time, new_key, open};
 
 /// The newest migration.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 3;
 
 /// An empty database.
 struct Empty {
@@ -165,11 +165,14 @@ async fn an_older_schema_is_refused_until_it_is_migrated() {
     };
     empty.migrate().await.unwrap();
     empty
-        .run("DROP TABLE instances, positions_wanted; DELETE FROM keyward_migrations WHERE version = 2")
+        .run(
+            "DROP TABLE instances, positions_wanted, audit_logs; DROP FUNCTION audit_logs_kept;
+             DELETE FROM keyward_migrations WHERE version > 1",
+        )
         .await;
     let refusal = empty.refusal().await;
     assert!(
-        refusal.contains("its tables are of version 1, and this program needs version 2")
+        refusal.contains("its tables are of version 1, and this program needs version 3")
             && refusal.contains("keyward database migrate"),
         "{refusal}"
     );

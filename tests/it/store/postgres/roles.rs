@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use keyward::key::{KeyFilter, KeySelector, KeyUpdate, UnixTime};
+use keyward::key::{Actor, KeyFilter, KeySelector, KeyUpdate, NewApiKey, Origin, UnixTime};
 use keyward::store::{Cursor, InstanceId, InstanceReport, StoreConfig, StoreError};
 use snapbox::{assert_data_eq, str};
 use sqlx::{AssertSqlSafe, Executor};
@@ -139,6 +139,7 @@ async fn a_sidecar_can_do_nothing_else() {
         "SELECT key_log_append(ARRAY[decode(repeat('00', 32), 'hex')])",
         "INSERT INTO keyward_migrations (version, name, min_reader) VALUES (9, 'x', 9)",
         "SELECT * FROM admin_tokens",
+        "SELECT * FROM audit_logs",
         "ALTER TABLE api_keys DISABLE TRIGGER ALL",
         "CREATE TABLE mine (id text)",
         "DROP TABLE api_keys",
@@ -167,14 +168,25 @@ async fn an_administrator_changes_keys_and_nothing_beside_them() {
         return;
     };
     let admin = open(&user_in(&database, "keyward_admin").await).await;
-    let (key, _) = admin.insert(&new_key()).await.unwrap();
+    let by = Actor {
+        name: name("ada"),
+        key: None,
+        from: Origin::Database,
+    };
+    let wanted = NewApiKey {
+        by: Some(by.clone()),
+        ..new_key()
+    };
+    let (key, _) = admin.insert(&wanted).await.unwrap();
     let which = KeySelector::Id(key.id);
     let change = KeyUpdate {
         enabled: Some(false),
+        by: Some(by.clone()),
         ..KeyUpdate::default()
     };
     admin.update(&which, &change).await.unwrap();
-    admin.delete(&which).await.unwrap();
+    admin.delete_by(&which, Some(&by)).await.unwrap();
+    assert_eq!(admin.audit(None, 10).await.unwrap().len(), 3);
     admin.insert_team(&name("theirs")).await.unwrap();
     admin.keep_admin_token(&key.digest).await.unwrap();
     assert_eq!(admin.admin_token().await.unwrap(), Some(key.digest));
@@ -214,6 +226,7 @@ async fn the_rights_of_the_roles_are_these() {
 admin_tokens: admin SELECT, admin INSERT
 api_keys.last_used_at: sidecar UPDATE
 api_keys: sidecar SELECT, admin SELECT, admin INSERT, admin UPDATE
+audit_logs: admin SELECT, admin INSERT
 instances: sidecar SELECT, sidecar INSERT, sidecar UPDATE, sidecar DELETE, admin SELECT, admin INSERT, admin UPDATE, admin DELETE
 key_changes: sidecar SELECT, admin SELECT
 key_log: sidecar SELECT, admin SELECT

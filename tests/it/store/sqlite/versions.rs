@@ -14,6 +14,7 @@ const FIRST_VERSION: &str = "
     ALTER TABLE key_changes DROP COLUMN at_ms;
     DROP TABLE instances;
     DROP TABLE positions_wanted;
+    DROP TABLE audit_logs;
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
 #[tokio::test]
