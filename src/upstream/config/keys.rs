@@ -67,7 +67,8 @@ impl Provider {
     }
 }
 
-/// One key of an upstream, as written. The names are those of Bifrost's settings.
+/// One key of an upstream, as written. The names are those of Bifrost's settings. What its cloud needs beside a text is
+/// checked and shown, and not used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamKeyConfig {

@@ -1,7 +1,8 @@
 //! The keys of an upstream: which of them a call is given, and what is learnt from the answer.
 //!
 //! A call is given one of the keys that are enabled, allow its model and, for batches and files, are meant for these. A
-//! call that names no model asks for none to be allowed. Among them weights decide. A key that the upstream refused
+//! call that names no model asks for none to be allowed. A key without a text is given to none: what else a cloud takes is
+//! not made here. Among them weights decide. A key that the upstream refused
 //! (401, 402, 403, 429) rests, for every worker. When all rest, a key that rests by our own judgement is tried anyway,
 //! the one whose rest ends first; one that the upstream told when to come back is not.
 
@@ -221,7 +222,9 @@ impl UpstreamKey {
                     .iter()
                     .any(|pattern| pattern.allows(model))
         };
+        // Without a text there is nothing to present.
         self.enabled
+            && self.value.is_some()
             && (self.use_for_batch_api || !asked.is_batch)
             && asked.model.map_or(!self.models.is_empty(), allows)
     }
