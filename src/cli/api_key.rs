@@ -11,6 +11,7 @@ use super::Common;
 use super::answer::Answer;
 use super::bulk::export::{self, ExportArgs};
 use super::bulk::import::{self, ImportArgs};
+use super::explain::{self, ExplainArgs};
 use super::failure::Failure;
 use super::key_life::{self, RotateArgs, SwitchArgs};
 use super::keys::{ApiKeys, CreatedKey, InForce, KeyQuery, KeyRequest, KeyType, Keys, WaitFor};
@@ -30,6 +31,8 @@ pub enum ApiKeyCommand {
     Disable(SwitchArgs),
     /// Switch a key on again
     Enable(SwitchArgs),
+    /// Tell whether a key may make a call, and which rule decides
+    Explain(Box<ExplainArgs>),
     /// Delete a key, by its name or by the prefix that `list` shows
     Delete(DeleteArgs),
     /// Import keys by their digests: from another keyward, LiteLLM or Unkey, so that nobody needs a new key
@@ -113,6 +116,7 @@ pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answ
         ApiKeyCommand::Delete(args) => {
             Keys::with(common, false, async |keys| delete(keys, args).await).await
         }
+        ApiKeyCommand::Explain(args) => explain::run(*args, common).await,
         ApiKeyCommand::Import(args) => import::run(*args, common).await,
         ApiKeyCommand::Export(args) => export::run(args, common).await,
     }

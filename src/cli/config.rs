@@ -69,12 +69,17 @@ pub struct ShowArgs {
 impl SettingsArgs {
     /// The flags, the file and the environment.
     pub fn sources(&self, common: &Common) -> Sources {
+        self.sources_with(common.database.clone())
+    }
+
+    /// The same, with another database, or that of the settings.
+    pub fn sources_with(&self, database: Option<String>) -> Sources {
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         let flags = Overrides::default()
             .with("--upstream", "upstreams.default.url", self.upstream.clone())
             .with("--listen", "proxy.listen", text(self.listen))
             .with("--admin-listen", "admin.listen", text(self.admin_listen))
-            .with("--database", "store.url", common.database.clone())
+            .with("--database", "store.url", database)
             .with("--log", "log.level", self.log.clone());
         Sources {
             flags,

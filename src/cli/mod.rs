@@ -14,6 +14,7 @@ mod demo;
 mod direct;
 mod doctor;
 mod echo;
+mod explain;
 mod failure;
 mod health;
 mod http;

@@ -6,6 +6,7 @@
 
 mod check;
 pub mod environment;
+mod explain;
 mod file;
 mod keys;
 mod mistake;
@@ -22,6 +23,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 pub use environment::Environment;
+pub use explain::{AskedCall, Explanation};
 pub use file::ConfigFile;
 pub use mistake::ConfigError;
 pub use settings::Settings;

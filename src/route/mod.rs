@@ -328,6 +328,12 @@ impl Route {
         }
     }
 
+    /// Whether its requests may name their model beside host and path: in a header, the query or the body.
+    #[must_use]
+    pub fn names_model_elsewhere(&self) -> bool {
+        self.names_model_in_body() || self.places.are_in_head()
+    }
+
     /// Whether its requests name their model in the body.
     #[must_use]
     pub const fn names_model_in_body(&self) -> bool {

@@ -17,6 +17,11 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// Whether a header or a parameter of the query is one.
+    pub fn are_in_head(&self) -> bool {
+        !self.headers.is_empty() || !self.parameters.is_empty()
+    }
+
     /// Reads the places as they are written.
     ///
     /// # Errors

@@ -218,6 +218,7 @@ fn an_error_of_flags_ends_with_one(#[case] line: &str, #[case] error: &str) {
 /// Each leaf tells what it prints, how it ends and how jq is used on it.
 #[rstest]
 #[case("list")]
+#[case("explain")]
 #[case("rotate")]
 #[case("disable")]
 #[case("enable")]

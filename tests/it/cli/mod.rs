@@ -7,6 +7,7 @@ mod both_ways;
 mod config;
 mod database;
 mod doctor;
+mod explain;
 mod export;
 mod from_others;
 mod health;
