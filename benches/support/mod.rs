@@ -18,7 +18,7 @@ use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
 use keyward::store::{
     AuditEntry, ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId,
-    InstanceReport, KeyPage, KeyStore, PageMark, SnapshotEnd, StoreError,
+    InstanceReport, KeyPage, KeyStore, ListMark, ListPage, PageMark, SnapshotEnd, StoreError,
 };
 use keyward::telemetry::metrics::Metrics;
 use keyward::usage::{UsageConfig, UsageRecorder};
@@ -122,6 +122,15 @@ impl KeyStore for CountedStore {
     }
 
     async fn page(&self, _: Option<&PageMark>) -> Result<KeyPage, StoreError> {
+        Err(StoreError::NoSuchKey)
+    }
+
+    async fn list_page(
+        &self,
+        _: &KeyFilter,
+        _: Option<&ListMark>,
+        _: usize,
+    ) -> Result<ListPage, StoreError> {
         Err(StoreError::NoSuchKey)
     }
 

@@ -113,6 +113,30 @@ pub fn query<const N: usize>(uri: &Uri, names: [&str; N]) -> Result<[Option<Stri
     Ok(found)
 }
 
+/// How many entries of a list can be asked for at once.
+pub const MAX_LIMIT: usize = 1000;
+/// How many are shown unless it is said.
+const USUAL_LIMIT: usize = 100;
+
+/// How many entries are asked for.
+///
+/// # Errors
+///
+/// 400 when it is no number that can be asked for.
+pub fn limit(text: Option<&str>) -> Result<usize, Refusal> {
+    let Some(text) = text else {
+        return Ok(USUAL_LIMIT);
+    };
+    let parsed = text.parse().ok();
+    let parsed = parsed.filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    parsed.ok_or_else(|| Refusal::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))
+}
+
+/// A cursor that is none of ours.
+pub fn no_cursor() -> Refusal {
+    Refusal::invalid("`cursor` is the `next_cursor` of an earlier answer")
+}
+
 /// A part of the path, percent-decoded; what does not decode to text names nothing of ours.
 pub fn in_path(part: Result<Path<String>, PathRejection>) -> String {
     part.map(|Path(text)| text).unwrap_or_default()

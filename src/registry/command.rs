@@ -2,13 +2,24 @@ use crate::key::{
     Actor, ApiKey, KeyCategory, KeyFilter, KeySelector, ModelScope, Name, NewSecret, Operation,
     OrgId, Origin, Team, TeamId, UnixTime,
 };
-use crate::store::{AuditEntry, Import, Imported, KeyPage, PageMark, StoreError};
+use crate::store::{
+    AuditEntry, Import, Imported, KeyPage, ListMark, ListPage, PageMark, StoreError,
+};
 
 /// What an administrator asks, in whatever dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Show keys.
     List(KeyFilter),
+    /// Show at most `limit` of them, those after a mark.
+    ListPage {
+        /// Which keys.
+        filter: KeyFilter,
+        /// Where the page before ended.
+        after: Option<ListMark>,
+        /// How many at most.
+        limit: usize,
+    },
     /// Make a key.
     Create(CreateKey),
     /// Delete a key.
@@ -75,6 +86,8 @@ pub struct UpdateKey {
 pub enum Outcome {
     /// The keys, newest first.
     Listed(Vec<ApiKey>),
+    /// Some of the keys, newest first, and where to go on.
+    ListedPage(ListPage),
     /// The key, and its text: shown once.
     Created {
         /// As it was stored.

@@ -26,7 +26,7 @@ use crate::key::{
     ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
     NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
 };
-pub use crate::store::AuditEntry;
+pub use crate::store::{AuditEntry, ListMark};
 use crate::store::{Cursor, KeyStore, StoreError};
 
 use in_force::IN_FORCE_WITHIN;
@@ -167,6 +167,16 @@ impl KeyRegistry {
             Command::Import(import) => return self.import(caller, import).await,
             Command::Export(after) => self.export(caller, after.as_ref()).await?,
             Command::List(filter) => self.list(caller, &filter).await?,
+            Command::ListPage {
+                filter,
+                after,
+                limit,
+            } => {
+                let page = self.store.list_page(&filter, after.as_ref(), limit);
+                let mut page = page.await?;
+                page.keys.retain(|key| caller.may_manage(&key.category));
+                Outcome::ListedPage(page)
+            }
             Command::Audit { before, limit } => {
                 // It names keys of every category.
                 if !caller.may_manage(&KeyCategory::Personal) {

@@ -11,6 +11,7 @@ mod change;
 mod config;
 mod error;
 mod instance;
+mod listing;
 pub mod postgres;
 mod reopening;
 mod row;
@@ -27,6 +28,7 @@ pub use change::{BadRow, ChangeBatch, Changes, Cursor, KeyChange, SnapshotEnd};
 pub use config::{BellKind, PostgresConfig, StoreConfig};
 pub use error::StoreError;
 pub use instance::{Instance, InstanceId, InstanceReport};
+pub use listing::{InvalidMark, ListMark, ListPage};
 pub use postgres::PostgresStore;
 pub use reopening::open_or_await;
 pub use sqlite::SqliteStore;
@@ -64,6 +66,15 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Live keys, newest first. Rows that cannot be read are left out, counted and named in the log.
     async fn list(&self, filter: &KeyFilter) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// At most `limit` keys of the same list, those after `after`. A page costs as much as it has keys, wherever it is, but
+    /// for those that a filter leaves out.
+    async fn list_page(
+        &self,
+        filter: &KeyFilter,
+        after: Option<&ListMark>,
+        limit: usize,
+    ) -> Result<ListPage, StoreError>;
 
     /// The live key selected, if there is one.
     async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError>;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AuditEntry, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport, KeyPage,
-    KeyStore, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    KeyStore, ListMark, ListPage, PageMark, SnapshotEnd, StoreConfig, StoreError,
 };
 use crate::key::{
     Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
@@ -152,6 +152,15 @@ impl KeyStore for Reopening {
 
     async fn list(&self, filter: &KeyFilter) -> Result<Vec<ApiKey>, StoreError> {
         self.real()?.list(filter).await
+    }
+
+    async fn list_page(
+        &self,
+        filter: &KeyFilter,
+        after: Option<&ListMark>,
+        limit: usize,
+    ) -> Result<ListPage, StoreError> {
+        self.real()?.list_page(filter, after, limit).await
     }
 
     async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError> {

@@ -29,7 +29,7 @@ use crate::key::{
     self, InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector,
     ModelScope, Name, TeamId,
 };
-use crate::registry::{Caller, Command, CreateKey, InvalidWait, Outcome, Wait};
+use crate::registry::{Caller, Command, CreateKey, InvalidWait, ListMark, Outcome, Wait};
 use crate::telemetry::metrics::AdminCommand;
 
 /// `/v1/api_keys`, `/v1/teams`, `/v1/users/me`.
@@ -109,6 +109,14 @@ async fn execute_and_wait(
         ("created_by_me" = Option<bool>, Query, description = "Only keys made in the caller's name"),
         ("team_id" = Option<uuid::Uuid>, Query, description = "Only keys of this team; an extension of ours"),
         ("life" = Option<bool>, Query, description = "Tell when each key ends, too; an extension of ours"),
+        (
+            "limit" = inline(Option<schema::Limit>), Query,
+            description = "How many keys at most; every one unless this or `cursor` is given. An extension of ours"
+        ),
+        (
+            "cursor" = inline(Option<schema::ListCursor>), Query,
+            description = "The `next_cursor` of the keys that were shown last; an extension of ours"
+        ),
     ),
     responses(
         (status = 200, description = "The keys", body = ApiKeys),
@@ -120,8 +128,15 @@ async fn list_keys(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<ApiKeys>, Refused> {
-    let names = ["type", "created_by_me", "team_id", "life"];
-    let [category, mine, team, life] = read::query(&uri, names)?;
+    let names = [
+        "type",
+        "created_by_me",
+        "team_id",
+        "life",
+        "limit",
+        "cursor",
+    ];
+    let [category, mine, team, life, limit, cursor] = read::query(&uri, names)?;
     let filter = KeyFilter {
         category: category.as_deref().map(parse_category).transpose()?,
         owner: is_true("created_by_me", mine.as_deref())?.then(|| caller.owner()),
@@ -132,9 +147,22 @@ async fn list_keys(
     } else {
         |key: &key::ApiKey| ApiKeyInfo::from(key)
     };
-    match execute(&state, &caller, Command::List(filter)).await? {
+    let command = match (&limit, &cursor) {
+        (None, None) => Command::List(filter),
+        _ => Command::ListPage {
+            filter,
+            after: cursor.as_deref().map(parse_mark).transpose()?,
+            limit: read::limit(limit.as_deref())?,
+        },
+    };
+    match execute(&state, &caller, command).await? {
         Outcome::Listed(keys) => Ok(Json(ApiKeys {
             keys: keys.iter().map(item).collect(),
+            next_cursor: None,
+        })),
+        Outcome::ListedPage(page) => Ok(Json(ApiKeys {
+            keys: page.keys.iter().map(item).collect(),
+            next_cursor: Some(page.next.map(|mark| mark.to_string())),
         })),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
@@ -400,6 +428,10 @@ fn parse_team(id: &str) -> Result<TeamId, Refused> {
 
 fn no_such_team() -> Refused {
     Refused(Refusal::not_found("there is no such team"))
+}
+
+fn parse_mark(cursor: &str) -> Result<ListMark, Refusal> {
+    cursor.parse().map_err(|_| read::no_cursor())
 }
 
 fn parse_team_filter(id: &str) -> Result<TeamId, Refusal> {

@@ -33,7 +33,8 @@ use self::write::Write;
 use super::row::{self, Complaints};
 use super::{
     AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
-    KeyPage, KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    KeyPage, KeyStore, ListMark, ListPage, Migrated, PageMark, SnapshotEnd, StoreConfig,
+    StoreError,
 };
 use crate::key::{
     Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
@@ -239,6 +240,25 @@ impl KeyStore for PostgresStore {
         let (keys, bad) = row::keys(&rows);
         self.note_bad_keys(&bad);
         Ok(keys)
+    }
+
+    async fn list_page(
+        &self,
+        filter: &KeyFilter,
+        after: Option<&ListMark>,
+        limit: usize,
+    ) -> Result<ListPage, StoreError> {
+        let work = ask!(self.lane, |lease| read::list_page(
+            &mut lease, filter, after, limit
+        ));
+        let (rows, next) = self.measured(StoreQuery::List, work).await?;
+        let (keys, set_aside) = row::keys(&rows);
+        self.note_bad_keys(&set_aside);
+        Ok(ListPage {
+            keys,
+            next,
+            set_aside,
+        })
     }
 
     async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError> {

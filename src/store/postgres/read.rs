@@ -9,7 +9,7 @@ use super::error::Fault;
 use super::lane::{Lease, Session};
 use super::sql;
 use crate::key::{KeyDigest, KeyFilter, KeySelector, OrgId, TeamId};
-use crate::store::{ChangeBatch, Changes, Cursor, PageMark, row};
+use crate::store::{ChangeBatch, Changes, Cursor, ListMark, PageMark, row};
 
 /// How many entries of the log one look takes.
 const CHANGES_BATCH: i64 = 1000;
@@ -126,6 +126,33 @@ pub async fn list(lease: &mut Lease<'_>, filter: &KeyFilter) -> Result<Vec<PgRow
         .bind(filter.owner.as_ref().map(|owner| owner.as_str().to_owned()))
         .bind(filter.team.map(|team: TeamId| team.to_string()));
     Ok(query.fetch_all(&mut **lease).await?)
+}
+
+/// The rows of at most `limit` of them, those after `after`, and where to go on while there may be more.
+pub async fn list_page(
+    lease: &mut Lease<'_>,
+    filter: &KeyFilter,
+    after: Option<&ListMark>,
+    limit: usize,
+) -> Result<(Vec<PgRow>, Option<ListMark>), Fault> {
+    let category = filter.category.as_ref();
+    let query = lease
+        .query(sql::LIST_PAGE)
+        .bind(category.map(|category| category.as_str().to_owned()))
+        .bind(filter.owner.as_ref().map(|owner| owner.as_str().to_owned()))
+        .bind(filter.team.map(|team: TeamId| team.to_string()))
+        .bind(after.map_or(i64::MAX, |mark| mark.created_at))
+        .bind(after.map(|mark| mark.id.to_string()).unwrap_or_default())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = query.fetch_all(&mut **lease).await?;
+    let next = match rows.last() {
+        Some(last) if rows.len() == limit => Some(ListMark::after(
+            last.try_get("created_at")?,
+            last.try_get("id")?,
+        )),
+        _ => None,
+    };
+    Ok((rows, next))
 }
 
 /// The organisation.

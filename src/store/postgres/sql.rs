@@ -146,6 +146,15 @@ statements! {
          ORDER BY k.created_at DESC, k.id DESC"
     );
 
+    /// At most $6 keys of the same list, those after the one made at $4 with the id $5.
+    LIST_PAGE = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         WHERE k.deleted_at IS NULL AND ($1::text IS NULL OR k.category = $1::text) \
+           AND ($2::text IS NULL OR k.owner = $2::text) AND ($3::text IS NULL OR k.team_id = $3::text) \
+           AND (k.created_at, k.id) < ($4::bigint, $5::text) \
+         ORDER BY k.created_at DESC, k.id DESC LIMIT $6::bigint"
+    );
+
     /// A key of the team $8, or of the default team. No row when there is no such team.
     INSERT = concat!(
         "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, created_at, \

@@ -31,7 +31,8 @@ use self::write::Write;
 use super::row::{self, Complaints};
 use super::{
     AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
-    KeyPage, KeyStore, Migrated, PageMark, SnapshotEnd, StoreConfig, StoreError,
+    KeyPage, KeyStore, ListMark, ListPage, Migrated, PageMark, SnapshotEnd, StoreConfig,
+    StoreError,
 };
 use crate::key::{
     Actor, ApiKey, KeyDigest, KeyFilter, KeyId, KeySelector, KeyUpdate, Name, NewApiKey, OrgId,
@@ -233,6 +234,28 @@ impl KeyStore for SqliteStore {
         let (keys, bad) = row::keys(&rows);
         self.note_bad_keys(&bad);
         Ok(keys)
+    }
+
+    async fn list_page(
+        &self,
+        filter: &KeyFilter,
+        after: Option<&ListMark>,
+        limit: usize,
+    ) -> Result<ListPage, StoreError> {
+        let work = async {
+            let mut reader = self.readers.lease().await?;
+            let page = read::list_page(&mut reader, filter, after, limit).await?;
+            reader.give_back();
+            Ok(page)
+        };
+        let (rows, next) = self.measured(StoreQuery::List, self.bounded(work)).await?;
+        let (keys, set_aside) = row::keys(&rows);
+        self.note_bad_keys(&set_aside);
+        Ok(ListPage {
+            keys,
+            next,
+            set_aside,
+        })
     }
 
     async fn get(&self, which: &KeySelector) -> Result<Option<ApiKey>, StoreError> {

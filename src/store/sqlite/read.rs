@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::error::Fault;
 use super::sql;
 use crate::key::{KeyDigest, KeyFilter, KeySelector, TeamId};
-use crate::store::{ChangeBatch, Changes, Cursor, PageMark, row};
+use crate::store::{ChangeBatch, Changes, Cursor, ListMark, PageMark, row};
 
 /// How many entries of the log one look takes.
 const CHANGES_BATCH: usize = 1000;
@@ -131,6 +131,33 @@ pub async fn list(
         .bind(filter.team.map(|team: TeamId| team.to_string()))
         .fetch_all(connection)
         .await
+}
+
+/// The rows of at most `limit` of them, those after `after`, and where to go on while there may be more.
+pub async fn list_page(
+    connection: &mut SqliteConnection,
+    filter: &KeyFilter,
+    after: Option<&ListMark>,
+    limit: usize,
+) -> Result<(Vec<SqliteRow>, Option<ListMark>), sqlx::Error> {
+    let category = filter.category.as_ref();
+    let rows = sqlx::query(sql::LIST_PAGE)
+        .bind(category.map(|category| category.as_str().to_owned()))
+        .bind(filter.owner.as_ref().map(|owner| owner.as_str().to_owned()))
+        .bind(filter.team.map(|team: TeamId| team.to_string()))
+        .bind(after.map_or(i64::MAX, |mark| mark.created_at))
+        .bind(after.map(|mark| mark.id.to_string()).unwrap_or_default())
+        .bind(as_limit(limit))
+        .fetch_all(connection)
+        .await?;
+    let next = match rows.last() {
+        Some(last) if rows.len() == limit => Some(ListMark::after(
+            last.try_get("created_at")?,
+            last.try_get("id")?,
+        )),
+        _ => None,
+    };
+    Ok((rows, next))
 }
 
 /// The live keys after `mark`, at most one batch, and where to go on while there may be more.

@@ -94,6 +94,14 @@ statements! {
          ORDER BY k.created_at DESC, k.id DESC"
     );
 
+    /// At most $6 keys of the same list, those after the one made at $4 with the id $5.
+    LIST_PAGE = select_keys!(
+        "FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         WHERE k.deleted_at IS NULL AND ($1 IS NULL OR k.category = $1) AND ($2 IS NULL OR k.owner = $2) \
+           AND ($3 IS NULL OR k.team_id = $3) AND (k.created_at, k.id) < ($4, $5) \
+         ORDER BY k.created_at DESC, k.id DESC LIMIT $6"
+    );
+
     /// A key of the team $8, or of the default team. No row when there is no such team.
     INSERT = "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, \
                                     created_at, org_id, team_id) \

@@ -80,6 +80,34 @@ cache-control: no-store
     );
 }
 
+/// Where there are a million keys; without `limit` and `cursor` the answer is what it was.
+#[tokio::test]
+async fn a_list_is_told_in_pages_to_whoever_asks() {
+    let admin = TestAdmin::start().await;
+    for number in 0..3 {
+        let body = json!({ "type": "PERSONAL", "name": number.to_string() });
+        admin.post("/v1/api_keys", &body).await;
+    }
+    let names = |page: &Value| -> Vec<String> {
+        let keys = page["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = admin.get("/v1/api_keys?limit=2").await;
+    assert_eq!(names(&first.json()), ["2", "1"]);
+    let path = format!("/v1/api_keys?limit=2&cursor={}", first.text("/next_cursor"));
+    let second = admin.get(&path).await.json();
+    assert_eq!(names(&second), ["0"]);
+    assert_eq!(second["next_cursor"], Value::Null);
+    let whole = admin.get("/v1/api_keys").await.json();
+    assert_eq!(names(&whole), ["2", "1", "0"]);
+    assert_eq!(whole.get("next_cursor"), None);
+    for query in ["?limit=0", "?cursor=x", "?limit=2&cursor="] {
+        let refused = admin.get(&format!("/v1/api_keys{query}")).await;
+        assert_eq!(refused.status, 400, "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_created_key_is_answered_with_200_and_its_text_alone() {
     let admin = TestAdmin::start().await;

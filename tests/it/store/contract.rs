@@ -66,6 +66,7 @@ suite! {
     keys::prefixes_and_texts_are_taken_for_ever,
     keys::keys_are_listed_newest_first,
     keys::a_list_shows_what_its_filter_lets_through,
+    keys::a_list_is_told_in_pages,
     keys::the_later_moment_of_use_is_kept,
     keys::moments_of_unknown_keys_and_no_moments_are_no_error,
     keys::a_fill_gives_every_live_key_once,

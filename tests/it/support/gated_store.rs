@@ -13,7 +13,8 @@ use keyward::key::{
 };
 use keyward::store::{
     AuditEntry, BadRow, ChangeBatch, Changes, Cursor, Import, Imported, Instance, InstanceId,
-    InstanceReport, KeyChange, KeyPage, KeyStore, PageMark, SnapshotEnd, StoreError,
+    InstanceReport, KeyChange, KeyPage, KeyStore, ListMark, ListPage, PageMark, SnapshotEnd,
+    StoreError,
 };
 use tokio::sync::watch;
 
@@ -403,6 +404,19 @@ impl KeyStore for GatedStore {
 
     async fn page(&self, _: Option<&PageMark>) -> Result<KeyPage, StoreError> {
         Err(not_served("page"))
+    }
+
+    async fn list_page(
+        &self,
+        filter: &KeyFilter,
+        _: Option<&ListMark>,
+        _: usize,
+    ) -> Result<ListPage, StoreError> {
+        Ok(ListPage {
+            keys: self.list(filter).await?,
+            next: None,
+            set_aside: Vec::new(),
+        })
     }
 
     async fn audit(&self, _: Option<u64>, _: usize) -> Result<Vec<AuditEntry>, StoreError> {

@@ -9,6 +9,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::super::document::{self, documented, name};
 use super::words::ErrorBody;
+use crate::admin::read;
 use crate::key::{KeyCategory, MAX_MODEL_BYTES, MAX_PATTERNS};
 
 /// What a [`ModelPattern`](crate::key::ModelPattern) takes: no control characters, and a star only at the end.
@@ -18,9 +19,6 @@ const PREFIX: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// The longest time that can be asked for, in seconds: a hundred years.
 pub const MAX_SECS: u64 = 3_155_760_000;
-
-/// How many entries of a list can be asked for at once.
-pub const MAX_LIMIT: usize = 1000;
 
 /// What any call may be answered with instead of what was asked.
 pub struct Refusals;
@@ -78,7 +76,11 @@ documented! {
 }
 documented! {
     /// How many entries are shown.
-    Limit as "Limit": json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT })
+    Limit as "Limit": json!({ "type": "integer", "minimum": 1, "maximum": read::MAX_LIMIT })
+}
+documented! {
+    /// Where a list of keys goes on.
+    ListCursor as "ListCursor": json!({ "type": "string", "pattern": r"^[0-9]{1,18}\.[0-9a-f-]{0,64}$" })
 }
 documented! {
     /// Where a list goes on.

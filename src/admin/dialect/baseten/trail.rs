@@ -13,9 +13,6 @@ use crate::admin::{AdminState, Refusal, read};
 use crate::registry::{Caller, Command, Outcome};
 use crate::telemetry::metrics::AdminCommand;
 
-/// How many entries are shown unless it is said.
-const USUAL_LIMIT: usize = 100;
-
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new().routes(counted(AdminCommand::ListAudit, routes!(list_audit_logs)))
 }
@@ -46,7 +43,7 @@ async fn list_audit_logs(
     uri: Uri,
 ) -> Result<Json<AuditLogs>, Refused> {
     let [limit, cursor] = read::query(&uri, ["limit", "cursor"])?;
-    let limit = parse_limit(limit.as_deref())?;
+    let limit = read::limit(limit.as_deref())?;
     let before = parse_cursor(cursor.as_deref())?;
     // One more than is shown tells whether there are more.
     let command = Command::Audit {
@@ -65,26 +62,12 @@ async fn list_audit_logs(
     }))
 }
 
-fn parse_limit(limit: Option<&str>) -> Result<usize, Refusal> {
-    let Some(limit) = limit else {
-        return Ok(USUAL_LIMIT);
-    };
-    let parsed = limit.parse().ok();
-    let parsed = parsed.filter(|limit| (1..=schema::MAX_LIMIT).contains(limit));
-    parsed.ok_or_else(|| {
-        let most = schema::MAX_LIMIT;
-        Refusal::invalid(format!("`limit` is a number from 1 to {most}"))
-    })
-}
-
 fn parse_cursor(cursor: Option<&str>) -> Result<Option<u64>, Refusal> {
     let is_ours = |cursor: &&str| cursor.len() <= 19 && cursor.bytes().all(|c| c.is_ascii_digit());
     let parsed = cursor.map(|cursor| Some(cursor).filter(is_ours)?.parse().ok());
     match parsed {
         None => Ok(None),
         Some(Some(before)) => Ok(Some(before)),
-        Some(None) => Err(Refusal::invalid(
-            "`cursor` is the `next_cursor` of an earlier answer",
-        )),
+        Some(None) => Err(read::no_cursor()),
     }
 }

@@ -14,6 +14,14 @@ use crate::registry::{self, AuditEntry, owner_of};
 pub struct ApiKeys {
     /// The keys, newest first.
     pub keys: Vec<ApiKeyInfo>,
+    /// The `cursor` of the keys after these, null when there are none; with `limit` or `cursor` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is told, and is not the same as nothing"
+    )]
+    pub next_cursor: Option<Option<String>>,
 }
 
 /// What is known about an API key, except its text.

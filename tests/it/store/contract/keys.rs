@@ -527,6 +527,36 @@ pub async fn a_list_shows_what_its_filter_lets_through(database: &Database) {
     }
 }
 
+/// Whatever comes and goes meanwhile: what was there all the time is told once.
+pub async fn a_list_is_told_in_pages(database: &Database) {
+    database.insert_many(25).await;
+    // Many of one second, some of others.
+    let older =
+        "UPDATE api_keys SET created_at = created_at - 10 WHERE prefix IN ('many_1', 'many_2')";
+    database.by_hand(older).await;
+    let store = &database.store;
+    let filter = KeyFilter {
+        category: Some(KeyCategory::WorkspaceInvoke),
+        ..KeyFilter::default()
+    };
+    let whole = store.list(&filter).await.unwrap();
+    assert_eq!(whole.len(), 25);
+    let mut told = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list_page(&filter, after.as_ref(), 7).await.unwrap();
+        assert!(page.keys.len() <= 7 && page.set_aside.is_empty());
+        told.extend(page.keys);
+        // Newer than all that was told.
+        store.insert(&new_key()).await.unwrap();
+        match page.next {
+            Some(next) => after = Some(next.to_string().parse().unwrap()),
+            None => break,
+        }
+    }
+    assert_eq!(told, whole);
+}
+
 pub async fn the_later_moment_of_use_is_kept(database: &Database) {
     let store = &database.store;
     let (one, _) = store.insert(&new_key()).await.unwrap();

@@ -15,6 +15,7 @@ use crate::support::store::Database;
 #[case::import(sql::IMPORT)]
 #[case::import_clashes(sql::IMPORT_CLASHES)]
 #[case::page(sql::PAGE)]
+#[case::list_page(sql::LIST_PAGE)]
 #[case::update(sql::UPDATE)]
 #[case::delete(sql::DELETE)]
 #[case::record_last_used(sql::RECORD_LAST_USED)]
@@ -28,6 +29,7 @@ async fn a_statement_looks_at_no_more_keys_than_it_must(#[case] statement: &'sta
 
 #[rstest]
 #[case::list(sql::LIST)]
+#[case::list_page(sql::LIST_PAGE)]
 #[case::snapshot(sql::SNAPSHOT)]
 #[case::page(sql::PAGE)]
 #[case::changes(sql::CHANGES)]
