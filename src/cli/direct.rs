@@ -1,6 +1,7 @@
 //! Keys straight on a database, when no server runs or none is to be asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::{self, Failure};
 use super::keys::{
@@ -23,6 +24,10 @@ pub struct Direct {
     store: Arc<dyn KeyStore>,
 }
 
+/// How long a statement on thousands of keys may take: nobody's call waits for it, and on a busy machine it takes
+/// seconds.
+const BULK: Duration = Duration::from_secs(30);
+
 impl Direct {
     /// Opens the database at `url`. One that is not there is made when `may_make` says so.
     ///
@@ -30,11 +35,31 @@ impl Direct {
     ///
     /// When it cannot be opened.
     pub async fn open(url: &str, may_make: bool) -> anyhow::Result<Self> {
-        let config = StoreConfig {
+        Self::at(StoreConfig {
             url: url.to_owned(),
             must_exist: !may_make,
             ..StoreConfig::default()
+        })
+        .await
+    }
+
+    /// The same, for statements on thousands of keys each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub(super) async fn open_for_bulk(url: &str, may_make: bool) -> anyhow::Result<Self> {
+        let mut config = StoreConfig {
+            url: url.to_owned(),
+            must_exist: !may_make,
+            statement_timeout: BULK,
+            ..StoreConfig::default()
         };
+        config.postgres.statement_timeout = BULK;
+        Self::at(config).await
+    }
+
+    async fn at(config: StoreConfig) -> anyhow::Result<Self> {
         let store = store::open(&config, Metrics::unrecorded().store).await?;
         Ok(Self {
             registry: KeyRegistry::new(Arc::clone(&store), Clock::system(), None),

@@ -65,7 +65,7 @@ pub async fn run(args: ExportArgs, common: &Common) -> anyhow::Result<Answer> {
         let why = "--output and --jq are about the summary: give --output-file for the rows, or use --format";
         return Err(Failure::Usage(why.to_owned()).into());
     }
-    let direct = Direct::open(url, false).await?;
+    let direct = Direct::open_for_bulk(url, false).await?;
     let exported = Box::pin(export(&direct, &args)).await;
     direct.close().await;
     exported.context("exporting API keys")

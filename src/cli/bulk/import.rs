@@ -107,7 +107,7 @@ pub struct ImportArgs {
 /// What to do when a key cannot be stored because of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Clashing {
-    /// Stop; none of the thousand rows that are read together is stored
+    /// Stop; none of the thousands of rows that are read together is stored
     Fail,
     /// Leave it out
     Skip,
@@ -118,7 +118,7 @@ enum Clashing {
 /// What to do with a row that is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Invalid {
-    /// Stop; none of the thousand rows that are read together is stored
+    /// Stop; none of the thousands of rows that are read together is stored
     Fail,
     /// Leave it out
     Skip,
@@ -176,7 +176,7 @@ pub async fn run(args: ImportArgs, common: &Common) -> anyhow::Result<Answer> {
     let Some(url) = common.database() else {
         bail!("an import works straight on a database: pass --database URL");
     };
-    let direct = Direct::open(url, !args.dry_run).await?;
+    let direct = Direct::open_for_bulk(url, !args.dry_run).await?;
     let imported = Box::pin(import(&direct, args, common.verbose)).await;
     direct.close().await;
     imported.context("importing API keys")

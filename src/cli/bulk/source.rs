@@ -12,8 +12,9 @@ use super::notes::Notes;
 use super::record::{Cell, Problem, Record};
 use super::{Defaults, Row, Shape};
 
-/// How many rows are read, and stored, together.
-pub const BATCH_ROWS: usize = 4000;
+/// How many rows are read, and stored, together: each batch writes every page of an index again that it changes, and
+/// holds up whoever else changes keys.
+pub const BATCH_ROWS: usize = 8000;
 
 /// How alike a column must be to one that is known to be taken for a misspelt one.
 const ALIKE: f64 = 0.8;

@@ -25,12 +25,16 @@ pub async fn import(
         return Ok(imported);
     }
     let mut kept = Columns::default();
-    for (place, unnamed) in &plan.keep {
-        if let Some(key) = import.keys.get(*place) {
-            kept.add(key, *unnamed);
+    let whole = plan.keep.len() == import.keys.len() && imported.unnamed == 0;
+    if !whole {
+        for (place, unnamed) in &plan.keep {
+            if let Some(key) = import.keys.get(*place) {
+                kept.add(key, *unnamed);
+            }
         }
     }
-    let inserted = kept.bind(lease.query(sql::IMPORT)).execute(&mut **lease);
+    let rows = if whole { columns } else { &kept };
+    let inserted = rows.bind(lease.query(sql::IMPORT)).execute(&mut **lease);
     let inserted = inserted.await?.rows_affected();
     // A row whose team is not there is made by no join.
     if usize::try_from(inserted).ok() != Some(plan.keep.len()) {

@@ -176,23 +176,25 @@ statements! {
     );
 
     /// What stands in the way of each key of an import, by its place from 1: 0 the key itself, 1 the same but deleted,
-    /// 2 its text, 3 its prefix, 4 its id, 5 its name. Each is one look into an index.
+    /// 2 its text, 3 its prefix, 4 its id, 5 its name. Each is one look into an index: `OFFSET 0` keeps the looks from
+    /// being turned into joins, which on a table that has grown since it was last analyzed read all of it for each batch.
     IMPORT_CLASHES = concat!(
-        "WITH n AS MATERIALIZED (SELECT n.*, t.org_id FROM ", imported!(), "JOIN teams t ON t.id = n.team_id) \
-         SELECT n.place, CASE WHEN k.prefix <> n.prefix THEN 2 WHEN k.deleted_at IS NULL THEN 0 ELSE 1 END::bigint \
-                         AS clash \
-           FROM n JOIN api_keys k ON k.digest = n.digest \
-         UNION ALL SELECT n.place, 2 FROM n JOIN api_keys k ON k.old_digest = n.digest \
-         UNION ALL SELECT n.place, 2 FROM n JOIN api_keys k ON k.digest = n.old_digest \
-         UNION ALL SELECT n.place, 2 FROM n JOIN api_keys k ON k.old_digest = n.old_digest \
-         UNION ALL SELECT n.place, 3 FROM n JOIN api_keys k ON k.prefix = n.prefix \
-         UNION ALL SELECT n.place, 4 FROM n JOIN api_keys k ON k.id = n.id \
-         UNION ALL SELECT n.place, 5 FROM n JOIN api_keys k \
-           ON k.org_id = n.org_id AND coalesce(k.team_id, '') = n.team_id AND k.name = n.name \
-           WHERE n.category <> 'PERSONAL' AND k.category <> 'PERSONAL' AND k.deleted_at IS NULL AND k.name IS NOT NULL \
-         UNION ALL SELECT n.place, 5 FROM n JOIN api_keys k \
-           ON k.org_id = n.org_id AND coalesce(k.owner, '') = coalesce(n.owner, '') AND k.name = n.name \
-           WHERE n.category = 'PERSONAL' AND k.category = 'PERSONAL' AND k.deleted_at IS NULL AND k.name IS NOT NULL"
+        "SELECT n.place, c.clash::bigint AS clash \
+         FROM ", imported!(), "JOIN teams t ON t.id = n.team_id CROSS JOIN LATERAL ( \
+           SELECT CASE WHEN k.prefix <> n.prefix THEN 2 WHEN k.deleted_at IS NULL THEN 0 ELSE 1 END AS clash \
+             FROM api_keys k WHERE k.digest = n.digest \
+           UNION ALL SELECT 2 FROM api_keys k WHERE k.old_digest = n.digest \
+           UNION ALL SELECT 2 FROM api_keys k WHERE k.digest = n.old_digest \
+           UNION ALL SELECT 2 FROM api_keys k WHERE k.old_digest = n.old_digest \
+           UNION ALL SELECT 3 FROM api_keys k WHERE k.prefix = n.prefix \
+           UNION ALL SELECT 4 FROM api_keys k WHERE k.id = n.id \
+           UNION ALL SELECT 5 FROM api_keys k \
+             WHERE n.category <> 'PERSONAL' AND k.org_id = t.org_id AND coalesce(k.team_id, '') = n.team_id \
+               AND k.name = n.name AND k.category <> 'PERSONAL' AND k.deleted_at IS NULL AND k.name IS NOT NULL \
+           UNION ALL SELECT 5 FROM api_keys k \
+             WHERE n.category = 'PERSONAL' AND k.org_id = t.org_id AND coalesce(k.owner, '') = coalesce(n.owner, '') \
+               AND k.name = n.name AND k.category = 'PERSONAL' AND k.deleted_at IS NULL AND k.name IS NOT NULL \
+           OFFSET 0) c"
     );
 
     /// Turns the live key with the id $1 into a tombstone.

@@ -1,6 +1,7 @@
 //! Many keys in one transaction: handed over as one JSON text, so that a statement is prepared once, whatever their
 //! number.
 
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
@@ -17,18 +18,24 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
     sqlx::query(sql::IMPORT_PAGES)
         .execute(&mut *connection)
         .await?;
-    let plan = plan(&mut *connection, import).await?;
+    sqlx::query(sql::IMPORT_LOG)
+        .execute(&mut *connection)
+        .await?;
+    let rows = all(import);
+    let plan = plan(&mut *connection, import, &rows).await?;
     let mut imported = plan.imported;
     if plan.keep.is_empty() {
         return Ok(imported);
     }
-    let kept = plan.keep.iter().filter_map(|&(place, unnamed)| {
-        let key = import.keys.get(place)?;
-        Some(row(key, unnamed))
-    });
-    let kept = list(kept);
+    let whole = plan.keep.len() == import.keys.len() && imported.unnamed == 0;
+    let rows = if whole {
+        rows
+    } else {
+        let kept = plan.keep.iter();
+        list(kept.filter_map(|&(place, unnamed)| Some((import.keys.get(place)?, unnamed))))
+    };
     let inserted = sqlx::query(sql::IMPORT)
-        .bind(kept.as_str())
+        .bind(rows.as_str())
         .execute(&mut *connection)
         .await?;
     // A row whose team is not there is made by no join.
@@ -37,7 +44,7 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
     }
     if let Some(by) = &import.by {
         sqlx::query(sql::NOTE_IMPORT)
-            .bind(kept)
+            .bind(rows)
             .bind(by.name.as_str())
             .bind(by.key.as_ref().map(KeyPrefix::as_str))
             .bind(by.from.to_string())
@@ -51,13 +58,16 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
 
 /// What would become of the keys.
 pub async fn look(connection: &mut SqliteConnection, import: &Import) -> Result<Imported, Fault> {
-    Ok(plan(connection, import).await?.imported)
+    Ok(plan(connection, import, &all(import)).await?.imported)
 }
 
-async fn plan(connection: &mut SqliteConnection, import: &Import) -> Result<Plan, Fault> {
-    let rows = import.keys.iter().map(|key| row(key, false));
+async fn plan(
+    connection: &mut SqliteConnection,
+    import: &Import,
+    rows: &str,
+) -> Result<Plan, Fault> {
     let rows = sqlx::query(sql::IMPORT_CLASHES)
-        .bind(list(rows))
+        .bind(rows)
         .fetch_all(connection)
         .await?;
     let mut clashes = Vec::with_capacity(rows.len());
@@ -70,11 +80,22 @@ async fn plan(connection: &mut SqliteConnection, import: &Import) -> Result<Plan
     Ok(Plan::new(import, clashes))
 }
 
+/// Every key of the import, as [`list`] writes it.
+fn all(import: &Import) -> String {
+    list(import.keys.iter().map(|key| (key, false)))
+}
+
+/// The keys as one JSON text, each with whether it does without its name.
+fn list<'k>(keys: impl Iterator<Item = (&'k ImportedKey, bool)>) -> String {
+    let rows: Vec<_> = keys.map(|(key, unnamed)| row(key, unnamed)).collect();
+    serde_json::to_string(&rows).expect("texts and numbers are JSON")
+}
+
 /// The columns of a key, in the order in which `IMPORT` and `IMPORT_CLASHES` take them.
-fn row(key: &ImportedKey, unnamed: bool) -> serde_json::Value {
+fn row(key: &ImportedKey, unnamed: bool) -> impl Serialize + '_ {
     let name = key.name.as_ref().filter(|_| !unnamed);
     let id = key.id.unwrap_or_else(|| KeyId::new(Uuid::now_v7()));
-    serde_json::json!([
+    (
         id.to_string(),
         key.prefix.as_str(),
         key.digest.to_hex(),
@@ -90,9 +111,5 @@ fn row(key: &ImportedKey, unnamed: bool) -> serde_json::Value {
         key.disabled_at.map(UnixTime::to_stored),
         key.last_used_at.map(UnixTime::to_stored),
         key.team.to_string(),
-    ])
-}
-
-fn list(rows: impl Iterator<Item = serde_json::Value>) -> String {
-    rows.collect::<serde_json::Value>().to_string()
+    )
 }

@@ -122,6 +122,9 @@ statements! {
     /// Keeps up to 64 MiB of pages: each key of an import goes into another page of the index by text.
     IMPORT_PAGES = "PRAGMA cache_size = -65536";
 
+    /// Moves what was written into the file every 64 MiB: a page that several batches change is moved once.
+    IMPORT_LOG = "PRAGMA wal_autocheckpoint = 16384";
+
     /// What stands in the way of each key of $1, the list of `IMPORT`, by its place in the list: 0 the key itself,
     /// 1 the same but deleted, 2 its text, 3 its prefix, 4 its id, 5 its name. Each is one look into an index.
     IMPORT_CLASHES =

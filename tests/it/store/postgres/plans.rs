@@ -88,3 +88,48 @@ async fn what_is_planned_once_goes_by_an_index(
     }
     assert_eq!(found, visits, "{plan:#?}");
 }
+
+/// An import looks for what stands in the way of thousands of keys at once, in a table that it has just made large.
+#[tokio::test]
+async fn an_import_reads_no_table_from_end_to_end() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    database.insert_many(20_000).await;
+    let postgres = database.postgres.as_ref().unwrap();
+    let mut session = postgres.server.connect(&postgres.name).await;
+    let prepare = AssertSqlSafe(format!("PREPARE asked AS {}", sql::IMPORT_CLASHES));
+    session.execute(sqlx::raw_sql(prepare)).await.unwrap();
+    let kinds =
+        "text text bytea bytea bigint text text text text text bigint bigint bigint bigint text";
+    let columns = kinds
+        .split(' ')
+        .map(|kind| format!("array_fill(NULL::{kind}, ARRAY[8000])"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let explain = AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({columns})"));
+    let explain = sqlx::query_scalar(explain).fetch_all(&mut session);
+    let plan: Vec<String> = explain.await.unwrap();
+    let looks = plan.iter().filter(|line| line.contains(" on api_keys "));
+    let ways = looks
+        .map(|line| {
+            line.split(" on ")
+                .next()
+                .unwrap()
+                .trim()
+                .trim_start_matches("->")
+        })
+        .map(str::trim)
+        .collect::<Vec<_>>();
+    let expected = [
+        "Index Scan using api_keys_digest_key",
+        "Index Only Scan using api_keys_old_digest_key",
+        "Index Only Scan using api_keys_digest_key",
+        "Index Only Scan using api_keys_old_digest_key",
+        "Index Only Scan using api_keys_prefix_key",
+        "Index Only Scan using api_keys_pkey",
+        "Index Scan using api_keys_name",
+        "Index Scan using api_keys_personal_name",
+    ];
+    assert_eq!(ways, expected, "{plan:#?}");
+}
