@@ -34,6 +34,7 @@ pub async fn import(
         }
     }
     let rows = if whole { columns } else { &kept };
+    lease.query(sql::IMPORT_PLANS).execute(&mut **lease).await?;
     let inserted = rows.bind(lease.query(sql::IMPORT)).execute(&mut **lease);
     let inserted = inserted.await?.rows_affected();
     // A row whose team is not there is made by no join.
