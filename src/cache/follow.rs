@@ -115,7 +115,7 @@ impl Follower {
         let began = shared.clock.elapsed();
         match seal::load(&path, &shared, self.max_stale).await {
             Ok((confirmed, age)) => {
-                self.follow_clock(confirmed.database_time(age));
+                self.follow_clock(confirmed.database_time(age), shared.clock.elapsed());
                 shared.looks.unsealed(age);
                 let took = shared.clock.elapsed().saturating_sub(began);
                 self.report.unsealed(age, took);
@@ -166,7 +166,8 @@ impl Follower {
         self.live = digests;
         self.filled_at = began;
         self.place = Place::At(end.cursor);
-        self.follow_clock(end.database_time);
+        // Read before the first key.
+        self.follow_clock(end.database_time, began);
         let was_announced = *shared.announced.borrow();
         if was_announced {
             shared.looks.succeeded(began);
@@ -223,7 +224,7 @@ impl Follower {
 
     /// Takes in what a look that began then has found.
     fn apply(&mut self, batch: ChangeBatch, began: Duration) {
-        self.follow_clock(batch.database_time);
+        self.follow_clock(batch.database_time, self.shared.clock.elapsed());
         let changes = batch.changes;
         let put = changes.iter().filter_map(|change| match change {
             KeyChange::Put(key) => Some(&**key),
@@ -261,9 +262,10 @@ impl Follower {
             && waited >= PARTIAL_REFILL_EVERY
     }
 
-    /// Follows the database's clock, unless both agree to the second.
-    fn follow_clock(&self, database: Duration) {
+    /// Follows the database's clock, which said `database` when ours had run for `then`, unless both agree to the second.
+    fn follow_clock(&self, database: Duration, then: Duration) {
         let clock = &self.shared.clock;
+        let database = database + clock.elapsed().saturating_sub(then);
         let apart = clock.unix_time().as_secs().abs_diff(database.as_secs());
         // Two: one second may be mere rounding, and a clock should not jump to and fro.
         if apart >= 2 {

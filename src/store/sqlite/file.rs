@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
+use super::read::SNAPSHOT_BATCH;
 use crate::store::StoreError;
 
 /// Above this, the WAL gives room back after it has been taken into the file: 64 MiB.
@@ -56,10 +57,10 @@ impl Place {
             .disable_statement_logging()
     }
 
-    /// Options for a connection that only reads.
+    /// Options for a connection that only reads, a page of a fill ahead of who takes it in.
     pub fn reader(&self) -> SqliteConnectOptions {
         let options = self.writer().pragma("query_only", "ON");
-        options.row_buffer_size(256)
+        options.row_buffer_size(SNAPSHOT_BATCH)
     }
 
     /// A file beside this one.

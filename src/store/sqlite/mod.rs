@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use sqlx::sqlite::SqliteRow;
 
 use self::bell::Bell;
@@ -167,17 +168,25 @@ impl KeyStore for SqliteStore {
                 .bounded(async { Ok(read::log_end(&mut reader).await?) })
                 .await?;
             let mut set_aside = Vec::new();
-            let mut place = Some(i64::MIN);
-            while let Some(after) = place {
-                let page = read::snapshot_page(&mut reader, after);
-                let (rows, next) = self.bounded(page).await?;
-                for row in &rows {
-                    match row::key(row) {
-                        Ok(key) => each(key),
-                        Err(bad) => set_aside.push(bad),
+            let first = read::snapshot_page(&mut reader, i64::MIN);
+            let mut page = Some(self.bounded(first).await?);
+            while let Some((rows, next)) = page {
+                let take = async {
+                    for row in &rows {
+                        match row::key(row) {
+                            Ok(key) => each(key),
+                            Err(bad) => set_aside.push(bad),
+                        }
                     }
-                }
-                place = next;
+                };
+                page = if let Some(after) = next {
+                    // The next one is asked for, and read by SQLite's thread, while this one is taken in.
+                    let following = self.bounded(read::snapshot_page(&mut reader, after));
+                    Some(join(following, take).await.0?)
+                } else {
+                    take.await;
+                    None
+                };
             }
             self.bounded(end_read(reader)).await?;
             Ok(SnapshotEnd {

@@ -14,7 +14,7 @@ use crate::store::{ChangeBatch, Changes, Cursor, ListMark, PageMark, row};
 const CHANGES_BATCH: usize = 1000;
 
 /// How many keys a fill takes at a time.
-const SNAPSHOT_BATCH: usize = 1000;
+pub const SNAPSHOT_BATCH: usize = 1000;
 
 /// The end of the log, and the database's clock.
 pub struct LogEnd {

@@ -230,3 +230,18 @@ async fn expiry_is_by_the_databases_clock() {
     assert!(!rig.permits(&key(1), "m1").await);
     assert_eq!(rig.clock.unix_time().since(START), hour);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fill_that_takes_long_does_not_put_the_clock_back() {
+    let minute = Duration::from_mins(1);
+    let rig = Rig::over(&CacheConfig::default(), &keys(1..4), |store| {
+        store.gates.snapshot_done.stop_next();
+    });
+    within(rig.store.gates.snapshot_done.somebody_waits()).await;
+    rig.clock.advance(minute);
+    // The look after it does not come.
+    rig.store.gates.changes.close();
+    rig.store.gates.snapshot_done.open();
+    within(rig.store.gates.changes.somebody_waits()).await;
+    assert_eq!(rig.clock.unix_time().since(START), minute);
+}
