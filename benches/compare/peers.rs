@@ -144,12 +144,16 @@ impl Kind {
         };
         let answers = async {
             while !peer.forwards(listens).await {
+                if peer.process.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    return None;
+                }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            Some(())
         };
         tokio::time::timeout(Duration::from_mins(3), answers)
             .await
-            .ok()?;
+            .ok()??;
         peer.started_in = began.elapsed();
         Some(peer)
     }
@@ -308,7 +312,8 @@ impl Job<'_> {
         let text = format!(
             "global\n  nbthread 1\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  \
              timeout server 60s\n  option http-no-delay\nfrontend callers\n  bind {}{how}\n  \
-             http-request set-var(txn.key) req.hdr(authorization),regsub(\"^(bearer|api-key) +\",,i)\n  \
+             http-request set-var(txn.key) req.hdr(authorization),field(2,' ') \
+             if {{ req.hdr(authorization),field(1,' '),lower -m str bearer api-key }}\n  \
              http-request set-var(txn.may) var(txn.key),map_str(keys.map)\n  \
              http-request set-var(txn.model) path,field(3,/)\n  \
              http-request return status 401 unless {{ var(txn.may) -m found }}\n  \

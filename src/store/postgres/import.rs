@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::error::Fault;
 use super::lane::{Lease, Session};
 use super::{read, sql};
-use crate::key::{ImportedKey, KeyId, KeyPrefix, Name, Operation, UnixTime};
+use crate::key::{Actor, ImportedKey, KeyId, KeyPrefix, Name, Operation, UnixTime};
 use crate::store::audit::Action;
 use crate::store::bulk::{Clash, Plan};
-use crate::store::{Import, Imported, StoreError};
+use crate::store::{Cursor, Import, Imported, StoreError};
 
 /// Stores the keys that can be stored, as the import wants it.
 pub async fn import(
@@ -19,42 +19,76 @@ pub async fn import(
     import: &Import,
     columns: &Columns,
 ) -> Result<Imported, Fault> {
+    if import.keys.is_empty() {
+        return Ok(Imported::default());
+    }
+    let by = import.by.as_ref();
+    if let Some(imported) = at_once(lease, columns, by).await? {
+        return Ok(imported);
+    }
     let plan = plan(lease, import, columns).await?;
     let mut imported = plan.imported;
     if plan.keep.is_empty() {
         return Ok(imported);
     }
     let mut kept = Columns::default();
-    let whole = plan.keep.len() == import.keys.len() && imported.unnamed == 0;
-    if !whole {
-        for (place, unnamed) in &plan.keep {
-            if let Some(key) = import.keys.get(*place) {
-                kept.add(key, *unnamed);
-            }
+    for (place, unnamed) in &plan.keep {
+        if let Some(key) = import.keys.get(*place) {
+            kept.add(key, *unnamed);
         }
     }
-    let rows = if whole { columns } else { &kept };
+    imported.written = Some(insert(lease, &kept, by).await?);
+    Ok(imported)
+}
+
+/// Stores all keys, unless something stands in the way of one: mostly nothing does, and to look for it costs a quarter
+/// of an import's time.
+async fn at_once(
+    lease: &mut Lease<'_>,
+    columns: &Columns,
+    by: Option<&Actor>,
+) -> Result<Option<Imported>, Fault> {
+    lease.run(sql::MARK).await?;
+    match insert(lease, columns, by).await {
+        Ok(written) => Ok(Some(Imported {
+            stored: columns.id.len(),
+            written: Some(written),
+            ..Imported::default()
+        })),
+        Err(Fault::Sqlx(sqlx::Error::Database(said))) if said.is_unique_violation() => {
+            lease.run(sql::ROLLBACK_TO_MARK).await?;
+            Ok(None)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Stores these keys; the place in the log that they took.
+async fn insert(
+    lease: &mut Lease<'_>,
+    columns: &Columns,
+    by: Option<&Actor>,
+) -> Result<Cursor, Fault> {
     lease.query(sql::IMPORT_PLANS).execute(&mut **lease).await?;
-    let inserted = rows.bind(lease.query(sql::IMPORT)).execute(&mut **lease);
-    let inserted = inserted.await?.rows_affected();
+    let inserted = columns.bind(lease.query(sql::IMPORT));
+    let inserted = inserted.execute(&mut **lease).await?.rows_affected();
     // A row whose team is not there is made by no join.
-    if usize::try_from(inserted).ok() != Some(plan.keep.len()) {
+    if usize::try_from(inserted).ok() != Some(columns.id.len()) {
         return Err(StoreError::NoSuchTeam.into());
     }
-    if let Some(by) = &import.by {
+    if let Some(by) = by {
         lease
             .query(sql::NOTE_IMPORT)
             .bind(by.name.to_string())
             .bind(by.key.as_ref().map(KeyPrefix::to_string))
             .bind(by.from.to_string())
             .bind(Action::Import.as_str())
-            .bind(&kept.id)
-            .bind(&kept.prefix)
+            .bind(&columns.id)
+            .bind(&columns.prefix)
             .execute(&mut **lease)
             .await?;
     }
-    imported.written = Some(read::log_end(lease).await?.cursor);
-    Ok(imported)
+    Ok(read::log_end(lease).await?.cursor)
 }
 
 /// What would become of the keys.

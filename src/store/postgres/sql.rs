@@ -83,6 +83,12 @@ pub const COMMIT: &str = "COMMIT";
 /// Ends a transaction; it wrote nothing.
 pub const ROLLBACK: &str = "ROLLBACK";
 
+/// Marks a place in a transaction, for [`ROLLBACK_TO_MARK`].
+pub const MARK: &str = "SAVEPOINT mark";
+
+/// Undoes what was done since [`MARK`], settings too.
+pub const ROLLBACK_TO_MARK: &str = "ROLLBACK TO SAVEPOINT mark";
+
 statements! {
     /// The end of the change log, and what goes with it.
     LOG_END = concat!("SELECT ", log_end!(), "FROM key_log l");
