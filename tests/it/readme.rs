@@ -1,4 +1,4 @@
-//! The README's commands are run, in their order, and answer as it says.
+//! The commands of the README, and of pages beside it, are run, in their order, and answer as it says.
 //!
 //! Every line of a `console` block that begins with `$` is a command; what follows is its output. `[..]` stands for
 //! anything, `?` begins a line of standard error or the exit code when it is not 0. A server runs beside them on free
@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rstest::rstest;
 use snapbox::assert_data_eq;
 
 use crate::support::raw::RawConnection;
@@ -22,8 +23,11 @@ const TOKEN: &str = "kwadmin_the-token-of-the-readme";
 /// Where the README finds the listeners.
 const DEFAULTS: [&str; 3] = ["127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:9091"];
 
+#[rstest]
+#[case::readme("README.md", 12)]
+#[case::migrating("deploy/migrating.md", 4)]
 #[tokio::test]
-async fn every_command_of_the_readme_answers_as_it_says() {
+async fn every_command_of_a_page_answers_as_it_says(#[case] page: &str, #[case] least: usize) {
     let upstream = FakeUpstream::start();
     let answer = r#"{"answered":"/v1/chat/completions"}"#;
     upstream.on("/v1/chat/completions", Answer::new(200, answer));
@@ -32,7 +36,7 @@ async fn every_command_of_the_readme_answers_as_it_says() {
     let served = Served::start(directory.path(), &upstream.url());
     served.ready().await;
 
-    let readme = fs::read_to_string(package().join("README.md")).unwrap();
+    let readme = fs::read_to_string(package().join(page)).unwrap();
     let mut exports = String::new();
     let mut commands = 0;
     for (command, expected) in transcripts(&readme) {
@@ -50,7 +54,7 @@ async fn every_command_of_the_readme_answers_as_it_says() {
         );
         commands += 1;
     }
-    assert!(commands > 12, "only {commands} commands were found");
+    assert!(commands > least, "only {commands} commands were found");
 }
 
 /// The commands of all `console` blocks, each with what the README says it prints.
