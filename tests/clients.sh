@@ -19,10 +19,10 @@ trap 'rm -rf "$directory"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-echo "installing baseten, openai, anthropic, httpx, websockets and grpcio from PyPI into $directory" >&2
+echo "installing baseten, openai, anthropic, httpx, websockets, grpcio and botocore from PyPI into $directory" >&2
 "$python" -m venv "$directory/venv"
 "$directory/venv/bin/pip" install --quiet --disable-pip-version-check 'baseten>=0.12' openai anthropic \
-    'httpx[http2]' 'websockets>=14' grpcio
+    'httpx[http2]' 'websockets>=14' grpcio botocore
 
 # As the tests build it, so that nothing is built twice.
 cargo test --locked --no-run --test it

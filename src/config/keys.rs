@@ -75,6 +75,13 @@ fn rules(rules: &KeyRules, path: &Path, checks: &mut Checks<'_>) {
     }
     let again = path.key("sent_again_bytes");
     checks.within(&again, rules.sent_again_bytes, 0..=1024 * 1024, "bytes");
+    let signed = path.key("signed_body_bytes");
+    checks.within(
+        &signed,
+        rules.signed_body_bytes,
+        0..=64 * 1024 * 1024,
+        "bytes",
+    );
 }
 
 /// A mistake that was noted.
@@ -207,6 +214,12 @@ impl<'c> Reader<'_, 'c> {
                 at.checks.wrong(&at.path.key("endpoint"), message);
             }
         }
+        if let Some(url) = &config.token_url
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            let message = "must be a url that begins with `https://`";
+            at.checks.wrong(&at.path.key("token_url"), message);
+        }
         let parts = [
             ("client_id", config.client_id.is_some()),
             ("client_secret", config.client_secret.is_some()),
@@ -221,6 +234,7 @@ impl<'c> Reader<'_, 'c> {
             client_secret: client_secret?,
             tenant_id: tenant_id?,
             scopes: config.scopes,
+            token_url: config.token_url,
         })
     }
 
@@ -229,7 +243,11 @@ impl<'c> Reader<'_, 'c> {
         let project_id = at.plain("project_id", config.project_id.as_ref());
         let project_number = at.plain("project_number", config.project_number.as_ref());
         let region = at.plain("region", config.region.as_ref());
-        let auth_credentials = at.secret("auth_credentials", config.auth_credentials.as_ref());
+        let credentials = config.auth_credentials.as_ref();
+        let credentials = credentials.map(|SecretValue(source)| source);
+        let auth_credentials = at.read("auth_credentials", credentials, |text| {
+            VertexKeyConfig::check_credentials(text.reveal())
+        });
         if config.auth_credentials.is_some() {
             let parts = [
                 ("project_id", config.project_id.is_some()),
@@ -345,7 +363,12 @@ impl<'c> Reader<'_, 'c> {
             SecretSource::Env(variable) => Some(variable.clone()),
             SecretSource::Inline(_) | SecretSource::File(_) => None,
         };
-        let read = secret::resolve(source, self.environment);
+        // The JSON of a service account has lines.
+        let resolve = match name {
+            "auth_credentials" => secret::resolve_lines,
+            _ => secret::resolve,
+        };
+        let read = resolve(source, self.environment);
         let read = read.and_then(|text| is_good(&text).map(|()| text));
         let text = match read {
             Ok(text) => text,
@@ -359,7 +382,7 @@ impl<'c> Reader<'_, 'c> {
             SecretSource::File(_) => {
                 let source = source.clone();
                 LiveSecret::reread(text, move || {
-                    let text = secret::resolve(&source, &Environment::default())?;
+                    let text = resolve(&source, &Environment::default())?;
                     is_good(&text).map(|()| text)
                 })
             }

@@ -15,6 +15,18 @@ const LARGEST: u64 = 64 * 1024;
 ///
 /// The message of an error says what is wrong and never holds the secret.
 pub fn resolve(source: &SecretSource, environment: &Environment) -> Result<SecretText, String> {
+    let text = resolve_lines(source, environment)?;
+    if text.reveal().chars().any(char::is_control) {
+        return Err("holds control characters, such as a line end in its middle".to_owned());
+    }
+    Ok(text)
+}
+
+/// The same, but it may have several lines.
+pub fn resolve_lines(
+    source: &SecretSource,
+    environment: &Environment,
+) -> Result<SecretText, String> {
     let text = match source {
         SecretSource::Inline(secret) => secret.reveal().to_owned(),
         SecretSource::Env(name) => environment.get(name).map(str::to_owned).ok_or_else(|| {
@@ -25,9 +37,6 @@ pub fn resolve(source: &SecretSource, environment: &Environment) -> Result<Secre
     };
     if text.is_empty() {
         return Err("is empty".to_owned());
-    }
-    if text.chars().any(char::is_control) {
-        return Err("holds control characters, such as a line end in its middle".to_owned());
     }
     Ok(SecretText::new(text))
 }

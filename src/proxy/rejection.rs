@@ -112,6 +112,8 @@ const fn denial_message(denial: Denial) -> &'static str {
 const fn upstream_message(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout => "upstream timed out",
+        UpstreamError::TooLargeToSign { .. } => "the request body is too large for this upstream",
+        UpstreamError::NoRoom => "too many large requests at once",
         UpstreamError::NoKey => "no key of the upstream is for this call",
         UpstreamError::KeysResting { .. } => "the upstream takes no more calls now",
         UpstreamError::RequestBody(_) => "the request body broke off",
@@ -121,6 +123,7 @@ const fn upstream_message(error: &UpstreamError) -> &'static str {
         | UpstreamError::Tls(_)
         | UpstreamError::Broken(_)
         | UpstreamError::Refused(_)
+        | UpstreamError::NoToken
         | UpstreamError::UnaskedUpgrade
         | UpstreamError::Framing => "upstream unavailable",
     }
@@ -214,7 +217,9 @@ impl Rejection {
             Self::Body(_) | Self::Upstream(UpstreamError::RequestJudged(_)) => {
                 RequestOutcome::BodyAmbiguous
             }
-            Self::HeldBodiesFull => RequestOutcome::HeldBodiesFull,
+            Self::HeldBodiesFull | Self::Upstream(UpstreamError::NoRoom) => {
+                RequestOutcome::HeldBodiesFull
+            }
             Self::Unfilterable(_) => RequestOutcome::AnswerUnfilterable,
             Self::KeysUnavailable { .. } => RequestOutcome::KeysUnavailable,
             Self::Overloaded => RequestOutcome::Overloaded,
@@ -224,6 +229,9 @@ impl Rejection {
             Self::Deadline
             | Self::Upstream(UpstreamError::HeadTimeout | UpstreamError::ConnectTimeout) => {
                 RequestOutcome::UpstreamTimedOut
+            }
+            Self::Upstream(UpstreamError::TooLargeToSign { .. }) => {
+                RequestOutcome::BodyTooLargeToSign
             }
             Self::Upstream(UpstreamError::NoKey) => RequestOutcome::NoUpstreamKey,
             Self::Upstream(UpstreamError::KeysResting { .. }) => {
@@ -256,6 +264,7 @@ impl Rejection {
                 ..FORBIDDEN
             },
             Self::ModelTooLate { .. }
+            | Self::Upstream(UpstreamError::TooLargeToSign { .. })
             | Self::Body(BodyFault::DecodedTooLate | BodyFault::GrowsTooMuch) => face(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request_too_large",
@@ -302,12 +311,14 @@ impl Rejection {
                     "14",
                 )
             }
-            Self::HeldBodiesFull | Self::Overloaded => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "overloaded_error",
-                "8",
-            ),
+            Self::HeldBodiesFull | Self::Upstream(UpstreamError::NoRoom) | Self::Overloaded => {
+                face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    "overloaded_error",
+                    "8",
+                )
+            }
             Self::Deadline => face(
                 StatusCode::GATEWAY_TIMEOUT,
                 "deadline_exceeded",
@@ -340,6 +351,8 @@ impl Rejection {
                 UpstreamError::RequestBody(_)
                     | UpstreamError::RequestFraming(_)
                     | UpstreamError::RequestJudged(_)
+                    | UpstreamError::TooLargeToSign { .. }
+                    | UpstreamError::NoRoom
             )
         )
     }
@@ -382,7 +395,7 @@ impl Rejection {
                 let secs = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
                 headers.insert(RETRY_AFTER, HeaderValue::from(secs));
             }
-            Self::HeldBodiesFull | Self::Overloaded => {
+            Self::HeldBodiesFull | Self::Upstream(UpstreamError::NoRoom) | Self::Overloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::OtherMethod { allow } => {
@@ -422,7 +435,11 @@ pub(super) fn log_refusal(why: &Rejection, trace: &Trace) {
     let Rejection::Upstream(error) = why else {
         return;
     };
-    if let UpstreamError::NoKey | UpstreamError::KeysResting { .. } = error {
+    if let UpstreamError::NoKey
+    | UpstreamError::KeysResting { .. }
+    | UpstreamError::TooLargeToSign { .. }
+    | UpstreamError::NoRoom = error
+    {
         return;
     }
     let (id, chain) = (

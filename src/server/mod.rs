@@ -381,7 +381,8 @@ fn begin_fleet(config: &Config, metrics: &Metrics, clock: Clock) -> Result<Fleet
     Ok(Fleet::new(metrics.clone(), clock, random()?))
 }
 
-/// Asks the servers of upstreams how they do, and looks whether keys for them have changed.
+/// Asks the servers of upstreams how they do, looks whether keys for them have changed, and fetches the tokens that some of
+/// them stand for.
 fn attend_upstreams(
     fleet: Fleet,
     plans: watch::Receiver<Arc<[UpstreamPlan]>>,
@@ -390,6 +391,8 @@ fn attend_upstreams(
 ) {
     let looking = secrets::look(fleet.clone(), plans.clone(), look_every);
     group.spawn_until_stopped("secrets", looking);
+    let renewing = upstream::renew(fleet.clone(), plans.clone(), TokioExecutor::new());
+    group.spawn_until_stopped("tokens", renewing);
     let asking = upstream::probe(fleet, plans, TokioExecutor::new());
     group.spawn_until_stopped("prober", asking);
 }

@@ -302,6 +302,12 @@ pub const METRICS: &[Description] = &[
         help: "1 while a key of the upstream is left alone because it was refused.",
     },
     Description {
+        name: "keyward_upstream_tokens_total",
+        kind: Kind::Counter,
+        labels: &["upstream", "key", "result"],
+        help: "Tokens asked for in place of a key of the upstream.",
+    },
+    Description {
         name: "keyward_admin_requests_total",
         kind: Kind::Counter,
         labels: &["dialect", "command", "status"],

@@ -65,6 +65,17 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Wherever `uri` leads, over HTTP/1.1.
+    pub(super) const fn at(uri: Uri, tls: Option<Arc<ClientTls>>) -> Self {
+        Self {
+            uri,
+            tls,
+            protocol: UpstreamProtocol::Http1,
+        }
+    }
+}
+
 /// A client that has one connection of HTTP/2, or as many of HTTP/1.1 as it has calls.
 #[derive(Debug)]
 struct Lane<B> {

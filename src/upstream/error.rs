@@ -40,6 +40,18 @@ pub enum UpstreamError {
         /// How long the first of them does.
         retry_after: Duration,
     },
+    /// There is no token for the key: nothing was sent.
+    #[error("there is no token for the upstream's key")]
+    NoToken,
+    /// The body is larger than what may be signed: nothing was sent.
+    #[error("the request body is larger than the {limit} bytes that can be signed")]
+    TooLargeToSign {
+        /// How much that is, in bytes.
+        limit: usize,
+    },
+    /// All requests together hold as much as they may: nothing was sent.
+    #[error("too much of other requests is held")]
+    NoRoom,
     /// The caller's own request body broke off: not the upstream's fault.
     #[error("the request body broke off")]
     RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -62,7 +74,10 @@ impl UpstreamError {
             Self::HeadTimeout => Some(UpstreamFailure::HeadTimeout),
             Self::Refused(_) => Some(UpstreamFailure::Refused),
             Self::Broken(_) | Self::UnaskedUpgrade | Self::Framing => Some(UpstreamFailure::Broken),
+            Self::NoToken => Some(UpstreamFailure::Token),
             Self::NoKey
+            | Self::TooLargeToSign { .. }
+            | Self::NoRoom
             | Self::KeysResting { .. }
             | Self::RequestBody(_)
             | Self::RequestFraming(_)

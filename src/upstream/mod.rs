@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -45,7 +45,7 @@ pub use config::{
 pub use error::UpstreamError;
 pub use health::Fleet;
 pub use held::{HeldBodies, Share};
-pub use keys::{KeyCatalogue, ShownCloud, ShownKey, ShownUpstream, ShownValue};
+pub use keys::{KeyCatalogue, ShownCloud, ShownKey, ShownUpstream, ShownValue, renew};
 pub use patience::Patience;
 pub use payload::Memory;
 pub use probe::probe;
@@ -60,9 +60,9 @@ use aim::aim;
 use balance::{Burden, Places, draw};
 use connect::{Again, Place, Pool, Unanswered};
 use health::{Entry, Health};
-use keys::{Asked, Drawn, Ring, is_batch};
+use keys::{Asked, Prepared, Ring, hash, is_batch};
 use lent::Lent;
-use payload::{Copy, Payload};
+use payload::{BodyCopy, Payload, Whole};
 
 /// What runs the tasks behind connections. `server` gives it, so that nothing else spawns.
 pub trait Executor:
@@ -206,13 +206,8 @@ impl Upstreams {
             }
             Some(ring) => {
                 let memory = call.memory.take();
-                let copy = memory.map(|memory| Copy::new(ring.sent_again_bytes(), memory));
-                let body = Payload::Caller {
-                    body,
-                    copy: copy.clone(),
-                };
-                let sending = upstream.send_with_a_key(ring, &call, head, body, copy, &self.random);
-                Box::pin(sending).await
+                Box::pin(upstream.send_with_a_key(ring, &call, head, body, memory, &self.random))
+                    .await
             }
         }
     }
@@ -224,9 +219,9 @@ impl Upstream {
         &self,
         ring: &Ring,
         call: &Call,
-        head: Parts,
-        mut body: Payload,
-        copy: Option<Copy>,
+        mut head: Parts,
+        body: RequestBody,
+        memory: Option<Memory>,
         random: &RefCell<fastrand::Rng>,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let asked = Asked {
@@ -234,21 +229,27 @@ impl Upstream {
             is_batch: is_batch(call.target.path()),
         };
         let mut key = ring.first(asked, &mut random.borrow_mut())?;
+        let mut bodies = Bodies::of(ring, body, memory, &mut head).await?;
         let mut tried = Places::NONE;
         loop {
             tried = tried.with(key.place);
-            let answer = self
-                .send(call, Some(key), head.clone(), body, random)
-                .await?;
-            if !key.note(answer.status(), answer.headers()) {
-                return Ok(answer);
-            }
-            let another = ring.another(asked, tried, &mut random.borrow_mut());
-            let again = copy.as_ref().and_then(Copy::again);
-            let (Some(another), Some(again)) = (another, again) else {
-                return Ok(answer);
+            let answer = match key.prepare(asked, &call.target, bodies.hash()).await {
+                Err(error) => Err(self.noted(error)),
+                Ok(prepared) => {
+                    let body = bodies.next().ok_or(UpstreamError::NoKey)?;
+                    let sent = self.send(call, Some(&prepared), head.clone(), body, random);
+                    let answer = sent.await?;
+                    if !key.note(answer.status(), answer.headers()) {
+                        return Ok(answer);
+                    }
+                    Ok(answer)
+                }
             };
-            (key, body) = (another, again);
+            let another = ring.another(asked, tried, &mut random.borrow_mut());
+            match another.filter(|_| bodies.is_there()) {
+                Some(another) => key = another,
+                None => return answer,
+            }
         }
     }
 
@@ -256,7 +257,7 @@ impl Upstream {
     async fn send(
         &self,
         call: &Call,
-        key: Option<Drawn<'_>>,
+        key: Option<&Prepared>,
         mut head: Parts,
         mut body: Payload,
         random: &RefCell<fastrand::Rng>,
@@ -403,6 +404,12 @@ impl Upstream {
         Err(error)
     }
 
+    /// The same error, counted.
+    fn noted(&self, error: UpstreamError) -> UpstreamError {
+        self.note(&error);
+        error
+    }
+
     fn note(&self, error: &UpstreamError) {
         if let Some(failure) = error.failure() {
             self.metrics.failed(failure);
@@ -420,6 +427,71 @@ impl Upstream {
             let error = chain(error);
             tracing::error!(upstream = self.plan.name, %error, "an upstream cannot be called");
         }
+    }
+}
+
+/// The bodies of a call's attempts: the caller's own and its copies, or one that was read whole.
+struct Bodies {
+    first: Option<Payload>,
+    copy: Option<BodyCopy>,
+    whole: Option<(Whole, String)>,
+}
+
+impl Bodies {
+    /// What is sent of `body`. One that must be signed is read whole, and `head` then says how long it is.
+    async fn of(
+        ring: &Ring,
+        body: RequestBody,
+        memory: Option<Memory>,
+        head: &mut Parts,
+    ) -> Result<Self, UpstreamError> {
+        let (most, memory) = match (ring.signed_bytes(), memory) {
+            (Some(most), Some(memory)) => (most, memory),
+            (_, memory) => {
+                let copy = memory.map(|memory| BodyCopy::new(ring.sent_again_bytes(), memory));
+                let first = Payload::Caller {
+                    body,
+                    copy: copy.clone(),
+                };
+                return Ok(Self {
+                    first: Some(first),
+                    copy,
+                    whole: None,
+                });
+            }
+        };
+        let whole = Whole::read(body, most, memory).await?;
+        head.headers.remove(TRANSFER_ENCODING);
+        if whole.bytes() > 0 {
+            let length = HeaderValue::from(whole.bytes());
+            head.headers.insert(CONTENT_LENGTH, length);
+        }
+        let hash = hash(whole.parts());
+        Ok(Self {
+            first: None,
+            copy: None,
+            whole: Some((whole, hash)),
+        })
+    }
+
+    /// The hash of what is sent, where that is read whole.
+    fn hash(&self) -> Option<&str> {
+        self.whole.as_ref().map(|(_, hash)| &**hash)
+    }
+
+    /// Whether there is a body for another attempt.
+    fn is_there(&self) -> bool {
+        let copied = || self.copy.as_ref().is_some_and(BodyCopy::is_whole);
+        self.first.is_some() || self.whole.is_some() || copied()
+    }
+
+    /// The body of the next attempt.
+    fn next(&mut self) -> Option<Payload> {
+        if let Some((whole, _)) = &self.whole {
+            return Some(whole.again());
+        }
+        let again = || self.copy.as_ref().and_then(BodyCopy::again);
+        self.first.take().or_else(again)
     }
 }
 
@@ -458,12 +530,12 @@ impl Server {
         &self,
         plan: &UpstreamPlan,
         call: &Call,
-        key: Option<Drawn<'_>>,
+        key: Option<&Prepared>,
         mut head: Parts,
         body: Lent,
     ) -> Request<Lent> {
         let host = self.host_for(plan.host, &head);
-        let target = call.target.clone();
+        let target = key.map_or(&call.target, Prepared::target).clone();
         if call.handshake.is_some() {
             aim(
                 &mut head,

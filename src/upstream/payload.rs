@@ -1,6 +1,7 @@
 //! What one attempt sends: the caller's body as it comes, or the same once more.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::held::Share;
-use super::{Progress, RequestBody};
+use super::{Progress, RequestBody, UpstreamError};
 
 /// The body of one attempt.
 pub(super) enum Payload {
@@ -17,7 +18,7 @@ pub(super) enum Payload {
     Caller {
         body: RequestBody,
         /// Where it is remembered meanwhile.
-        copy: Option<Copy>,
+        copy: Option<BodyCopy>,
     },
     /// What was remembered of it.
     Again(Again),
@@ -40,7 +41,7 @@ pub struct Memory {
 
 /// What is remembered of a body while it is sent.
 #[derive(Clone)]
-pub(super) struct Copy(Arc<Mutex<Kept>>);
+pub(super) struct BodyCopy(Arc<Mutex<Kept>>);
 
 struct Kept {
     parts: Vec<Bytes>,
@@ -60,7 +61,7 @@ enum State {
     Lost,
 }
 
-impl Copy {
+impl BodyCopy {
     /// Room for a body of at most `most` bytes.
     pub(super) fn new(most: usize, memory: Memory) -> Self {
         Self(Arc::new(Mutex::new(Kept {
@@ -75,13 +76,12 @@ impl Copy {
     /// The body once more, if all of it was sent and is remembered.
     pub(super) fn again(&self) -> Option<Payload> {
         let kept = self.lock();
-        (kept.state == State::Whole).then(|| {
-            Payload::Again(Again {
-                parts: kept.parts.iter().cloned().collect(),
-                bytes: kept.bytes as u64,
-                progress: Arc::new(Progress::begin()),
-            })
-        })
+        (kept.state == State::Whole).then(|| Payload::Again(Again::new(&kept.parts)))
+    }
+
+    /// Whether the body can be sent once more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lock().state == State::Whole
     }
 
     fn note(&self, frame: Option<&Frame<Bytes>>) {
@@ -112,6 +112,76 @@ impl Copy {
     /// What it guards is whole at any moment.
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that was read whole before anything of it is sent.
+pub(super) struct Whole {
+    parts: Vec<Bytes>,
+    bytes: usize,
+    _memory: Memory,
+}
+
+impl Whole {
+    /// Reads `body` to its end. Its trailers are left out.
+    ///
+    /// # Errors
+    ///
+    /// When there is more of it than `most` bytes, or than there is room for, and when it breaks off.
+    pub(super) async fn read(
+        mut body: RequestBody,
+        most: usize,
+        mut memory: Memory,
+    ) -> Result<Self, UpstreamError> {
+        let too_large = UpstreamError::TooLargeToSign { limit: most };
+        if body.size_hint().lower() > most as u64 {
+            return Err(too_large);
+        }
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(|cause| body.progress().blame(cause))?;
+            let Ok(part) = frame.into_data() else {
+                continue;
+            };
+            if part.len() > most - bytes {
+                return Err(too_large);
+            }
+            if !memory.share.grow(part.len(), memory.all_bytes) {
+                return Err(UpstreamError::NoRoom);
+            }
+            bytes += part.len();
+            parts.push(part);
+        }
+        Ok(Self {
+            parts,
+            bytes,
+            _memory: memory,
+        })
+    }
+
+    /// Its parts, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| &**part)
+    }
+
+    /// How many bytes it has.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What one attempt sends of it: all.
+    pub(super) fn again(&self) -> Payload {
+        Payload::Again(Again::new(&self.parts))
+    }
+}
+
+impl Again {
+    fn new(parts: &[Bytes]) -> Self {
+        Self {
+            parts: parts.iter().cloned().collect(),
+            bytes: parts.iter().map(|part| part.len() as u64).sum(),
+            progress: Arc::new(Progress::begin()),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ for name in list(os.environ):
 import checks_calling
 import checks_managing
 import checks_protocols
+import checks_signing
 from model_server import ModelServer
 from program import Program
 
@@ -40,6 +41,7 @@ def main(program, directory):
         tally.check("SIGTERM ends keyward with 0", lambda: equal(keyward.stop(), 0))
         tally.check("no key's text is in the log or the database", lambda: secrets_stay_out(keyward, model))
         checks_protocols.run(tally, program, directory)
+        checks_signing.run(tally, program, directory)
     except Exception:
         tally.failed += 1
         traceback.print_exc()

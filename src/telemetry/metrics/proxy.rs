@@ -53,6 +53,8 @@ pub enum RequestOutcome {
     AnswerUnfilterable,
     /// More requests in flight than allowed.
     Overloaded,
+    /// The body must be signed, and is larger than what may be.
+    BodyTooLargeToSign,
     /// None of the upstream's keys is for the call.
     NoUpstreamKey,
     /// All that are must rest.
@@ -67,7 +69,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Forwarded,
         Self::Allowed,
         Self::NoRoute,
@@ -90,6 +92,7 @@ impl RequestOutcome {
         Self::HeldBodiesFull,
         Self::AnswerUnfilterable,
         Self::Overloaded,
+        Self::BodyTooLargeToSign,
         Self::NoUpstreamKey,
         Self::UpstreamKeysResting,
         Self::UpstreamFailed,
@@ -123,6 +126,7 @@ impl RequestOutcome {
             Self::HeldBodiesFull => "held_bodies_full",
             Self::AnswerUnfilterable => "answer_unfilterable",
             Self::Overloaded => "overloaded",
+            Self::BodyTooLargeToSign => "body_too_large_to_sign",
             Self::NoUpstreamKey => "no_upstream_key",
             Self::UpstreamKeysResting => "upstream_keys_resting",
             Self::UpstreamFailed => "upstream_failed",

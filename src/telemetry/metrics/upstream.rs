@@ -21,17 +21,20 @@ pub enum UpstreamFailure {
     Broken,
     /// It says that it did not look at the call.
     Refused,
+    /// There was no token for the key to present.
+    Token,
 }
 
 impl UpstreamFailure {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Connect,
         Self::ConnectTimeout,
         Self::Tls,
         Self::HeadTimeout,
         Self::Broken,
         Self::Refused,
+        Self::Token,
     ];
 
     /// The label's value.
@@ -44,6 +47,7 @@ impl UpstreamFailure {
             Self::HeadTimeout => "head_timeout",
             Self::Broken => "broken",
             Self::Refused => "refused",
+            Self::Token => "token",
         }
     }
 }
@@ -161,6 +165,7 @@ impl KeyUse {
 pub struct UpstreamKeyMetrics {
     used: [Counter; KeyUse::ALL.len()],
     resting: Gauge,
+    tokens: [Counter; 2],
 }
 
 impl UpstreamKeyMetrics {
@@ -182,12 +187,24 @@ impl UpstreamKeyMetrics {
                 "keyward_upstream_key_resting",
                 &[("upstream", upstream), ("key", id)],
             ),
+            tokens: ["failed", "fetched"].map(|result| {
+                register_counter(
+                    recorder,
+                    "keyward_upstream_tokens_total",
+                    &[("upstream", upstream), ("key", id), ("result", result)],
+                )
+            }),
         }
     }
 
     /// A call with it was answered.
     pub fn used(&self, used: KeyUse) {
         self.used[used as usize].increment(1);
+    }
+
+    /// Somebody was asked for a token for it, and gave one or did not.
+    pub fn token_fetched(&self, is_fetched: bool) {
+        self.tokens[usize::from(is_fetched)].increment(1);
     }
 
     /// Whether it is left alone, from now on.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, HeaderNameText, LiveSecret, PlainValue, SecretValue};
 use crate::key::ModelPattern;
+use crate::upstream::keys::check_service_account;
 
 /// The most keys of one upstream.
 pub const MOST_KEYS: usize = 64;
@@ -67,8 +68,7 @@ impl Provider {
     }
 }
 
-/// One key of an upstream, as written. The names are those of Bifrost's settings. What its cloud needs beside a text is
-/// checked and shown, and not used.
+/// One key of an upstream, as written. The names are those of Bifrost's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamKeyConfig {
@@ -166,6 +166,8 @@ pub struct AzureKeyConfig {
     pub tenant_id: Option<PlainValue>,
     /// What its tokens are for.
     pub scopes: Vec<String>,
+    /// Where they are fetched, when that is not Entra's usual place.
+    pub token_url: Option<String>,
 }
 
 /// What a key of Vertex needs, as written.
@@ -248,6 +250,8 @@ pub struct KeyRules {
     pub longest_rest: Duration,
     /// How large a body is that can be sent again with another key, in bytes: it is remembered until the answer begins.
     pub sent_again_bytes: usize,
+    /// How large a body is that can be signed, in bytes: it is held whole before anything of it is sent.
+    pub signed_body_bytes: usize,
 }
 
 impl Default for KeyRules {
@@ -257,6 +261,7 @@ impl Default for KeyRules {
             rest: Duration::from_secs(10),
             longest_rest: Duration::from_mins(5),
             sent_again_bytes: 64 * 1024,
+            signed_body_bytes: 1024 * 1024,
         }
     }
 }
@@ -319,6 +324,7 @@ pub struct AzureKey {
     pub client_secret: Option<KeyValue>,
     pub tenant_id: Option<KeyValue>,
     pub scopes: Vec<String>,
+    pub token_url: Option<String>,
 }
 
 /// What a key of Vertex needs, checked; see [`VertexKeyConfig`].
@@ -343,6 +349,17 @@ pub struct BedrockKey {
     pub arn: Option<KeyValue>,
     pub deployments: BTreeMap<String, String>,
     pub batch_s3_config: Option<BatchS3Config>,
+}
+
+impl VertexKeyConfig {
+    /// Checks the text of `auth_credentials`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words, and nothing of what it holds.
+    pub fn check_credentials(text: &str) -> Result<(), String> {
+        check_service_account(text)
+    }
 }
 
 impl UpstreamKey {

@@ -1,14 +1,21 @@
 //! The keys of an upstream: which of them a call is given, and what is learnt from the answer.
 //!
 //! A call is given one of the keys that are enabled, allow its model and, for batches and files, are meant for these. A
-//! call that names no model asks for none to be allowed. A key without a text is given to none: what else a cloud takes is
-//! not made here. Among them weights decide. A key that the upstream refused
+//! call that names no model asks for none to be allowed. Among them weights decide. A key that the upstream refused
 //! (401, 402, 403, 429) rests, for every worker. When all rest, a key that rests by our own judgement is tried anyway,
 //! the one whose rest ends first; one that the upstream told when to come back is not.
+//!
+//! What is presented for a key is its text, or a token that it stands for ([`token`]), or a signature of the request that
+//! is made with it ([`sigv4`]); and what it says decides where in the API of its cloud a call goes ([`place`]).
 
 mod draw;
+mod fetch;
+mod jwt;
+mod place;
 mod rest;
 mod shown;
+mod sigv4;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,17 +23,24 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::balance::Places;
 use super::{CloudKey, KeyRules, KeyValue, UpstreamError, UpstreamKey, UpstreamPlan};
 use crate::clock::Clock;
-use crate::credential::CredentialLocation;
-use crate::key::ModelId;
+use crate::credential::{CredentialLocation, SecretText};
+use crate::key::{ModelId, UnixTime};
 use crate::telemetry::metrics::{KeyUse, Metrics, UpstreamKeyMetrics};
 use draw::draw;
+use fetch::bearer;
 use rest::{Readiness, Rest};
+use sigv4::Signer;
+use token::Token;
 
+pub(super) use sigv4::hash;
+
+pub use fetch::renew;
 pub use shown::{KeyCatalogue, ShownCloud, ShownKey, ShownUpstream, ShownValue};
 
 /// What is known of every key, whichever worker learnt it. It outlasts a reading of the settings for keys that keep
@@ -40,6 +54,7 @@ pub(super) struct Known {
 /// What all workers know of one key.
 struct State {
     rest: Rest,
+    token: Option<Token>,
     metrics: UpstreamKeyMetrics,
 }
 
@@ -91,6 +106,9 @@ impl Known {
             .filter(|((of, key, _), _)| of == upstream && key == id);
         for state in of_key.filter_map(|(_, state)| state.upgrade()) {
             state.rest.answered();
+            if let Some(token) = &state.token {
+                token.renew_now();
+            }
         }
     }
 
@@ -106,6 +124,9 @@ impl Known {
         let metrics = self.metrics.upstream_key(upstream, &key.id);
         let state = Arc::new(State {
             rest: Rest::new(metrics.clone()),
+            token: key
+                .stands_for_a_token()
+                .then(|| Token::new(self.clock.clone(), metrics.clone())),
             metrics,
         });
         keys.insert(place, Arc::downgrade(&state));
@@ -141,6 +162,12 @@ impl Ring {
     /// How large a body may be that is sent again, in bytes.
     pub(super) const fn sent_again_bytes(&self) -> usize {
         self.rules.sent_again_bytes
+    }
+
+    /// Whether bodies are signed, up to how many bytes: they must be held whole then.
+    pub(super) fn signed_bytes(&self) -> Option<usize> {
+        let signs = self.keys.iter().any(|held| held.key.signs());
+        signs.then_some(self.rules.signed_body_bytes)
     }
 
     /// Draws the key for a call that has not been sent.
@@ -222,9 +249,7 @@ impl UpstreamKey {
                     .iter()
                     .any(|pattern| pattern.allows(model))
         };
-        // Without a text there is nothing to present.
         self.enabled
-            && self.value.is_some()
             && (self.use_for_batch_api || !asked.is_batch)
             && asked.model.map_or(!self.models.is_empty(), allows)
     }
@@ -239,6 +264,17 @@ impl UpstreamKey {
             CloudKey::Azure(_) | CloudKey::Vertex(_) | CloudKey::Bedrock(_) => true,
         };
         self.enabled && (!is_for_every || has_deployments)
+    }
+
+    /// Whether requests are signed with it.
+    const fn signs(&self) -> bool {
+        match &self.cloud {
+            CloudKey::Bedrock(key) => self.enabled && key.secret_key.is_some(),
+            CloudKey::None
+            | CloudKey::Azure(_)
+            | CloudKey::Vertex(_)
+            | CloudKey::Huggingface(_) => false,
+        }
     }
 
     /// Other for other texts. Says nothing of what they are, and is kept here only.
@@ -267,17 +303,33 @@ impl Drawn<'_> {
         &self.ring.keys[self.place]
     }
 
-    /// Puts the key on a request, in place of any that is there.
-    pub(super) fn write(&self, request: &mut Parts) {
-        for name in KEY_HEADERS {
-            request.headers.remove(name);
-        }
-        if let Some(KeyValue { secret, .. }) = &self.held().key.value {
-            let location = &self.ring.location;
-            location
-                .write(&secret.current(), request)
-                .expect("whatever the settings read is tried in this place first");
-        }
+    /// What is presented for the key on a call to `target` whose body has the `hash`, if that is known. Waits when there
+    /// is no token yet for which it stands, and for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, and none could be fetched.
+    pub(super) async fn prepare(
+        self,
+        asked: Asked<'_>,
+        target: &PathAndQuery,
+        hash: Option<&str>,
+    ) -> Result<Prepared, UpstreamError> {
+        let Held { key, state } = self.held();
+        let shown = if let Some(token) = &state.token {
+            Shown::At(bearer(), token.get().await?)
+        } else if let (true, Some(hash)) = (key.signs(), hash) {
+            let now = self.ring.clock.unix_time();
+            Shown::Signature(Arc::clone(key), hash.to_owned(), now)
+        } else if let Some(KeyValue { secret, .. }) = &key.value {
+            Shown::At(self.ring.location.clone(), secret.current())
+        } else {
+            Shown::Nothing
+        };
+        Ok(Prepared {
+            target: key.target(target, asked.model),
+            shown,
+        })
     }
 
     /// Notes what the upstream answered. Returns whether that refuses the key.
@@ -309,6 +361,76 @@ impl Drawn<'_> {
         }
         true
     }
+}
+
+/// What is presented for a key on one call, and where that goes.
+pub(super) struct Prepared {
+    target: PathAndQuery,
+    shown: Shown,
+}
+
+enum Shown {
+    Nothing,
+    At(CredentialLocation, Arc<SecretText>),
+    Signature(Arc<UpstreamKey>, String, UnixTime),
+}
+
+impl Prepared {
+    /// What goes on in place of the call's target.
+    pub(super) const fn target(&self) -> &PathAndQuery {
+        &self.target
+    }
+
+    /// Presents the key on a request that is aimed already, in place of any that is there.
+    pub(super) fn write(&self, request: &mut Parts) {
+        for name in KEY_HEADERS {
+            request.headers.remove(name);
+        }
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::At(location, secret) => location
+                .write(secret, request)
+                .expect("whatever was read or fetched was tried in this place first"),
+            Shown::Signature(key, hash, now) => key.sign(request, hash, *now),
+        }
+    }
+}
+
+impl UpstreamKey {
+    /// Signs a request with it. One that cannot be signed goes unsigned, and is refused.
+    fn sign(&self, request: &mut Parts, hash: &str, now: UnixTime) {
+        let CloudKey::Bedrock(key) = &self.cloud else {
+            return;
+        };
+        let text = |value: &Option<KeyValue>| value.as_ref().map(|value| value.secret.current());
+        let (Some(access_key), Some(secret_key), Some(region)) = (
+            text(&key.access_key),
+            text(&key.secret_key),
+            text(&key.region),
+        ) else {
+            return;
+        };
+        let session_token = text(&key.session_token);
+        let signer = Signer {
+            access_key: access_key.reveal(),
+            secret_key: secret_key.reveal(),
+            session_token: session_token.as_ref().map(|token| token.reveal()),
+            region: region.reveal(),
+            service: "bedrock",
+        };
+        if signer.sign(request, hash, now).is_none() {
+            tracing::warn!(
+                upstream.key = self.id,
+                "a request cannot be signed with this key"
+            );
+        }
+    }
+}
+
+/// Checks the JSON of a service account: what is wrong with it, in words.
+pub(super) fn check_service_account(text: &str) -> Result<(), String> {
+    let account = jwt::ServiceAccount::read(text);
+    account.map(drop).map_err(|error| error.to_string())
 }
 
 /// When the upstream says to come back, in seconds; dates are not read (RFC 9110, 10.2.3).

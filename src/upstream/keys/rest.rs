@@ -125,6 +125,7 @@ mod tests {
         rest: Duration::from_secs(10),
         longest_rest: Duration::from_mins(1),
         sent_again_bytes: 0,
+        signed_body_bytes: 0,
     };
 
     fn rest() -> Rest {

@@ -113,7 +113,8 @@ fn a_mistake_has_its_path(#[case] text: &str, #[case] said: &str) {
 #[case::vertex_nowhere(
     "vertex",
     "vertex_key_config = { auth_credentials = { inline = \"{}\" } }",
-    &["keys[0].vertex_key_config.project_id: is missing: `auth_credentials` needs it",
+    &["keys[0].vertex_key_config.auth_credentials: is no JSON of a service account",
+      "keys[0].vertex_key_config.project_id: is missing: `auth_credentials` needs it",
       "keys[0].vertex_key_config.region: is missing: `auth_credentials` needs it"]
 )]
 #[case::bedrock_halves(
@@ -161,6 +162,7 @@ url = "https://h:3"
 provider = "vertex"
 [[upstreams.vertex.keys]]
 id = "c"
+enabled = false
 vertex_key_config = { auth_credentials = { inline = "canary" }, project_id = "a-project", region = "europe-west1" }
 [[proxy.routes]]
 path = "/{rest}"

@@ -287,13 +287,13 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     (
         "config/secret.rs",
-        1,
+        2,
         "a secret is checked before it is used",
     ),
     (
         "config/keys.rs",
-        1,
-        "the endpoint of Azure is compared with the upstream's url",
+        2,
+        "the endpoint of Azure is compared with the upstream's url, and a service account is checked before it is used",
     ),
     (
         "upstream/keys/shown.rs",
@@ -302,7 +302,17 @@ pub const REVEALS: &[(&str, usize, &str)] = &[
     ),
     (
         "upstream/keys/mod.rs",
+        5,
+        "the fingerprint by which a key is known that has got another text, and what requests are signed with",
+    ),
+    (
+        "upstream/keys/fetch.rs",
         1,
-        "the fingerprint by which a key is known that has got another text",
+        "what tokens are asked for with",
+    ),
+    (
+        "upstream/keys/place.rs",
+        1,
+        "projects, regions and versions stand in paths, and are no secrets",
     ),
 ];

@@ -178,23 +178,6 @@ async fn a_key_is_given_to_calls_of_its_models_alone() {
     }
 }
 
-/// What else a cloud takes is not made here: such a call must not go out with nothing.
-#[tokio::test]
-async fn a_key_without_a_text_is_given_to_no_call() {
-    let settings = format!(
-        "upstreams.default.provider = \"bedrock\"\n[[upstreams.default.keys]]\nid = \"a\"\n\
-         bedrock_key_config = {{ access_key = {{ inline = \"x\" }}, secret_key = {{ inline = \"y\" }}, region = \"r\" }}\n\
-         {ROUTES}"
-    );
-    let keyward = TestKeyward::with(&settings).await;
-    let key = keyward.key().await;
-    assert_eq!(
-        call(&keyward, post(PREDICT, &key, "{}")).await.status(),
-        403
-    );
-    assert!(keyward.upstream.requests().is_empty());
-}
-
 #[rstest]
 #[case("/v1/batches")]
 #[case("/v1/files/f1/content")]

@@ -5,6 +5,7 @@ mod backpressure;
 mod between_protocols;
 mod body_model;
 mod closing;
+mod clouds;
 mod deletion;
 mod ended_keys;
 mod everywhere;
