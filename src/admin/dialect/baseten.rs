@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use self::words::{
     ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, InForce,
-    Team, Teams, UserInfo,
+    Seconds, Team, Teams, UserInfo,
 };
 use super::{Dialect, counted};
 use crate::admin::read::{self, Accepts};
@@ -246,7 +246,7 @@ async fn create(
         team: team_in_path.or(team_in_body),
         expires_at: asked
             .expires_in
-            .map(|secs| life::end(state, secs))
+            .map(|Seconds(secs)| life::end(state, secs))
             .transpose()?,
     };
     match execute_and_wait(state, caller, Command::Create(wanted), wait).await? {

@@ -70,7 +70,7 @@ cache-control: no-store
 #[tokio::test]
 async fn what_is_null_is_taken_away_and_what_is_missing_stays() {
     let admin = TestAdmin::start().await;
-    let key = made(&admin, json!({ "model_ids": ["m"], "expires_in": 1000 })).await;
+    let key = made(&admin, json!({ "model_ids": ["m"], "expires_in": 1000.0 })).await;
     let kept = patch(&admin, &key, &json!({})).await.json();
     assert_eq!(kept["name"], "ci");
     assert_eq!(kept["model_ids"], json!(["m"]));
@@ -109,6 +109,7 @@ async fn a_key_that_is_switched_off_is_refused_until_it_is_switched_on() {
 #[case::type_of_key(json!({ "type": "PERSONAL" }), 400, "unknown member `type`, expected one of `name`, `model_ids`, `team_id`, `expires_in`, `enabled`")]
 #[case::no_models(json!({ "model_ids": [] }), 400, "`model_ids`: a list of model ids names at least one model; leave it out for every model")]
 #[case::no_time(json!({ "expires_in": 0 }), 400, "`expires_in` is a number of seconds from 1 to 3155760000")]
+#[case::no_whole_time(json!({ "expires_in": 1.5 }), 400, "`expires_in` is not of the right type")]
 #[case::too_long(json!({ "expires_in": 3_155_760_001_u64 }), 400, "`expires_in` is a number of seconds from 1 to 3155760000")]
 #[case::team(json!({ "team_id": "0198c0de-0000-7000-8000-000000000000" }), 404, "there is no such team")]
 #[case::taken(json!({ "name": "taken" }), 409, "a key named `taken` exists already")]

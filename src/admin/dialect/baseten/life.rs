@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::words::{ApiKeyInfo, ErrorBody, RotatedApiKey, UpdateApiKey};
+use super::words::{ApiKeyInfo, ErrorBody, RotatedApiKey, Seconds, UpdateApiKey};
 use super::{
     Refused, WAIT, execute_and_wait, key_in_path, parse_name, parse_scope, parse_team, parse_wait,
     schema, wait_for,
@@ -75,7 +75,7 @@ fn change(state: &AdminState, asked: &UpdateApiKey) -> Result<UpdateKey, Refused
         expires_at: match asked.expires_in {
             None => None,
             Some(None) => Some(None),
-            Some(Some(secs)) => Some(Some(end(state, secs)?)),
+            Some(Some(Seconds(secs))) => Some(Some(end(state, secs)?)),
         },
         enabled: asked.enabled,
     })

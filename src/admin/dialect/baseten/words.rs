@@ -1,6 +1,9 @@
 //! The members of what is asked and answered.
 
+use std::fmt;
+
 use http::StatusCode;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -377,7 +380,7 @@ pub struct CreateApiKey {
     pub model_ids: Option<Vec<String>>,
     pub team_id: Option<String>,
     /// An extension of ours.
-    pub expires_in: Option<u64>,
+    pub expires_in: Option<Seconds>,
 }
 
 /// What is to change about an API key: what is missing stays as it is.
@@ -394,8 +397,47 @@ pub struct UpdateApiKey {
     pub model_ids: Option<Option<Vec<String>>>,
     pub team_id: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    pub expires_in: Option<Option<u64>>,
+    pub expires_in: Option<Option<Seconds>>,
     pub enabled: Option<bool>,
+}
+
+/// A number of whole seconds. `60.0` is one, too: JSON Schema calls every number an integer whose fraction is zero
+/// (JSON Schema Core 2020-12, 4.2.3).
+#[derive(Clone, Copy)]
+pub struct Seconds(pub u64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(WholeNumber).map(Self)
+    }
+}
+
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
+    type Value = u64;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a whole number")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<u64, E> {
+        /// Every whole number up to it is told from its neighbours: 2^53.
+        const MOST: f64 = 9_007_199_254_740_992.0;
+        if number.fract() == 0.0 && (0.0..=MOST).contains(&number) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is whole, and from 0 to 2^53"
+            )]
+            return Ok(number as u64);
+        }
+        Err(E::invalid_value(Unexpected::Float(number), &self))
+    }
 }
 
 /// Tells null, which is given, from a member that is missing.
