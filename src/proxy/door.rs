@@ -17,9 +17,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
+use super::answer::{Passed, Refusal};
 use super::prepare::{OUR_NAMES, introduce};
 use super::shown::Shown;
-use super::{Passed, Proxy, Refusal, Rejection};
+use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
 use crate::key::Denial;
 

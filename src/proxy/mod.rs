@@ -1,11 +1,14 @@
 //! The data listener: the life of a request, from top to bottom.
 //!
-//! [`Proxy::handle`] answers every request. No path leads to an upstream but through [`Grant::permit`], which alone
+//! [`Proxy::handle`] answers every request: it is admitted (`admission`), made ready (`prepare`) and sent to an upstream,
+//! and answered (`answer`, `relay`). No path leads to an upstream but through [`Grant::permit`], which alone
 //! makes the [`Permit`] that [`Upstreams::send`] takes. What is decided on is what is forwarded:
 //! the path and the host are compared raw, and a head that can be read in two ways is refused.
 //!
 //! [`Grant::permit`]: crate::key::Grant::permit
 
+mod admission;
+mod answer;
 mod config;
 mod door;
 mod grpc;
@@ -25,14 +28,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+pub use answer::Answer;
 pub use config::{CallsOfEndedKeys, Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
 pub use in_flight::{ConnectionLoad, InFlight, Shortage, WorkerLoad};
@@ -45,22 +47,19 @@ pub use tunnel::Tunnel;
 
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
-use crate::credential::{CredentialLocations, Reading};
-use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
-use crate::route::{BodyRules, ErrorForm, Forward, Matched, Route, RouteTable};
-use crate::telemetry::metrics::{ProxyMetrics, RequestOutcome};
-use crate::upstream::{
-    Call, Handshake, HeldBodies, HoldLimits, Memory, RequestBody, TrailerFilter, Upstreams,
-};
+use crate::credential::CredentialLocations;
+use crate::key::{Permit, UnixTime};
+use crate::route::{BodyRules, RouteTable};
+use crate::telemetry::metrics::ProxyMetrics;
+use crate::upstream::{Call, Handshake, HeldBodies, Memory, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
-use prepare::{
-    clean, filter_trailers, forward_for, forward_target, frame, introduce, model_header,
-};
+use admission::Admitted;
+use answer::{Manner, Passed, Refusal, outcome};
+use prepare::{clean, filter_trailers, forward_for, forward_target, frame, introduce};
 use rejection::log_refusal;
 use relay::{Answered, Relayed};
 use shown::Shown;
-use streams::{Purpose, Stream, unless_ended};
-use target::Target;
+use streams::unless_ended;
 use trace::{IdMaker, Trace};
 use witness::Witness;
 
@@ -95,34 +94,6 @@ pub struct Proxy {
     metrics: ProxyMetrics,
     now: Clock,
     ids: IdMaker,
-}
-
-/// An answer, and what of the request was left unread by it.
-pub struct Answer {
-    /// The answer itself.
-    pub response: Response<ProxyBody>,
-    /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
-    /// the connection. Never is it read as the next request (SECURITY F8).
-    pub unread: Option<Incoming>,
-    /// The WebSocket that begins once the answer, a 101, is written: to be run until it ends.
-    pub tunnel: Option<Tunnel>,
-}
-
-/// A refusal before anything was sent, the form its caller expects, and the body nobody has read.
-struct Refusal {
-    why: Rejection,
-    form: ErrorForm,
-    unread: Option<Incoming>,
-}
-
-/// What becomes of a request that is not refused.
-enum Passed {
-    /// The upstream answered.
-    Forwarded(Answered),
-    /// The upstream agreed to speak WebSocket, on this connection of the caller's.
-    Switching(Answered, OnUpgrade),
-    /// It was a question, and the answer is yes.
-    Allowed(Response<Bytes>, Incoming),
 }
 
 impl Proxy {
@@ -178,17 +149,14 @@ impl Proxy {
         let _witness = Witness::of(&trace, &self.metrics);
         let door = self.plan.door.as_ref();
         let door = door.filter(|door| door.is_asked(request.uri(), peer.address));
-        // Whoever asks for another reads statuses: 200 is a yes.
-        let is_grpc = door.is_none() && grpc::is_grpc(&request);
-        let expects_continue = request.headers().contains_key(EXPECT);
-        let version = request.version();
+        let manner = Manner::of(&request, door);
 
         let (place, result) = match self.load.enter(connection) {
             Ok(place) => match door {
-                None => (
-                    place,
-                    self.admit_and_forward(request, peer, &trace, is_grpc).await,
-                ),
+                None => {
+                    let passed = self.admit_and_forward(request, peer, &trace, manner.is_grpc);
+                    (place, passed.await)
+                }
                 Some(door) => (place, self.decide(request, door).await),
             },
             Err(place) => {
@@ -199,57 +167,8 @@ impl Proxy {
         };
 
         let took = self.now.elapsed().saturating_sub(started);
-        let mut answer = match result {
-            Ok(Passed::Allowed(response, body)) => {
-                self.metrics.answered(RequestOutcome::Allowed, took);
-                Answer {
-                    response: relay::answer(response, place),
-                    unread: Some(body),
-                    tunnel: None,
-                }
-            }
-            Ok(Passed::Switching(answered, caller)) => {
-                self.metrics.answered(RequestOutcome::Forwarded, took);
-                connection.hand_over();
-                let (limits, metrics) = (&self.plan.limits, self.metrics.clone());
-                let (head, tunnel) = Tunnel::after(answered, caller, limits, metrics, place);
-                Answer {
-                    response: relay::switch(head),
-                    unread: None,
-                    tunnel: Some(tunnel),
-                }
-            }
-            Ok(Passed::Forwarded(answered)) => {
-                self.metrics.answered(RequestOutcome::Forwarded, took);
-                let idle = self.plan.limits.stream_idle_timeout;
-                Answer {
-                    response: relay::relay(answered, is_grpc, place, idle),
-                    unread: None,
-                    tunnel: None,
-                }
-            }
-            Err(Refusal { why, form, unread }) => {
-                self.metrics.answered(why.outcome(), took);
-                log_refusal(&why, &trace);
-                let ends_connection = why.ends_connection() || expects_continue;
-                let mut response = relay::answer(why.into_response(form, is_grpc), place);
-                if let Some(door) = door {
-                    *response.status_mut() = door.status(response.status());
-                }
-                // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
-                // connection's end tells it so (RFC 9110, 10.1.1).
-                let unread = unread.filter(|_| !expects_continue);
-                if ends_connection && version <= Version::HTTP_11 {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                }
-                Answer {
-                    response,
-                    unread,
-                    tunnel: None,
-                }
-            }
-        };
+        self.metrics.answered(outcome(&result), took);
+        let mut answer = self.answer(result, &manner, place, connection, &trace);
         trace.write(answer.response.headers_mut());
         answer
     }
@@ -287,6 +206,42 @@ impl Proxy {
             Ok(admitted) => admitted,
             Err(why) => return Err(self.refusal(why, &parts, body.into_unread())),
         };
+        let took = self.now.elapsed().saturating_sub(started);
+        self.metrics.admitted(took.saturating_sub(admitted.reading));
+        self.remember(&admitted.permit, now);
+
+        let caller = parts.extensions.remove::<OnUpgrade>();
+        let left =
+            patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
+        let form = admitted.route.errors;
+        let answered = match self.forward(parts, body, admitted, peer, trace, left).await {
+            Ok(answered) => answered,
+            Err(why) => {
+                return Err(Refusal {
+                    why,
+                    form,
+                    unread: None,
+                });
+            }
+        };
+        let is_switching = answered.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Ok(match caller {
+            Some(caller) if is_switching => Passed::Switching(answered, caller),
+            _ => Passed::Forwarded(answered),
+        })
+    }
+
+    /// Takes the caller's secret off, says who calls, and passes the call along. Waits for the upstream's head, no longer
+    /// than what is `left` of the caller's patience, and no longer than the key may call, where that counts.
+    async fn forward(
+        &self,
+        mut parts: Parts,
+        body: RequestBody,
+        admitted: Admitted<'_>,
+        peer: Peer,
+        trace: &Trace,
+        left: Option<Duration>,
+    ) -> Result<Answered, Rejection> {
         let Admitted {
             permit,
             route,
@@ -294,19 +249,14 @@ impl Proxy {
             model,
             asked,
             host,
-            reading,
             watched,
+            ..
         } = admitted;
-        let took = self.now.elapsed().saturating_sub(started);
-        self.metrics.admitted(took.saturating_sub(reading));
-        self.remember(&permit, now);
-
-        // Take the caller's secret off, say who calls, pass the call along.
-        let handshake = Handshake::of(&parts, !body.is_end_stream());
-        let caller = parts.extensions.remove::<OnUpgrade>();
+        let has_body = !body.is_end_stream();
+        let handshake = Handshake::of(&parts, has_body);
         self.plan.locations.remove(&mut parts);
         clean(&mut parts);
-        frame(&mut parts.headers, !body.is_end_stream());
+        frame(&mut parts.headers, has_body);
         introduce(&mut parts.headers, permit.grant().identity(), model);
         forward_for(&mut parts.headers, peer, host);
         trace.write(&mut parts.headers);
@@ -314,12 +264,10 @@ impl Proxy {
         if let Some(shown) = &shown {
             shown.ask(&mut parts.headers);
         }
-        let is_head = parts.method == Method::HEAD;
-        let target = forward_target(&parts.uri, path);
-        let request = Request::from_parts(parts, body);
+
         let call = Call {
             to: route.upstream,
-            target,
+            target: forward_target(&parts.uri, path),
             // Of what is said there nothing could be cut.
             handshake: handshake.filter(|_| shown.is_none()),
             memory: self.upstreams.has_keys(route.upstream).then(|| Memory {
@@ -328,8 +276,8 @@ impl Proxy {
             }),
             model: asked,
         };
-        let left =
-            patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
+        let is_head = parts.method == Method::HEAD;
+        let request = Request::from_parts(parts, body);
         let answered = async {
             let response = tokio::select! {
                 // An answer that is there is never late.
@@ -347,22 +295,10 @@ impl Proxy {
                 }
             }
         };
-        let response = unless_ended(watched.as_deref(), answered)
-            .await
-            .map_err(|why| Refusal {
-                why,
-                form: route.errors,
-                unread: None,
-            })?;
-        let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let answered = Answered {
-            response,
+        Ok(Answered {
+            response: unless_ended(watched.as_deref(), answered).await?,
             form: route.errors,
             watched,
-        };
-        Ok(match caller {
-            Some(caller) if is_switching => Passed::Switching(answered, caller),
-            _ => Passed::Forwarded(answered),
         })
     }
 
@@ -373,145 +309,4 @@ impl Proxy {
             self.metrics.old_text_used();
         }
     }
-
-    /// Decides whether a request may go on, and where to. Nothing is sent, and all is decided without waiting, but for a
-    /// key that memory does not hold and for a model that must be read in the body. Who cannot show the body is refused
-    /// where it must be read.
-    async fn admit(
-        &self,
-        request: &Parts,
-        body: Option<&mut RequestBody>,
-        now: UnixTime,
-    ) -> Result<Admitted<'_>, Rejection> {
-        let plan = &*self.plan;
-
-        // Where is this going?                                              400, 404, 405, 414, 431
-        let target = Target::of(request, &plan.locations, &plan.limits)?;
-        let mut matched = plan
-            .routes
-            .find(&request.method, target.host, target.path)?;
-
-        // Who is calling?                                                   401
-        let presented = match plan.locations.read(&request.headers, &request.uri) {
-            Reading::Found(presented) => presented,
-            Reading::Absent => return Err(Rejection::MissingKey),
-            Reading::Malformed => return Err(Rejection::MalformedKey),
-        };
-
-        // Do we know this key? In memory, or once in the database.          401, 503
-        let digest = presented.digest();
-        let mut grant = self.keys.known_by(digest).await?;
-
-        // Which model does it name, in the head?                            400
-        matched
-            .read_head(&request.headers, request.uri.query())
-            .map_err(Rejection::Ambiguous)?;
-
-        // And in the body, where it is a scoped key's, or decides what the upstream is shown?
-        //                                                        400, 401, 403, 413, 415, 503
-        let mut now = now;
-        let mut reading = Duration::ZERO;
-        let must_read = !grant.is_for_every_model();
-        let upstream = matched.route.upstream;
-        if matched.route.names_model_in_body()
-            && (must_read || (body.is_some() && self.upstreams.needs_model(upstream)))
-        {
-            let body = body.ok_or(Rejection::Denied(Denial::ModelNotNamed))?;
-            let begun = self.now.elapsed();
-            Box::pin(self.read_model(request, body, &mut matched, &grant, now)).await?;
-            reading = self.now.elapsed().saturating_sub(begun);
-            // While the body came, the key may have changed.
-            now = self.now.unix_time();
-            grant = self.keys.known_by(digest).await?;
-        }
-
-        // May it call this model, now?                                      401, 403
-        let purpose = Purpose::of(&matched.route.class);
-        let permit = purpose.permit(&grant, matched.model(), now);
-        let permit = permit.map_err(Rejection::Denied)?;
-
-        Ok(Admitted {
-            permit,
-            route: matched.route,
-            path: match &matched.forward {
-                Forward::AsItCame => None,
-                Forward::Rewritten(path) => Some(path.path_and_query(None)),
-            },
-            model: model_header(matched.model()),
-            asked: match matched.model() {
-                NamedModel::Named(model) if self.upstreams.has_keys(upstream) => {
-                    Some(model.as_str().to_owned())
-                }
-                _ => None,
-            },
-            host: match plan.forwarded {
-                Forwarded::Remove => None,
-                Forwarded::Replace => HeaderValue::from_str(target.host.name()).ok(),
-            },
-            reading,
-            // Nothing is awaited between the grant and this, so that no end of it is missed.
-            watched: match plan.calls_of_ended_keys {
-                CallsOfEndedKeys::GoOn => None,
-                CallsOfEndedKeys::End => {
-                    Some(self.open.watch(digest, grant, purpose, matched.model()))
-                }
-            },
-        })
-    }
-
-    /// Reads the model in the body, for a key that may call whatever else the request names: nobody is asked to send a
-    /// body that cannot go on (SECURITY P3).
-    async fn read_model(
-        &self,
-        request: &Parts,
-        body: &mut RequestBody,
-        matched: &mut Matched<'_, '_>,
-        grant: &Arc<Grant>,
-        now: UnixTime,
-    ) -> Result<(), Rejection> {
-        let so_far = match matched.model() {
-            NamedModel::NotNamed => NamedModel::NotNeeded,
-            named => named,
-        };
-        grant.permit(so_far, now).map_err(Rejection::Denied)?;
-        let limits = &self.plan.limits;
-        let Some(scanner) = matched.scanner(&request.headers, &self.plan.bodies)? else {
-            return Ok(());
-        };
-        let hold = HoldLimits {
-            whole_bytes: limits.judged_whole_bytes,
-            most_bytes: limits.held_body_bytes,
-            all_bytes: limits.held_bodies_bytes,
-        };
-        let model = body.read_model(scanner, hold, &self.held).await?;
-        matched.also_names(model.into());
-        Ok(())
-    }
-
-    fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
-        let host = target::host_of(request);
-        Refusal {
-            form: self.plan.routes.error_form(host, request.uri.path()),
-            unread: Some(unread),
-            why,
-        }
-    }
-}
-
-/// A request that may go on.
-struct Admitted<'p> {
-    permit: Permit,
-    route: &'p Route,
-    /// The path that goes on, when it is another than came.
-    path: Option<String>,
-    /// The model it names.
-    model: Option<HeaderValue>,
-    /// The same for the upstream's keys, when it has some.
-    asked: Option<String>,
-    /// The host it asked for, when the upstream is to learn it.
-    host: Option<HeaderValue>,
-    /// How long its body was read: its caller's time, not ours.
-    reading: Duration,
-    /// There when it ends with its key.
-    watched: Option<Rc<Stream>>,
 }

@@ -1,0 +1,151 @@
+//! What a request is answered in the end: passed on, allowed, or refused, in the manner its caller expects.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::rejection::log_refusal;
+use super::relay::{self, Answered};
+use super::trace::Trace;
+use super::{
+    ConnectionLoad, ForwardAuthConfig, InFlight, Proxy, ProxyBody, Rejection, Tunnel, grpc, target,
+};
+use crate::route::ErrorForm;
+use crate::telemetry::metrics::RequestOutcome;
+
+/// An answer, and what of the request was left unread by it.
+pub struct Answer {
+    /// The answer itself.
+    pub response: Response<ProxyBody>,
+    /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
+    /// the connection. Never is it read as the next request (SECURITY F8).
+    pub unread: Option<Incoming>,
+    /// The WebSocket that begins once the answer, a 101, is written: to be run until it ends.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// What becomes of a request that is not refused.
+pub(super) enum Passed {
+    /// The upstream answered.
+    Forwarded(Answered),
+    /// The upstream agreed to speak WebSocket, on this connection of the caller's.
+    Switching(Answered, OnUpgrade),
+    /// It was a question, and the answer is yes.
+    Allowed(Response<Bytes>, Incoming),
+}
+
+/// A refusal before anything was sent, the form its caller expects, and the body nobody has read.
+pub(super) struct Refusal {
+    pub(super) why: Rejection,
+    pub(super) form: ErrorForm,
+    pub(super) unread: Option<Incoming>,
+}
+
+/// What the head of a request says about how it is answered, whatever the answer is.
+pub(super) struct Manner<'p> {
+    /// Another proxy asks at this door.
+    pub(super) door: Option<&'p ForwardAuthConfig>,
+    /// Refusals are said in gRPC's words.
+    pub(super) is_grpc: bool,
+    /// The body is kept back until we ask for it.
+    expects_continue: bool,
+    version: Version,
+}
+
+impl<'p> Manner<'p> {
+    pub(super) fn of(request: &Request<Incoming>, door: Option<&'p ForwardAuthConfig>) -> Self {
+        Self {
+            door,
+            // Whoever asks for another reads statuses: 200 is a yes.
+            is_grpc: door.is_none() && grpc::is_grpc(request),
+            expects_continue: request.headers().contains_key(EXPECT),
+            version: request.version(),
+        }
+    }
+}
+
+/// How the request ended, for the metric.
+pub(super) const fn outcome(result: &Result<Passed, Refusal>) -> RequestOutcome {
+    match result {
+        Ok(Passed::Allowed(..)) => RequestOutcome::Allowed,
+        Ok(Passed::Forwarded(_) | Passed::Switching(..)) => RequestOutcome::Forwarded,
+        Err(refusal) => refusal.why.outcome(),
+    }
+}
+
+impl Proxy {
+    /// Makes the answer, which holds the request's `place` until it ends.
+    pub(super) fn answer(
+        &self,
+        result: Result<Passed, Refusal>,
+        manner: &Manner<'_>,
+        place: InFlight,
+        connection: &ConnectionLoad,
+        trace: &Trace,
+    ) -> Answer {
+        match result {
+            Ok(Passed::Allowed(response, body)) => Answer {
+                response: relay::answer(response, place),
+                unread: Some(body),
+                tunnel: None,
+            },
+            Ok(Passed::Switching(answered, caller)) => {
+                connection.hand_over();
+                let (limits, metrics) = (&self.plan.limits, self.metrics.clone());
+                let (head, tunnel) = Tunnel::after(answered, caller, limits, metrics, place);
+                Answer {
+                    response: relay::switch(head),
+                    unread: None,
+                    tunnel: Some(tunnel),
+                }
+            }
+            Ok(Passed::Forwarded(answered)) => {
+                let idle = self.plan.limits.stream_idle_timeout;
+                Answer {
+                    response: relay::relay(answered, manner.is_grpc, place, idle),
+                    unread: None,
+                    tunnel: None,
+                }
+            }
+            Err(refusal) => {
+                log_refusal(&refusal.why, trace);
+                refusal.answer(manner, place)
+            }
+        }
+    }
+
+    /// A refusal of `request`, of whose body nothing was read.
+    pub(super) fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
+        let host = target::host_of(request);
+        Refusal {
+            form: self.plan.routes.error_form(host, request.uri.path()),
+            unread: Some(unread),
+            why,
+        }
+    }
+}
+
+impl Refusal {
+    fn answer(self, manner: &Manner<'_>, place: InFlight) -> Answer {
+        let Self { why, form, unread } = self;
+        let ends_connection = why.ends_connection() || manner.expects_continue;
+        let mut response = relay::answer(why.into_response(form, manner.is_grpc), place);
+        if let Some(door) = manner.door {
+            *response.status_mut() = door.status(response.status());
+        }
+        if ends_connection && manner.version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Answer {
+            response,
+            // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
+            // connection's end tells it so (RFC 9110, 10.1.1).
+            unread: unread.filter(|_| !manner.expects_continue),
+            tunnel: None,
+        }
+    }
+}
