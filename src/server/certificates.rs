@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Group;
@@ -104,7 +104,8 @@ async fn run(
     stop: CancellationToken,
 ) {
     let mut upstreams: Vec<Watched> = Vec::new();
-    let mut looks = interval(every);
+    // They have just been read.
+    let mut looks = interval_at(Instant::now() + every, every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     if let Some(callers) = &callers {
         callers.tell_end(&clock);

@@ -79,7 +79,15 @@ async fn a_file_that_somebody_keeps_is_opened_when_he_lets_go() {
     assert!(refused.is_away(), "{refused:?}");
     assert!(refused.to_string().contains("keeps it locked"), "{refused}");
     keeper.close().await.unwrap();
-    assert_eq!(keys_of(&*store).await.unwrap(), 1);
+    // So impatient a store may find a busy machine too slow; whoever fills memory asks again.
+    let keys = in_time(async {
+        loop {
+            if let Ok(keys) = keys_of(&*store).await {
+                return keys;
+            }
+        }
+    });
+    assert_eq!(keys.await, 1);
 }
 
 #[tokio::test]
