@@ -4,6 +4,7 @@ mod encoded;
 mod flow;
 mod forms;
 mod large;
+mod late;
 mod limits;
 mod rows;
 

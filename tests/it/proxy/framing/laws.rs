@@ -15,6 +15,7 @@ use proptest::sample::{Index, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{judge, rows};
+use crate::support::cases;
 
 /// One change to bytes.
 #[derive(Debug, Clone)]
@@ -190,6 +191,8 @@ fn chunks(bytes: &[u8]) -> (Option<Vec<u8>>, usize) {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn the_guard_never_panics_and_hands_on_no_more_than_came(bytes: Vec<u8>, cut: Index) {
         let cut = cut.index(bytes.len() + 1);
