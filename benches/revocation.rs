@@ -92,6 +92,7 @@ async fn make(registry: &KeyRegistry) -> (KeyPrefix, String) {
         scope: ModelScope::Every,
         team: None,
         expires_at: None,
+        ends_calls: false,
     };
     let outcome = registry.execute(&Caller::OPERATOR, Ask::Create(wish)).await;
     let Ok(Outcome::Created { key, secret }) = outcome else {

@@ -143,6 +143,7 @@ impl KeyMaker {
             scope: ModelScope::from_request(Some(models)).expect("model ids"),
             team: None,
             expires_at: None,
+            ends_calls: false,
         };
         let made = registry::Command::Create(wish);
         let outcome = self.0.execute(&registry::Caller::OPERATOR, made);

@@ -23,6 +23,7 @@ pub async fn make_key(database: &str) -> String {
         scope: ModelScope::from_request(Some(&["llama"])).expect("a model"),
         team: None,
         expires_at: None,
+        ends_calls: false,
     };
     let made = keys.execute(&Caller::OPERATOR, Command::Create(wish));
     let Ok(Outcome::Created { secret, .. }) = made.await else {

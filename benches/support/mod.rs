@@ -55,6 +55,7 @@ fn key(number: u32, team: &TeamRef) -> ApiKey {
         created_at: NOW,
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: Some(NOW),
     }
 }

@@ -59,6 +59,9 @@ pub struct CreateArgs {
     /// Refuse the key after this time, such as 30d, 2w or 12h; it never ends unless given
     #[arg(long, value_name = "TIME", value_parser = super::long_duration)]
     expires_in: Option<Duration>,
+    /// End the calls that are under way when the key ends, even where the server's settings let them go on
+    #[arg(long)]
+    ends_calls: bool,
     /// Wait until the key works on this instance (as without it), or on every instance that runs on the same database;
     /// after two seconds, say on which it does not yet. The key is made in any case, and the exit code is 0
     #[arg(long, value_name = "FOR")]
@@ -128,6 +131,7 @@ async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
         None => None,
     };
     let request = KeyRequest {
+        ends_calls: args.ends_calls,
         expires_in: args.expires_in.map(|time| time.as_secs().max(1)),
         model_ids: Some(args.model_ids).filter(|models| !models.is_empty()),
         name: args.name.filter(|name| !name.is_empty()),

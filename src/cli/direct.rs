@@ -149,6 +149,7 @@ impl Direct {
             scope: ModelScope::from_request(key.model_ids.as_deref()).map_err(invalid)?,
             team: team.map(str::parse).transpose().map_err(invalid)?,
             expires_at: key.expires_in.map(|secs| self.registry.moment_in(secs)),
+            ends_calls: key.ends_calls,
         };
         match self.execute_and_wait(Command::Create(wanted), wait).await? {
             (Outcome::Created { secret, .. }, in_force) => Ok(CreatedKey {
@@ -314,6 +315,7 @@ fn item(key: &ApiKey) -> ApiKeyItem {
     ApiKeyItem {
         created_at: Some(key.created_at.to_rfc3339()),
         disabled_at: None,
+        ends_calls: None,
         expires_at: None,
         last_used_at: key.last_used_at.map(UnixTime::to_rfc3339),
         model_ids: models,
@@ -329,6 +331,7 @@ fn item(key: &ApiKey) -> ApiKeyItem {
 fn item_with_life(key: &ApiKey) -> ApiKeyItem {
     ApiKeyItem {
         disabled_at: key.disabled_at.map(UnixTime::to_rfc3339),
+        ends_calls: Some(key.ends_calls),
         expires_at: key.expires_at.map(UnixTime::to_rfc3339),
         ..item(key)
     }

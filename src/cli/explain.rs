@@ -22,8 +22,9 @@ use crate::key::{ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, OrgId, UnixT
 Without --path only the key itself is looked at. With it, the routes of the settings decide too: those that `keyward
 serve` would read here, now.
 Output:
-  text: `allowed` or `refused with STATUS`, the rule that decides, and why
-  json: {\"allowed\", \"rule\", \"status\", \"upstream\", \"why\"}; what is null is left out
+  text: `allowed` or `refused with STATUS`, the rule that decides, and why; then the rule by which the call would be ended
+        with the key, if one says so
+  json: {\"allowed\", \"ends_by\", \"rule\", \"status\", \"upstream\", \"why\"}; what is null is left out
 Exit codes: 0 also when the call would be refused; 1 no such key; 2 mistakes in the settings; 3 not allowed
 Example: keyward org api-key explain --prefix kw_8fJ2mQ4x --model llama-3 --path /v1/chat/completions --jq .allowed")]
 pub struct ExplainArgs {
@@ -95,7 +96,13 @@ fn told(explained: &Explanation) -> anyhow::Result<Answer> {
         payload["upstream"] = json!(upstream);
     }
     let why = print::cell(&explained.why);
-    Ok(Answer::new(&payload)?.text(format!("{first} by {}: {why}\n", explained.rule)))
+    let first = format!("{first} by {}: {why}\n", explained.rule);
+    let mut second = String::new();
+    if let Some(rule) = explained.ends_by {
+        payload["ends_by"] = json!(rule);
+        second = format!("ended with the key by {rule}\n");
+    }
+    Ok(Answer::new(&payload)?.text(first + &second))
 }
 
 /// The key, as far as its list tells what decides. Its text and its id decide nothing.
@@ -126,6 +133,7 @@ fn as_stored(item: &ApiKeyItem) -> anyhow::Result<ApiKey> {
         created_at: UnixTime::from_secs(0),
         expires_at: moment(&item.expires_at)?,
         disabled_at: moment(&item.disabled_at)?,
+        ends_calls: item.ends_calls.unwrap_or(false),
         last_used_at: None,
     })
 }

@@ -66,6 +66,9 @@ pub struct ApiKeyItem {
     /// Since when it is switched off, RFC 3339; told to whoever asks for its life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<String>,
+    /// Whether calls under way end with it, whatever the settings say; told to whoever asks for its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_calls: Option<bool>,
     /// From when on it is refused, RFC 3339; told to whoever asks for its life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
@@ -119,6 +122,9 @@ pub struct KeyQuery {
 /// A key to be made.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct KeyRequest {
+    /// Whether calls under way end with it, whatever the settings say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ends_calls: bool,
     /// After how many seconds it is refused; none: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,

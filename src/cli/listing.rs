@@ -15,10 +15,11 @@ use crate::clock::Clock;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Output:
-  text: a table with the columns NAME, KEY (the prefix and ****), TYPE, TEAM, and with --wide LAST USED, EXPIRES, STATE;
+  text: a table with the columns NAME, KEY (the prefix and ****), TYPE, TEAM, and with --wide LAST USED, EXPIRES, STATE (with
+        `, ends calls` behind it where calls under way end with the key);
         when there is nothing, \"No API keys found.\" on standard error
   json: {\"keys\": [{\"prefix\", \"type\", \"name\", \"model_ids\", \"team_name\", \"created_at\", \"last_used_at\", \"owner\"}]}, and
-        with --wide or --expired also \"expires_at\" and \"disabled_at\"; what is null is left out
+        with --wide or --expired also \"expires_at\", \"disabled_at\" and \"ends_calls\"; what is null is left out
 Exit codes: 0 also when there is nothing; 3 not allowed; 5 refused otherwise; 6 the server failed
 Example: keyward org api-key list --unused-for 90d --jq '.keys[].prefix' -r")]
 pub struct ListArgs {
@@ -137,9 +138,22 @@ fn wide(keys: &[ApiKeyItem], now: i64) -> String {
             (None, true) => "expired",
             (None, false) => "enabled",
         };
+        let ends_calls = if key.ends_calls == Some(true) {
+            ", ends calls"
+        } else {
+            ""
+        };
         let never = |moment: &Option<String>| moment.clone().unwrap_or_else(|| "never".to_owned());
         let (used, end) = (never(&key.last_used_at), never(&key.expires_at));
-        [name, text, category, team, used, end, state.to_owned()]
+        [
+            name,
+            text,
+            category,
+            team,
+            used,
+            end,
+            format!("{state}{ends_calls}"),
+        ]
     });
     let rows: Vec<_> = rows.collect();
     let header = [

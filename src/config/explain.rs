@@ -8,6 +8,7 @@ use http::Method;
 
 use super::Config;
 use crate::key::{ApiKey, Denial, Grant, ModelId, NamedModel, UnixTime};
+use crate::proxy::CallsOfEndedKeys;
 use crate::route::{NoRoute, RequestHost, RouteClass};
 
 /// A call as somebody describes it.
@@ -34,6 +35,8 @@ pub struct Explanation {
     pub why: Cow<'static, str>,
     /// Where the call would go.
     pub upstream: Option<String>,
+    /// By which rule a call that is allowed ends when the key does; none where it goes on.
+    pub ends_by: Option<&'static str>,
 }
 
 impl Explanation {
@@ -44,7 +47,7 @@ impl Explanation {
             NamedModel::Named(ModelId::new(model))
         });
         match present(key, now).map(|grant| grant.permit(model, now)) {
-            Some(Ok(_)) => Self::allowed(None),
+            Some(Ok(_)) => Self::allowed(None, ends_by(key, CallsOfEndedKeys::GoOn)),
             Some(Err(denial)) => Self::denied(denial),
             None => Self::refused(401, "key", "the key has no text"),
         }
@@ -84,17 +87,21 @@ impl Explanation {
         };
         let upstream = config.upstreams.get(matched.route.upstream.0);
         match permit {
-            Ok(_) => Self::allowed(upstream.map(|upstream| upstream.name.clone())),
+            Ok(_) => Self::allowed(
+                upstream.map(|upstream| upstream.name.clone()),
+                ends_by(key, config.proxy.calls_of_ended_keys),
+            ),
             Err(denial) => Self::denied(denial),
         }
     }
 
-    fn allowed(upstream: Option<String>) -> Self {
+    fn allowed(upstream: Option<String>, ends_by: Option<&'static str>) -> Self {
         Self {
             refused_with: None,
             rule: "key",
             why: "the key may".into(),
             upstream,
+            ends_by,
         }
     }
 
@@ -104,6 +111,7 @@ impl Explanation {
             rule,
             why: why.into(),
             upstream: None,
+            ends_by: None,
         }
     }
 
@@ -126,6 +134,15 @@ impl Explanation {
             ),
         };
         Self::refused(status, rule, why)
+    }
+}
+
+/// By which rule calls under way end with the key.
+const fn ends_by(key: &ApiKey, settings: CallsOfEndedKeys) -> Option<&'static str> {
+    match settings {
+        CallsOfEndedKeys::End => Some("proxy.calls_of_ended_keys"),
+        CallsOfEndedKeys::GoOn if key.ends_calls => Some("key.ends_calls"),
+        CallsOfEndedKeys::GoOn => None,
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Grant {
     pub(super) expires_at: Option<UnixTime>,
     pub(super) is_disabled: bool,
     pub(super) is_old_text: bool,
+    pub(super) ends_calls: bool,
     pub(super) identity: Identity,
     pub(super) last_used: LastUsed,
 }
@@ -78,6 +79,7 @@ impl Grant {
             expires_at,
             is_disabled: key.disabled_at.is_some(),
             is_old_text,
+            ends_calls: key.ends_calls,
             identity: Identity::of(key),
             last_used: LastUsed::new(key.last_used_at),
         }
@@ -169,6 +171,12 @@ impl Grant {
     #[must_use]
     pub const fn is_old_text(&self) -> bool {
         self.is_old_text
+    }
+
+    /// Whether calls under way end with the key, even where the settings let them go on.
+    #[must_use]
+    pub const fn ends_calls(&self) -> bool {
+        self.ends_calls
     }
 
     /// Who the caller is, for the upstream and the log.
@@ -329,6 +337,7 @@ mod tests {
             created_at: UnixTime::from_secs(1),
             expires_at: None,
             disabled_at: None,
+            ends_calls: false,
             last_used_at: None,
         }
     }

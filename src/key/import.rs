@@ -33,6 +33,8 @@ pub struct ImportedKey {
     pub expires_at: Option<UnixTime>,
     /// Since when it is switched off.
     pub disabled_at: Option<UnixTime>,
+    /// Whether calls under way end with it, whatever the settings say.
+    pub ends_calls: bool,
     /// When it was last used.
     pub last_used_at: Option<UnixTime>,
 }

@@ -319,6 +319,8 @@ pub struct ApiKey {
     pub expires_at: Option<UnixTime>,
     /// Since when it is switched off.
     pub disabled_at: Option<UnixTime>,
+    /// Whether calls under way end with it, whatever the settings say.
+    pub ends_calls: bool,
     /// When it was last used, as far as that has been written.
     pub last_used_at: Option<UnixTime>,
 }
@@ -346,6 +348,8 @@ pub struct NewApiKey {
     pub owner: Option<Name>,
     /// From when on it is refused.
     pub expires_at: Option<UnixTime>,
+    /// Whether calls under way end with it, whatever the settings say.
+    pub ends_calls: bool,
     /// Who is noted in the audit trail; nothing is noted without.
     pub by: Option<Actor>,
 }
@@ -387,6 +391,8 @@ pub struct KeyUpdate {
     pub expires_at: Option<Option<UnixTime>>,
     /// On or off.
     pub enabled: Option<bool>,
+    /// Whether calls under way end with it.
+    pub ends_calls: Option<bool>,
     /// A new text; the present one goes on working until then.
     pub rotate: Option<Rotation>,
     /// What the key may do, as it was seen by whoever decided that this may change; only while that is so.

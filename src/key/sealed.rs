@@ -15,7 +15,8 @@ const DISABLED: u8 = 1;
 const OLD_TEXT: u8 = 1 << 1;
 const EXPIRES: u8 = 1 << 2;
 const EVERY_MODEL: u8 = 1 << 3;
-const ALL_FLAGS: u8 = DISABLED | OLD_TEXT | EXPIRES | EVERY_MODEL;
+const ENDS_CALLS: u8 = 1 << 4;
+const ALL_FLAGS: u8 = DISABLED | OLD_TEXT | EXPIRES | EVERY_MODEL | ENDS_CALLS;
 
 /// A category that we do not know. Its word decides nothing, so it is not kept.
 const UNKNOWN_CATEGORY: u8 = u8::MAX;
@@ -31,7 +32,8 @@ impl Grant {
             set(DISABLED, self.is_disabled)
                 | set(OLD_TEXT, self.is_old_text)
                 | set(EXPIRES, self.expires_at.is_some())
-                | set(EVERY_MODEL, patterns.is_none()),
+                | set(EVERY_MODEL, patterns.is_none())
+                | set(ENDS_CALLS, self.ends_calls),
         );
         if let Some(end) = self.expires_at {
             bytes.extend(end.as_secs().to_le_bytes());
@@ -81,6 +83,7 @@ impl Grant {
             expires_at,
             is_disabled: is(DISABLED),
             is_old_text: is(OLD_TEXT),
+            ends_calls: is(ENDS_CALLS),
             identity: rest.identity()?,
             last_used: LastUsed::new((used > 0).then(|| UnixTime::from_secs(used))),
         })
@@ -180,6 +183,7 @@ mod tests {
             scope in option::of(vec("[a-c/]{1,3}[*]?", 0..4)),
             old in option::of((any::<[u8; 32]>(), 0..100_u64)),
             moments in (option::of(0..100_u64), option::of(0..100_u64), option::of(1..100_u64)),
+            ends_calls: bool,
         ) -> ApiKey {
             let at = UnixTime::from_secs;
             let scope = scope.map(|ids| serde_json::to_string(&ids).unwrap());
@@ -204,6 +208,7 @@ mod tests {
                 created_at: at(1),
                 expires_at: moments.0.map(at),
                 disabled_at: moments.1.map(at),
+                ends_calls,
                 last_used_at: moments.2.map(at),
             }
         }
@@ -248,6 +253,7 @@ mod tests {
                 prop_assert_eq!(&again.identity().text, &grant.identity().text);
                 prop_assert_eq!(again.identity().ends, grant.identity().ends);
                 prop_assert_eq!(again.last_used().latest(), grant.last_used().latest());
+                prop_assert_eq!(again.ends_calls(), grant.ends_calls());
                 prop_assert_eq!(sealed(&again), bytes);
             }
         }

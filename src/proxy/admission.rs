@@ -111,12 +111,8 @@ impl Proxy {
             },
             reading,
             // Nothing is awaited between the grant and this, so that no end of it is missed.
-            watched: match plan.calls_of_ended_keys {
-                CallsOfEndedKeys::GoOn => None,
-                CallsOfEndedKeys::End => {
-                    Some(self.open.watch(digest, grant, purpose, matched.model()))
-                }
-            },
+            watched: (plan.calls_of_ended_keys == CallsOfEndedKeys::End || grant.ends_calls())
+                .then(|| self.open.watch(digest, grant, purpose, matched.model())),
         })
     }
 

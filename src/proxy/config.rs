@@ -54,7 +54,7 @@ pub enum Forwarded {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallsOfEndedKeys {
-    /// They go on to their end: only what comes after is refused.
+    /// They go on to their end: only what comes after is refused. Keys that ask for it end theirs even so.
     #[default]
     GoOn,
     /// They end within half a second of that being known here.

@@ -62,6 +62,8 @@ pub struct CreateKey {
     pub team: Option<TeamId>,
     /// From when on it is refused.
     pub expires_at: Option<UnixTime>,
+    /// Whether calls under way end with it, whatever the settings say.
+    pub ends_calls: bool,
 }
 
 /// What is to change about a key. `None` leaves a thing as it is.
@@ -79,6 +81,8 @@ pub struct UpdateKey {
     pub expires_at: Option<Option<UnixTime>>,
     /// On or off.
     pub enabled: Option<bool>,
+    /// Whether calls under way end with it.
+    pub ends_calls: Option<bool>,
 }
 
 /// What became of a [`Command`].
@@ -305,6 +309,7 @@ mod tests {
             created_at: UnixTime::from_secs(1),
             expires_at: None,
             disabled_at: None,
+            ends_calls: false,
             last_used_at: None,
         };
         Caller::key(key, Origin::Database)

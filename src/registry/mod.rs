@@ -266,6 +266,7 @@ impl KeyRegistry {
                 team: wanted.team,
                 owner: Some(caller.owner()),
                 expires_at: wanted.expires_at,
+                ends_calls: wanted.ends_calls,
                 by: Some(caller.actor()),
             };
             match self.store.insert(&new).await {

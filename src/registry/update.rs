@@ -110,6 +110,7 @@ fn decide(caller: &Caller, key: &ApiKey, wanted: &UpdateKey) -> Result<KeyUpdate
         team: wanted.team,
         expires_at: wanted.expires_at,
         enabled: wanted.enabled,
+        ends_calls: wanted.ends_calls,
         ..KeyUpdate::default()
     })
 }

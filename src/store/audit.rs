@@ -70,6 +70,7 @@ pub fn changed(before: &ApiKey, after: &ApiKey) -> Vec<&'static str> {
             "enabled",
             before.disabled_at.is_some() != after.disabled_at.is_some(),
         ),
+        ("ends_calls", before.ends_calls != after.ends_calls),
         ("key", before.digest != after.digest),
         ("prefix", before.prefix != after.prefix),
     ];

@@ -222,6 +222,12 @@ impl<'r, R: Columns> Fields<'r, R> {
             created_at: self.moment("created_at")?.ok_or("it was never made")?,
             expires_at: self.moment("expires_at")?,
             disabled_at: self.moment("disabled_at")?,
+            ends_calls: self
+                .0
+                .truth("ends_calls")
+                .ok()
+                .flatten()
+                .ok_or("whether calls end with it is not said")?,
             last_used_at: self.moment("last_used_at")?,
         })
     }

@@ -25,6 +25,7 @@ fn wanted(category: KeyCategory) -> CreateKey {
         scope: ModelScope::Every,
         team: None,
         expires_at: None,
+        ends_calls: false,
     }
 }
 
@@ -306,6 +307,7 @@ fn imported(team: keyward::key::TeamId, category: KeyCategory) -> ImportedKey {
         created_at: None,
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: None,
     }
 }

@@ -248,6 +248,7 @@ async fn create(
             .expires_in
             .map(|Seconds(secs)| life::end(state, secs))
             .transpose()?,
+        ends_calls: asked.ends_calls.unwrap_or(false),
     };
     match execute_and_wait(state, caller, Command::Create(wanted), wait).await? {
         (Outcome::Created { secret, .. }, in_force) => Ok(Json(ApiKey {

@@ -166,6 +166,7 @@ async fn create_key(
         scope: ModelScope::Every,
         team,
         expires_at: None,
+        ends_calls: false,
     };
     match execute(&state, &caller, Command::Create(wanted)).await? {
         Outcome::Created { key, secret } => {

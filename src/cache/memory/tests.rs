@@ -23,6 +23,7 @@ fn key(n: u64, state: usize) -> ApiKey {
         created_at: UnixTime::from_secs(1),
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: None,
     }
 }

@@ -130,7 +130,7 @@ can tell whether a text is the key's. So keep such files to yourself, and never 
 
 Columns of csv (with a header) and jsonl (one object a line): digest, prefix, type; where there is something to say \
 name, model_ids (a JSON list), team, owner, created_at, expires_at, enabled, last_used_at; and what `export` writes \
-besides: id, operation, disabled_at, old_digest, old_until. Without model_ids a key may call every model.
+besides: id, operation, disabled_at, old_digest, old_until, ends_calls. Without model_ids a key may call every model.
 
 A key that is there already, live and with the same digest and prefix, stays as it is: an import that stopped may be \
 done again.

@@ -166,6 +166,7 @@ pub fn read(record: &Record, defaults: &Defaults, notes: &mut Notes) -> Result<R
         created_at: moment("created_at")?,
         expires_at: moment("expires")?,
         disabled_at: is_off.then_some(defaults.now),
+        ends_calls: false,
         last_used_at: moment("last_active")?,
     };
     notes.lost(record, &LOST);

@@ -11,7 +11,7 @@ use crate::key::{
 };
 
 /// The columns, in the order in which they are written.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 17] = [
     "digest",
     "prefix",
     "name",
@@ -28,6 +28,7 @@ pub const COLUMNS: [&str; 16] = [
     "disabled_at",
     "old_digest",
     "old_until",
+    "ends_calls",
 ];
 
 /// The values of a key, in the order of [`COLUMNS`].
@@ -55,6 +56,7 @@ pub fn values(key: &ApiKey) -> [Option<Value>; COLUMNS.len()] {
         moment(key.disabled_at),
         key.old.and_then(|old| text(&old.digest.to_hex())),
         moment(key.old.map(|old| old.until)),
+        key.ends_calls.then(|| Value::from(true)),
     ]
 }
 
@@ -76,6 +78,7 @@ pub fn read(record: &Record, defaults: &Defaults) -> Result<Row, Problem> {
         created_at: moment("created_at")?,
         expires_at: moment("expires_at")?,
         disabled_at: disabled_at(record, defaults)?,
+        ends_calls: record.flag("ends_calls")?.unwrap_or(false),
         last_used_at: moment("last_used_at")?,
     };
     let team = record.text("team")?.map(str::to_owned);

@@ -157,6 +157,7 @@ pub fn read(
         created_at: moment(record, &["created_at_m", "created_at", "createdAt"])?,
         expires_at: moment(record, &["expires"])?,
         disabled_at: is_off.then_some(defaults.now),
+        ends_calls: false,
         last_used_at: moment(record, &["last_used_at", "lastUsedAt"])?,
     };
     notes.lost(record, &LOST);

@@ -131,6 +131,7 @@ pub struct Columns {
     disabled_at: Vec<Option<i64>>,
     last_used_at: Vec<Option<i64>>,
     team: Vec<String>,
+    ends_calls: Vec<bool>,
 }
 
 impl Columns {
@@ -167,6 +168,7 @@ impl Columns {
         self.last_used_at
             .push(key.last_used_at.map(UnixTime::to_stored));
         self.team.push(key.team.to_string());
+        self.ends_calls.push(key.ends_calls);
     }
 
     /// In the order of `imported!` in `sql.rs`.
@@ -190,5 +192,6 @@ impl Columns {
             .bind(&self.disabled_at)
             .bind(&self.last_used_at)
             .bind(&self.team)
+            .bind(&self.ends_calls)
     }
 }

@@ -43,6 +43,12 @@ const MIGRATIONS: &[Migration] = &[
         min_reader: 1,
         text: include_str!("migrations/0003_audit.sql"),
     },
+    Migration {
+        version: 4,
+        name: "ends calls",
+        min_reader: 1,
+        text: include_str!("migrations/0004_ends_calls.sql"),
+    },
 ];
 
 /// The triggers without which a change would not be followed.

@@ -34,19 +34,20 @@ macro_rules! select_keys {
         concat!(
             "SELECT k.id, k.prefix, k.digest, k.old_digest, k.old_until, k.name, k.category, k.operation, k.scope, \
              k.org_id, k.team_id, t.name AS team_name, k.owner, k.created_at, k.expires_at, k.disabled_at, \
-             k.last_used_at ",
+             k.ends_calls, k.last_used_at ",
             $($rest),+
         )
     };
 }
 
-/// The keys of an import as rows, column by column in $1 to $15, each with its place.
+/// The keys of an import as rows, column by column in $1 to $16, each with its place.
 macro_rules! imported {
     () => {
         "unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
-                $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[]) \
+                $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], \
+                $16::boolean[]) \
          WITH ORDINALITY AS n (id, prefix, digest, old_digest, old_until, name, category, operation, scope, owner, \
-                               created_at, expires_at, disabled_at, last_used_at, team_id, place) "
+                               created_at, expires_at, disabled_at, last_used_at, team_id, ends_calls, place) "
     };
 }
 
@@ -163,9 +164,10 @@ statements! {
 
     /// A key of the team $8, or of the default team. No row when there is no such team.
     INSERT = concat!(
-        "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, created_at, \
-                               org_id, team_id) \
-         SELECT $1::text, $2::text, $3::bytea, $4::text, $5::text, $6::text, $7::text, $9::text, $10::bigint, ",
+        "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, ends_calls, \
+                               created_at, org_id, team_id) \
+         SELECT $1::text, $2::text, $3::bytea, $4::text, $5::text, $6::text, $7::text, $9::text, $10::bigint, \
+                $11::boolean, ",
         now!(),
         ", t.org_id, t.id FROM teams t \
          WHERE CASE WHEN $8::text IS NULL THEN t.is_default ELSE t.id = $8::text END \
@@ -175,9 +177,10 @@ statements! {
     /// The keys of an import. The join makes one row of each whose team is there.
     IMPORT = concat!(
         "INSERT INTO api_keys (id, prefix, digest, old_digest, old_until, name, category, operation, scope, owner, \
-                               created_at, expires_at, disabled_at, last_used_at, org_id, team_id) \
+                               created_at, expires_at, disabled_at, last_used_at, ends_calls, org_id, team_id) \
          SELECT n.id, n.prefix, n.digest, n.old_digest, n.old_until, n.name, n.category, n.operation, n.scope, n.owner, \
-                coalesce(n.created_at, ", now!(), "), n.expires_at, n.disabled_at, n.last_used_at, t.org_id, t.id \
+                coalesce(n.created_at, ", now!(), "), n.expires_at, n.disabled_at, n.last_used_at, n.ends_calls, \
+                t.org_id, t.id \
          FROM ", imported!(), "JOIN teams t ON t.id = n.team_id"
     );
 
@@ -216,7 +219,8 @@ statements! {
 
     /// Changes the live key with the id $1: the name to $3 if $2, the scope to $5 if $4, the end to $7 if $6, on or
     /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more; the
-    /// category to $12, px0's word to $13 and the team to $14 where given. No row when the organisation has no such team.
+    /// category to $12, px0's word to $13, the team to $14 and whether calls end with it to $15 where given. No row when the
+    /// organisation has no such team.
     UPDATE = concat!(
         "UPDATE api_keys SET \
            name = CASE WHEN $2::boolean THEN $3::text ELSE name END, \
@@ -231,7 +235,8 @@ statements! {
            prefix = coalesce($10::text, prefix), \
            category = coalesce($12::text, category), \
            operation = coalesce($13::text, operation), \
-           team_id = coalesce($14::text, team_id) \
+           team_id = coalesce($14::text, team_id), \
+           ends_calls = coalesce($15::boolean, ends_calls) \
          WHERE id = $1::text AND deleted_at IS NULL \
            AND ($14::text IS NULL \
                 OR EXISTS (SELECT FROM teams t WHERE t.id = $14::text AND t.org_id = api_keys.org_id))"

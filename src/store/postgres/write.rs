@@ -58,6 +58,7 @@ pub async fn insert(lease: &mut Lease<'_>, key: &NewApiKey) -> Result<(ApiKey, C
         .bind(key.team.map(|team| team.to_string()))
         .bind(key.owner.as_ref().map(Name::to_string))
         .bind(key.expires_at.map(UnixTime::to_stored))
+        .bind(key.ends_calls)
         .execute(&mut **lease)
         .await
         .map_err(|cause| refusal(cause, key.name.as_ref(), Some(&key.prefix)))?;
@@ -128,6 +129,7 @@ pub async fn update(
         )
         .bind(change.operation.map(Operation::as_str))
         .bind(change.team.map(|team| team.to_string()))
+        .bind(change.ends_calls)
         .execute(&mut **lease)
         .await
         .map_err(|cause| {

@@ -111,5 +111,6 @@ fn row(key: &ImportedKey, unnamed: bool) -> impl Serialize + '_ {
         key.disabled_at.map(UnixTime::to_stored),
         key.last_used_at.map(UnixTime::to_stored),
         key.team.to_string(),
+        key.ends_calls,
     )
 }

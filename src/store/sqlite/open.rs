@@ -35,6 +35,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("migrations/0003_cheaper_inserts.sql"),
     ),
     (4, "audit", include_str!("migrations/0004_audit.sql")),
+    (
+        5,
+        "ends calls",
+        include_str!("migrations/0005_ends_calls.sql"),
+    ),
 ];
 
 /// What the first team is called.

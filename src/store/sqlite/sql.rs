@@ -6,7 +6,7 @@ macro_rules! select_keys {
         concat!(
             "SELECT k.id, k.prefix, k.digest, k.old_digest, k.old_until, k.name, k.category, k.operation, k.scope, \
              k.org_id, k.team_id, t.name AS team_name, k.owner, k.created_at, k.expires_at, k.disabled_at, \
-             k.last_used_at ",
+             k.ends_calls, k.last_used_at ",
             $rest
         )
     };
@@ -104,19 +104,19 @@ statements! {
 
     /// A key of the team $8, or of the default team. No row when there is no such team.
     INSERT = "INSERT INTO api_keys (id, prefix, digest, name, category, operation, scope, owner, expires_at, \
-                                    created_at, org_id, team_id) \
-              SELECT $1, $2, $3, $4, $5, $6, $7, $9, $10, unixepoch(), t.org_id, t.id FROM teams t \
+                                    ends_calls, created_at, org_id, team_id) \
+              SELECT $1, $2, $3, $4, $5, $6, $7, $9, $10, $11, unixepoch(), t.org_id, t.id FROM teams t \
               WHERE CASE WHEN $8 IS NULL THEN t.is_default = 1 ELSE t.id = $8 END \
               ORDER BY t.created_at, t.id LIMIT 1";
 
     /// The keys of $1, a JSON list of lists. The join makes one row of each whose team is there. The order of the
     /// tables is fixed, so that the list is read once; a row stays binary, so that its columns are not parsed one by one.
     IMPORT = "INSERT INTO api_keys (id, prefix, digest, old_digest, old_until, name, category, operation, scope, \
-                                    owner, created_at, expires_at, disabled_at, last_used_at, org_id, team_id) \
+                                    owner, created_at, expires_at, disabled_at, last_used_at, ends_calls, org_id, team_id) \
               SELECT n.value ->> 0, n.value ->> 1, unhex(n.value ->> 2), unhex(n.value ->> 3), n.value ->> 4, \
                      n.value ->> 5, n.value ->> 6, n.value ->> 7, n.value ->> 8, n.value ->> 9, \
                      coalesce(n.value ->> 10, unixepoch()), n.value ->> 11, n.value ->> 12, n.value ->> 13, \
-                     t.org_id, t.id \
+                     n.value ->> 15, t.org_id, t.id \
               FROM jsonb_each($1) n CROSS JOIN teams t WHERE t.id = n.value ->> 14";
 
     /// Keeps up to 64 MiB of pages: each key of an import goes into another page of the index by text.
@@ -157,7 +157,8 @@ statements! {
 
     /// Changes the live key with the id $1: the name to $3 if $2, the scope to $5 if $4, the end to $7 if $6, on or
     /// off by $8, the digest and prefix to $9 and $10 where given, the present digest then working $11 seconds more; the
-    /// category to $12, px0's word to $13 and the team to $14 where given. No row when the organisation has no such team.
+    /// category to $12, px0's word to $13, the team to $14 and whether calls end with it to $15 where given. No row when the
+    /// organisation has no such team.
     UPDATE = "UPDATE api_keys SET \
                 name = iif($2, $3, name), \
                 scope = iif($4, $5, scope), \
@@ -170,7 +171,8 @@ statements! {
                 prefix = coalesce($10, prefix), \
                 category = coalesce($12, category), \
                 operation = coalesce($13, operation), \
-                team_id = coalesce($14, team_id) \
+                team_id = coalesce($14, team_id), \
+                ends_calls = coalesce($15, ends_calls) \
               WHERE id = $1 AND deleted_at IS NULL \
                 AND ($14 IS NULL OR EXISTS (SELECT 1 FROM teams t WHERE t.id = $14 AND t.org_id = api_keys.org_id))";
 

@@ -62,6 +62,7 @@ pub async fn insert(
         .bind(key.team.map(|team| team.to_string()))
         .bind(key.owner.as_ref().map(Name::as_str))
         .bind(key.expires_at.map(UnixTime::to_stored))
+        .bind(key.ends_calls)
         .execute(&mut *connection)
         .await
         .map_err(|cause| refusal(cause, key.name.as_ref(), Some(&key.prefix)))?;
@@ -125,6 +126,7 @@ pub async fn update(
         .bind(change.category.as_ref().map(KeyCategory::as_str))
         .bind(change.operation.map(Operation::as_str))
         .bind(change.team.map(|team| team.to_string()))
+        .bind(change.ends_calls)
         .execute(&mut *connection)
         .await
         .map_err(|cause| {

@@ -38,7 +38,8 @@ async fn works(admin: &TestAdmin, key: &str) -> bool {
 async fn a_changed_key_is_answered_as_it_is_now() {
     let admin = TestAdmin::start().await;
     let key = made(&admin, json!({})).await;
-    let change = json!({ "name": "deploy", "model_ids": ["m1", "meta/*"], "expires_in": 1000, "enabled": false });
+    let change = json!({ "name": "deploy", "model_ids": ["m1", "meta/*"], "expires_in": 1000, "enabled": false,
+        "ends_calls": true });
     let changed = patch(&admin, &key, &change).await;
     assert_data_eq!(
         fixed(&changed),
@@ -51,6 +52,7 @@ cache-control: no-store
 {
   "created_at": "<time>",
   "disabled_at": "<time>",
+  "ends_calls": true,
   "expires_at": "<time>",
   "last_used_at": null,
   "model_ids": [
@@ -70,17 +72,25 @@ cache-control: no-store
 #[tokio::test]
 async fn what_is_null_is_taken_away_and_what_is_missing_stays() {
     let admin = TestAdmin::start().await;
-    let key = made(&admin, json!({ "model_ids": ["m"], "expires_in": 1000.0 })).await;
+    let key = made(
+        &admin,
+        json!({ "model_ids": ["m"], "expires_in": 1000.0, "ends_calls": true }),
+    )
+    .await;
     let kept = patch(&admin, &key, &json!({})).await.json();
     assert_eq!(kept["name"], "ci");
     assert_eq!(kept["model_ids"], json!(["m"]));
     assert!(kept["expires_at"].is_string());
-    let change = json!({ "name": null, "model_ids": null, "expires_in": null, "enabled": null, "team_id": null });
+    let change = json!({ "name": null, "model_ids": null, "expires_in": null, "enabled": null, "team_id": null,
+        "ends_calls": null });
     let changed = patch(&admin, &key, &change).await.json();
     for member in ["name", "model_ids", "expires_at", "disabled_at"] {
         assert_eq!(changed[member], Value::Null, "{member}");
     }
     assert_eq!(changed["team_name"], "default");
+    assert_eq!(changed["ends_calls"], true, "null leaves it as it is");
+    let changed = patch(&admin, &key, &json!({ "ends_calls": false })).await;
+    assert_eq!(changed.json()["ends_calls"], false);
 }
 
 #[tokio::test]
@@ -106,7 +116,7 @@ async fn a_key_that_is_switched_off_is_refused_until_it_is_switched_on() {
 }
 
 #[rstest]
-#[case::type_of_key(json!({ "type": "PERSONAL" }), 400, "unknown member `type`, expected one of `name`, `model_ids`, `team_id`, `expires_in`, `enabled`")]
+#[case::type_of_key(json!({ "type": "PERSONAL" }), 400, "unknown member `type`, expected one of `name`, `model_ids`, `team_id`, `expires_in`, `enabled`, `ends_calls`")]
 #[case::no_models(json!({ "model_ids": [] }), 400, "`model_ids`: a list of model ids names at least one model; leave it out for every model")]
 #[case::no_time(json!({ "expires_in": 0 }), 400, "`expires_in` is a number of seconds from 1 to 3155760000")]
 #[case::no_whole_time(json!({ "expires_in": 1.5 }), 400, "`expires_in` is not of the right type")]
@@ -234,6 +244,7 @@ cache-control: no-store
     {
       "created_at": "<time>",
       "disabled_at": "<time>",
+      "ends_calls": false,
       "expires_at": "<time>",
       "last_used_at": null,
       "model_ids": null,

@@ -32,6 +32,7 @@ impl Explained {
             "workspace-invoke --name i --model-id m1",
             "workspace-export-metrics --name e",
             "personal --name off",
+            "personal --name ending --ends-calls",
         ] {
             explained.run(&format!("create -o none --type {key}"));
         }
@@ -98,6 +99,11 @@ impl Explained {
     "--path /models/m2/predict",
     "refused with 403 by key.model_ids: the model is not one of the key's\n"
 )]
+#[case::ends_calls(
+    "ending",
+    "--path /models/m1/predict",
+    "allowed by key: the key may\nended with the key by key.ends_calls\n"
+)]
 #[case::method(
     "p",
     "--path /v1/chat/completions --method GET",
@@ -141,6 +147,21 @@ fn the_explanation_as_json() {
 
 "#]]
     );
+}
+
+#[test]
+fn by_which_rule_a_call_ends_with_its_key_is_told() {
+    let explained = Explained::new();
+    let told = explained.explain("ending", "-rq .ends_by");
+    assert_eq!(told, "key.ends_calls\n");
+    let file = explained.shell.path("keyward.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    let settings = format!("proxy.calls_of_ended_keys = \"end\"\n{settings}");
+    std::fs::write(file, settings).unwrap();
+    for name in ["p", "ending"] {
+        let told = explained.explain(name, "--path /models/m1/predict -rq .ends_by");
+        assert_eq!(told, "proxy.calls_of_ended_keys\n", "{name}");
+    }
 }
 
 #[test]

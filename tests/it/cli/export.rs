@@ -62,6 +62,7 @@ prop_compose! {
         scope in scopes(),
         owner in names(),
         moments in [moments(), moments(), moments(), moments()],
+        ends_calls: bool,
     ) -> ImportedKey {
         let digest = |what: &str| KeyDigest::of(format!("{what} {seed}").as_bytes());
         let [created_at, expires_at, disabled_at, last_used_at] = moments;
@@ -79,6 +80,7 @@ prop_compose! {
             created_at,
             expires_at,
             disabled_at,
+            ends_calls,
             last_used_at,
         }
     }
@@ -150,7 +152,7 @@ fn an_export_holds_a_header_and_no_text_of_a_key() {
     );
     let mut lines = exported.out.lines();
     let header = "digest,prefix,name,type,model_ids,team,owner,created_at,expires_at,enabled,last_used_at,id,operation,\
-                  disabled_at,old_digest,old_until";
+                  disabled_at,old_digest,old_until,ends_calls";
     assert_eq!(lines.next(), Some(header));
     let digest = KeyDigest::of(text.as_bytes()).to_hex();
     let (prefix, secret) = text.split_once('.').unwrap();

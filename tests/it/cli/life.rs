@@ -9,9 +9,10 @@ const KEYS: &str = r#"{"keys":[
     {"prefix":"kw_1","name":"beta","type":"PERSONAL","created_at":"2020-01-03T00:00:00Z",
      "last_used_at":"2020-02-01T00:00:00Z","team_name":"ops"},
     {"prefix":"kw_2","name":"alpha","type":"WORKSPACE_INVOKE","created_at":"2020-01-02T00:00:00Z","team_name":"dev",
-     "expires_at":"2020-03-01T00:00:00Z","disabled_at":null},
+     "expires_at":"2020-03-01T00:00:00Z","disabled_at":null,"ends_calls":false},
     {"prefix":"kw_3","type":"WORKSPACE_INVOKE","created_at":"2020-01-01T00:00:00Z","team_name":"dev",
-     "last_used_at":"2999-01-01T00:00:00Z","expires_at":"2999-01-01T00:00:00Z","disabled_at":"2020-01-01T00:00:00Z"}]}"#;
+     "last_used_at":"2999-01-01T00:00:00Z","expires_at":"2999-01-01T00:00:00Z","disabled_at":"2020-01-01T00:00:00Z",
+     "ends_calls":true}]}"#;
 
 fn shown(ran: &Ran) -> String {
     ran.to_string()
@@ -174,10 +175,10 @@ fn a_wide_list_has_columns_about_the_life_of_keys() {
         str![[r#"
 exit Some(0)
 --- out
-NAME   KEY       TYPE              TEAM  LAST USED             EXPIRES               STATE     
-beta   kw_1****  personal          ops   2020-02-01T00:00:00Z  never                 enabled   
-alpha  kw_2****  workspace-invoke  dev   never                 2020-03-01T00:00:00Z  expired   
-       kw_3****  workspace-invoke  dev   2999-01-01T00:00:00Z  2999-01-01T00:00:00Z  disabled  
+NAME   KEY       TYPE              TEAM  LAST USED             EXPIRES               STATE                 
+beta   kw_1****  personal          ops   2020-02-01T00:00:00Z  never                 enabled               
+alpha  kw_2****  workspace-invoke  dev   never                 2020-03-01T00:00:00Z  expired               
+       kw_3****  workspace-invoke  dev   2999-01-01T00:00:00Z  2999-01-01T00:00:00Z  disabled, ends calls  
 --- err
 
 "#]]

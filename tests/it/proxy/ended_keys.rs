@@ -1,6 +1,8 @@
 //! Calls under way whose keys end, where the settings say that they end as well. Without the setting they go on:
 //! `deletion.rs` shows that.
 
+mod by_wish;
+
 use http::Request;
 use http_body_util::BodyExt;
 use rstest::rstest;

@@ -96,6 +96,7 @@ impl TestAdmin {
             scope: ModelScope::Every,
             team: None,
             expires_at: None,
+            ends_calls: false,
         });
         match self.registry.execute(&Caller::OPERATOR, command).await {
             Ok(Outcome::Created { secret, .. }) => secret.reveal().to_owned(),

@@ -23,6 +23,7 @@ pub fn key(n: u128) -> ApiKey {
         created_at: START,
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: None,
     }
 }

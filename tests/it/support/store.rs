@@ -341,6 +341,7 @@ pub fn new_key() -> NewApiKey {
         team: None,
         owner: None,
         expires_at: None,
+        ends_calls: false,
         by: None,
     }
 }

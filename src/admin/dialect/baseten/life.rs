@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(counted(AdminCommand::RotateKey, routes!(rotate_key)))
 }
 
-/// Changes an API key: its name, models, team or end, or switches it off or on. An extension of ours.
+/// Changes an API key: its name, models, team or end, whether calls end with it, or switches it off or on. An extension of ours.
 #[utoipa::path(
     patch,
     path = "/v1/api_keys/{api_key_prefix}",
@@ -78,6 +78,7 @@ fn change(state: &AdminState, asked: &UpdateApiKey) -> Result<UpdateKey, Refused
             Some(Some(Seconds(secs))) => Some(Some(end(state, secs)?)),
         },
         enabled: asked.enabled,
+        ends_calls: asked.ends_calls,
     })
 }
 

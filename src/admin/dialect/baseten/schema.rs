@@ -46,11 +46,15 @@ documented! {
     CreateKey as "CreateAPIKeyRequestV1": create_key(&[
         ("team_id", team_id("Its team; the default team unless given")),
         ("expires_in", expires_in("never unless given")),
+        ("ends_calls", ends_calls()),
     ])
 }
 documented! {
     /// The body that makes a key in the team of the path. It may name that team once more, which nobody needs to know.
-    CreateTeamKey as "CreateTeamAPIKeyRequestV1": create_key(&[("expires_in", expires_in("never unless given"))])
+    CreateTeamKey as "CreateTeamAPIKeyRequestV1": create_key(&[
+        ("expires_in", expires_in("never unless given")),
+        ("ends_calls", ends_calls()),
+    ])
 }
 documented! {
     /// The body that changes a key.
@@ -66,6 +70,7 @@ documented! {
                 "type": ["boolean", "null"],
                 "description": "Whether it works; a key that is switched off can be switched on again",
             },
+            "ends_calls": ends_calls(),
         },
         "additionalProperties": false,
     })
@@ -152,6 +157,13 @@ fn models(description: &str) -> Value {
 
 fn team_id(description: &str) -> Value {
     json!({ "type": ["string", "null"], "format": "uuid", "description": description })
+}
+
+fn ends_calls() -> Value {
+    json!({
+        "type": ["boolean", "null"],
+        "description": "Whether calls under way end with the key, even where the settings let them go on",
+    })
 }
 
 fn expires_in(otherwise: &str) -> Value {

@@ -71,6 +71,10 @@ pub struct ApiKeyInfo {
         reason = "null is told, and is not the same as nothing"
     )]
     pub disabled_at: Option<Option<String>>,
+    /// Whether calls under way end with it, even where the settings let them go on; with `life=true` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool, required = false)]
+    pub ends_calls: Option<bool>,
 }
 
 impl ApiKeyInfo {
@@ -79,6 +83,7 @@ impl ApiKeyInfo {
         Self {
             expires_at: Some(key.expires_at.map(UnixTime::to_rfc3339)),
             disabled_at: Some(key.disabled_at.map(UnixTime::to_rfc3339)),
+            ends_calls: Some(key.ends_calls),
             ..Self::from(key)
         }
     }
@@ -106,6 +111,7 @@ impl From<&key::ApiKey> for ApiKeyInfo {
                 .then(|| ApiKeyOwner::new(&owner_of(key))),
             expires_at: None,
             disabled_at: None,
+            ends_calls: None,
         }
     }
 }
@@ -381,6 +387,8 @@ pub struct CreateApiKey {
     pub team_id: Option<String>,
     /// An extension of ours.
     pub expires_in: Option<Seconds>,
+    /// The same.
+    pub ends_calls: Option<bool>,
 }
 
 /// What is to change about an API key: what is missing stays as it is.
@@ -399,6 +407,7 @@ pub struct UpdateApiKey {
     #[serde(default, deserialize_with = "given")]
     pub expires_in: Option<Option<Seconds>>,
     pub enabled: Option<bool>,
+    pub ends_calls: Option<bool>,
 }
 
 /// A number of whole seconds. `60.0` is one, too: JSON Schema calls every number an integer whose fraction is zero

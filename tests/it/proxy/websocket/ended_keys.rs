@@ -1,6 +1,7 @@
 //! What becomes of a WebSocket when its key ends, where the settings say that it ends as well, and where not.
 
 use rstest::rstest;
+use serde_json::json;
 
 use super::Between;
 use crate::support::raw::Ending;
@@ -90,4 +91,28 @@ async fn it_goes_on_where_the_settings_say_nothing() {
     caller.write(b"\x81\x80\0\0\0\0").await;
     assert_eq!(upstream.read_exactly(6).await, b"\x81\x80\0\0\0\0");
     assert_eq!(between.keyward.counted.calls_ended_with_keys(), 0);
+}
+
+/// Of two keys, where the settings say nothing: one asks for it, one does not.
+#[tokio::test]
+async fn a_key_can_ask_for_it_itself() {
+    let between = Between::start("").await;
+    let wish = json!({ "type": "WORKSPACE_INVOKE", "ends_calls": true });
+    let (asks, other) = (
+        between.keyward.create(&wish).await,
+        between.keyward.key().await,
+    );
+    let (mut caller, mut upstream) = between.open(&asks).await;
+    let (mut other_caller, mut other_upstream) = between.open(&other).await;
+    between.are_open(2).await;
+    between.keyward.delete_key(&other).await;
+    between.keyward.delete_key(&asks).await;
+    let expected = close("invalid API key");
+    assert_eq!(caller.read_exactly(expected.len()).await, expected);
+    upstream.until_closed().await;
+    caller.finish();
+    assert_eq!(caller.until_closed().await, (Vec::new(), Ending::Closed));
+    other_upstream.write(b"\x81\x02hi").await;
+    assert_eq!(other_caller.read_exactly(4).await, b"\x81\x02hi");
+    assert_eq!(between.keyward.counted.calls_ended_with_keys(), 1);
 }

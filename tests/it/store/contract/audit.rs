@@ -34,6 +34,7 @@ pub async fn a_change_leaves_who_when_from_where_and_what(database: &Database) {
         name: Some(Some(name("second"))),
         scope: Some(ModelScope::from_request(Some(&["m"])).unwrap()),
         enabled: Some(false),
+        ends_calls: Some(true),
         by: by.clone(),
         ..KeyUpdate::default()
     };
@@ -67,7 +68,11 @@ pub async fn a_change_leaves_who_when_from_where_and_what(database: &Database) {
         told,
         [
             ("create", old, String::new()),
-            ("update", old, "name model_ids enabled".to_owned()),
+            (
+                "update",
+                old,
+                "name model_ids enabled ends_calls".to_owned()
+            ),
             ("rotate", new.as_str(), "key prefix".to_owned()),
             ("delete", new.as_str(), String::new()),
         ]
@@ -99,6 +104,7 @@ pub async fn an_import_leaves_a_trace_of_each_key(database: &Database) {
         created_at: None,
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: None,
     };
     let mut import = Import {

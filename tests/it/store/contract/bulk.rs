@@ -29,6 +29,7 @@ async fn foreign(database: &Database, text: &str) -> ImportedKey {
         created_at: None,
         expires_at: None,
         disabled_at: None,
+        ends_calls: false,
         last_used_at: None,
     }
 }
@@ -72,6 +73,7 @@ pub async fn an_imported_key_is_stored_as_it_was_given(database: &Database) {
         created_at: Some(UnixTime::from_secs(1)),
         expires_at: Some(UnixTime::from_secs(4_000_000_001)),
         disabled_at: Some(UnixTime::from_secs(3)),
+        ends_calls: true,
         last_used_at: Some(UnixTime::from_secs(2)),
         ..foreign(database, "sk-full").await
     };
@@ -100,6 +102,7 @@ pub async fn an_imported_key_is_stored_as_it_was_given(database: &Database) {
             created_at: Some(key.created_at),
             expires_at: key.expires_at,
             disabled_at: key.disabled_at,
+            ends_calls: key.ends_calls,
             last_used_at: key.last_used_at,
         };
         assert_eq!(found, given);

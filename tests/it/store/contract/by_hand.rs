@@ -38,6 +38,7 @@ pub async fn every_statement_that_matters_is_logged(database: &Database) {
         "UPDATE api_keys SET created_at = 1 WHERE id = $id",
         "UPDATE api_keys SET expires_at = 1 WHERE id = $id",
         "UPDATE api_keys SET disabled_at = 1 WHERE id = $id",
+        "UPDATE api_keys SET ends_calls = NOT ends_calls WHERE id = $id",
         "UPDATE api_keys SET deleted_at = 1 WHERE id = $id",
         "DELETE FROM api_keys WHERE id = $id",
         "DELETE FROM api_keys",

@@ -38,6 +38,7 @@ pub async fn a_key_is_stored_as_it_was_given(database: &Database) {
         scope: scope(&["llama-3", "meta/*"]),
         owner: Some(name("ada")),
         expires_at: Some(UnixTime::from_secs(4_000_000_000)),
+        ends_calls: true,
         ..new_key()
     };
     let (stored, cursor) = store.insert(&given).await.unwrap();
@@ -60,6 +61,7 @@ pub async fn a_key_is_stored_as_it_was_given(database: &Database) {
         created_at: database.now().await,
         expires_at: given.expires_at,
         disabled_at: None,
+        ends_calls: given.ends_calls,
         last_used_at: None,
     };
     assert!(expected.created_at.since(stored.created_at).as_secs() < 60);
@@ -125,7 +127,7 @@ pub async fn what_an_update_does_not_name_stays(database: &Database) {
     let (stored, mut cursor) = store.update(&which, &nothing).await.unwrap();
     assert_eq!(stored, key);
 
-    let steps: [Step; 6] = [
+    let steps: [Step; 8] = [
         (
             KeyUpdate {
                 name: Some(Some(name("after"))),
@@ -167,6 +169,20 @@ pub async fn what_an_update_does_not_name_stays(database: &Database) {
                 ..KeyUpdate::default()
             },
             |key| key.expires_at = Some(UnixTime::from_secs(7)),
+        ),
+        (
+            KeyUpdate {
+                ends_calls: Some(true),
+                ..KeyUpdate::default()
+            },
+            |key| key.ends_calls = true,
+        ),
+        (
+            KeyUpdate {
+                ends_calls: Some(false),
+                ..KeyUpdate::default()
+            },
+            |key| key.ends_calls = false,
         ),
     ];
     for (update, expect) in steps {

@@ -9,7 +9,7 @@ use crate::support::postgres::Postgres;
 use crate::support::store::{DEADLINE, Database, in_time, new_key, open};
 
 /// The newest migration.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 /// An empty database.
 struct Empty {
@@ -167,12 +167,16 @@ async fn an_older_schema_is_refused_until_it_is_migrated() {
     empty
         .run(
             "DROP TABLE instances, positions_wanted, audit_logs; DROP FUNCTION audit_logs_kept;
+             DROP TRIGGER api_keys_update_lock ON api_keys;
+             ALTER TABLE api_keys DROP COLUMN ends_calls;
+             CREATE TRIGGER api_keys_update_lock BEFORE UPDATE OF digest ON api_keys
+               FOR EACH STATEMENT EXECUTE FUNCTION key_log_lock();
              DELETE FROM keyward_migrations WHERE version > 1",
         )
         .await;
     let refusal = empty.refusal().await;
     assert!(
-        refusal.contains("its tables are of version 1, and this program needs version 3")
+        refusal.contains("its tables are of version 1, and this program needs version 4")
             && refusal.contains("keyward database migrate"),
         "{refusal}"
     );

@@ -100,8 +100,7 @@ async fn an_import_reads_no_table_from_end_to_end() {
     let mut session = postgres.server.connect(&postgres.name).await;
     let prepare = AssertSqlSafe(format!("PREPARE asked AS {}", sql::IMPORT_CLASHES));
     session.execute(sqlx::raw_sql(prepare)).await.unwrap();
-    let kinds =
-        "text text bytea bytea bigint text text text text text bigint bigint bigint bigint text";
+    let kinds = "text text bytea bytea bigint text text text text text bigint bigint bigint bigint text boolean";
     let columns = kinds
         .split(' ')
         .map(|kind| format!("array_fill(NULL::{kind}, ARRAY[8000])"))

@@ -15,6 +15,10 @@ const FIRST_VERSION: &str = "
     DROP TABLE instances;
     DROP TABLE positions_wanted;
     DROP TABLE audit_logs;
+    DROP TRIGGER api_keys_updated;
+    ALTER TABLE api_keys DROP COLUMN ends_calls;
+    CREATE TRIGGER api_keys_updated AFTER UPDATE OF digest ON api_keys
+      BEGIN INSERT INTO key_changes (digest) VALUES (NEW.digest); END;
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
 #[tokio::test]
