@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -34,7 +34,7 @@ use crate::key::{ModelId, UnixTime};
 use crate::telemetry::metrics::{KeyUse, Metrics, UpstreamKeyMetrics};
 use draw::draw;
 use fetch::bearer;
-use rest::{Readiness, Rest};
+use rest::{Readiness, Rest, retry_after};
 use sigv4::Signer;
 use token::Token;
 
@@ -125,6 +125,7 @@ impl Known {
         let state = Arc::new(State {
             rest: Rest::new(metrics.clone()),
             token: key
+                .cloud
                 .stands_for_a_token()
                 .then(|| Token::new(self.clock.clone(), metrics.clone())),
             metrics,
@@ -347,11 +348,9 @@ impl Drawn<'_> {
             state.rest.answered();
             return false;
         }
-        let now = self.ring.clock.elapsed();
-        if state
-            .rest
-            .refused(retry_after(answer), &self.ring.rules, now)
-        {
+        let clock = &self.ring.clock;
+        let told = retry_after(answer, clock.unix_time());
+        if state.rest.refused(told, &self.ring.rules, clock.elapsed()) {
             tracing::warn!(
                 upstream = self.ring.upstream,
                 upstream.key = key.id,
@@ -433,13 +432,6 @@ pub(super) fn check_service_account(text: &str) -> Result<(), String> {
     account.map(drop).map_err(|error| error.to_string())
 }
 
-/// When the upstream says to come back, in seconds; dates are not read (RFC 9110, 10.2.3).
-fn retry_after(answer: &HeaderMap) -> Option<Duration> {
-    let text = answer.get(RETRY_AFTER)?.to_str().ok()?;
-    let secs: u32 = text.trim().parse().ok()?;
-    Some(Duration::from_secs(secs.into()))
-}
-
 /// Whether a call to `path` is about batches or files, which belong to the account of a key.
 pub(super) fn is_batch(path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
@@ -475,18 +467,5 @@ mod tests {
     #[case("/", false)]
     fn batches_and_files_are_known_by_their_paths(#[case] path: &str, #[case] is: bool) {
         assert_eq!(is_batch(path), is);
-    }
-
-    #[rstest]
-    #[case("5", Some(5))]
-    #[case(" 5 ", Some(5))]
-    #[case("0", Some(0))]
-    #[case("-1", None)]
-    #[case("1.5", None)]
-    #[case("99999999999999999999", None)]
-    #[case("Fri, 31 Dec 1999 23:59:59 GMT", None)]
-    fn a_time_to_come_back_is_read_in_seconds(#[case] text: &str, #[case] secs: Option<u64>) {
-        let answer = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-        assert_eq!(retry_after(&answer), secs.map(Duration::from_secs));
     }
 }

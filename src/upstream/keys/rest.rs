@@ -1,7 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+use crate::key::UnixTime;
 use crate::telemetry::metrics::UpstreamKeyMetrics;
 use crate::upstream::KeyRules;
 
@@ -115,8 +119,23 @@ impl Rest {
     }
 }
 
+/// After how long the upstream says to come back, in seconds or as a date in any of the three forms (RFC 9110, 10.2.3 and
+/// 5.6.7); a date that is past by `now` is now. Not bounded: [`Rest::refused`] does that.
+pub(super) fn retry_after(answer: &HeaderMap, now: UnixTime) -> Option<Duration> {
+    let text = answer.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than can be counted is as long as there is.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let date = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(date.saturating_sub(Duration::from_secs(now.as_secs())))
+}
+
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
@@ -163,5 +182,36 @@ mod tests {
         assert_eq!(rest.readiness(secs(30)), Readiness::Told(secs(60)));
         rest.refused(Some(secs(0)), &RULES, secs(90));
         assert_eq!(rest.readiness(secs(90)), Readiness::Ready);
+    }
+
+    #[rstest]
+    #[case::seconds("5", Some(5))]
+    #[case::spaces(" 5 ", Some(5))]
+    #[case::now("0", Some(0))]
+    #[case::many("86400", Some(86_400))]
+    #[case::more_than_can_be_counted("99999999999999999999", Some(u64::MAX))]
+    #[case::negative("-1", None)]
+    #[case::signed("+1", None)]
+    #[case::a_part("1.5", None)]
+    #[case::a_unit("5s", None)]
+    #[case::nothing("", None)]
+    // Now is Fri, 15 Jan 2027 08:00:00 GMT.
+    #[case::a_date("Fri, 15 Jan 2027 08:00:30 GMT", Some(30))]
+    #[case::a_date_of_rfc_850("Friday, 15-Jan-27 08:00:30 GMT", Some(30))]
+    #[case::a_date_of_asctime("Fri Jan 15 08:00:30 2027", Some(30))]
+    #[case::this_moment("Fri, 15 Jan 2027 08:00:00 GMT", Some(0))]
+    #[case::past("Fri, 31 Dec 1999 23:59:59 GMT", Some(0))]
+    #[case::far("Fri, 31 Dec 9999 23:59:59 GMT", Some(251_602_300_799))]
+    #[case::no_zone("Fri, 15 Jan 2027 08:00:30", None)]
+    #[case::another_zone("Fri, 15 Jan 2027 08:00:30 CET", None)]
+    #[case::no_day("Fri, 32 Jan 2027 08:00:30 GMT", None)]
+    #[case::of_iso("2027-01-15T08:00:30Z", None)]
+    fn a_time_to_come_back_is_read_in_seconds_and_as_a_date(
+        #[case] text: &str,
+        #[case] secs: Option<u64>,
+    ) {
+        let answer = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+        let now = UnixTime::from_secs(1_800_000_000);
+        assert_eq!(retry_after(&answer, now), secs.map(Duration::from_secs));
     }
 }

@@ -1,7 +1,7 @@
 //! Several keys of one upstream: which a call is given, where it is put, and what becomes of one that is refused.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use keyward::clock::Clock;
 use keyward::key::UnixTime;
@@ -341,6 +341,51 @@ async fn when_all_rest_the_upstreams_word_is_kept_and_ours_is_not() {
     );
     assert_eq!(given(&keyward), ["a", "b", "b", "b"]);
     assert!(!keyward.counted.is_resting("b"));
+}
+
+/// What the upstream says counts from now on, as a date as in seconds, and is bounded; a date that is past is no reason to
+/// wait.
+#[rstest]
+#[case::seconds(100, false, Some(100))]
+#[case::many_seconds(86_400, false, Some(300))]
+#[case::a_date(100, true, Some(100))]
+#[case::a_far_date(86_400, true, Some(300))]
+#[case::a_past_date(-86_400, true, None)]
+#[tokio::test]
+async fn a_key_rests_until_the_moment_that_the_upstream_says(
+    #[case] ahead: i64,
+    #[case] is_date: bool,
+    #[case] rests: Option<u64>,
+) {
+    let clock = clock();
+    let keyward = TestKeyward::with_clock(&keys(&[""]), clock.clone()).await;
+    let key = keyward.key().await;
+    let when = clock.unix_time().as_secs().saturating_add_signed(ahead);
+    let told = if is_date {
+        httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(when))
+    } else {
+        ahead.to_string()
+    };
+    let refusal = Answer::new(429, "").header("retry-after", &told);
+    keyward.upstream.next(refusal);
+    let status = call(&keyward, post(PREDICT, &key, "{}")).await.status();
+    assert_eq!(status, 429);
+    let answer = call(&keyward, post(PREDICT, &key, "{}")).await;
+    let Some(rests) = rests else {
+        assert_eq!(answer.status(), 200);
+        return;
+    };
+    assert_eq!(answer.status(), 503);
+    let left = answer.head.field("retry-after").expect("it says when");
+    // The clock follows the database's, which goes on.
+    let left: u64 = left.parse().expect("seconds");
+    assert!((rests - 5..=rests).contains(&left), "{left}");
+    clock.advance(Duration::from_secs(rests - 6));
+    let status = call(&keyward, post(PREDICT, &key, "{}")).await.status();
+    assert_eq!(status, 503);
+    clock.advance(Duration::from_secs(6));
+    let status = call(&keyward, post(PREDICT, &key, "{}")).await.status();
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]
