@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::credential::{LiveSecret, PlainValue, SecretSource, SecretText, SecretValue};
 use crate::key::ModelPattern;
+use crate::telemetry::chain;
+use crate::tls::ClientTls;
 use crate::upstream::{
     AzureKey, AzureKeyConfig, BedrockKey, BedrockKeyConfig, CloudKey, CredentialConfig, KeyRules,
-    KeyValue, MOST_KEYS, Provider, UpstreamConfig, UpstreamCredential, UpstreamKey,
+    KeyValue, MOST_KEYS, Provider, TokenRules, UpstreamConfig, UpstreamCredential, UpstreamKey,
     UpstreamKeyConfig, VertexKey, VertexKeyConfig,
 };
 
@@ -112,6 +114,7 @@ impl<'c> Reader<'_, 'c> {
         let cloud = self.cloud(config);
         let (value, cloud) = (value?, cloud?);
         self.opens_something(value.is_some(), &cloud);
+        let tokens = self.tokens(config, &cloud);
         Ok(UpstreamKey {
             id: config.id.clone(),
             name: config.name.clone().unwrap_or_else(|| config.id.clone()),
@@ -121,8 +124,47 @@ impl<'c> Reader<'_, 'c> {
             weight: config.weight,
             enabled: config.enabled,
             use_for_batch_api: config.use_for_batch_api,
+            tokens: tokens?,
             cloud,
         })
+    }
+
+    /// How tokens are fetched, for a key that stands for some. One that is not used may lack its files.
+    fn tokens(
+        &mut self,
+        config: &UpstreamKeyConfig,
+        cloud: &CloudKey,
+    ) -> Result<Option<TokenRules>, Noted> {
+        let at = self.path.key("tokens");
+        if !cloud.stands_for_a_token() {
+            if config.tokens.is_some() {
+                let message =
+                    "are for keys that stand for some, by `client_secret` or `auth_credentials`";
+                self.checks.wrong(&at, message);
+            }
+            return Ok(None);
+        }
+        let tokens = config.tokens.clone().unwrap_or_default();
+        self.checks.time(&at.key("timeout"), tokens.timeout, TIMES);
+        let at = at.key("tls");
+        let azure = config.azure_key_config.as_ref();
+        let url = azure.and_then(|azure| azure.token_url.as_deref());
+        if tokens.tls.is_some() && url.is_some_and(|url| url.starts_with("http://")) {
+            let message = "is for a `token_url` that begins with `https`";
+            self.checks.wrong(&at, message);
+        }
+        match ClientTls::open(&tokens.tls.unwrap_or_default()) {
+            Ok(tls) => Ok(Some(TokenRules {
+                timeout: tokens.timeout,
+                tls: Arc::new(tls),
+            })),
+            Err(_) if !self.enabled => Ok(None),
+            Err(error) => {
+                let told = chain(&error).to_string();
+                self.checks.wrong(&at.key(error.setting()), told);
+                Err(Noted)
+            }
+        }
     }
 
     /// Notes that a key cannot open anything.

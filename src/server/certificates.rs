@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::{CertificateMetrics, Metrics};
 use crate::tls::{ClientTls, Look, ServerTls};
+use crate::upstream::UpstreamPlan;
 
 /// What the task is told.
 enum Order {
@@ -81,11 +82,10 @@ pub(super) fn begin(
 impl Certificates {
     /// Watches the files of these settings' upstreams. Those of callers stay: their paths wait for a restart.
     pub(super) fn adopt(&self, config: &Config) {
-        let upstreams = config.upstreams.iter().filter_map(|upstream| {
-            let tls = upstream.tls.clone().filter(|tls| tls.has_files())?;
-            let place = format!("upstreams.{}.tls", upstream.name);
-            Some(Watched::new(place, Side::Upstream(tls), &self.metrics))
-        });
+        let watched = config.upstreams.iter().flat_map(UpstreamPlan::met_by);
+        let watched = watched.filter(|(_, tls)| tls.has_files());
+        let upstreams =
+            watched.map(|(place, tls)| Watched::new(place, Side::Upstream(tls), &self.metrics));
         // A task that is gone was stopped.
         let _ = self.orders.send(Order::Watch(upstreams.collect()));
     }

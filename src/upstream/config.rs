@@ -13,8 +13,8 @@ use crate::tls::{ClientTls, UpstreamTlsConfig};
 
 pub use keys::{
     AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
-    HuggingfaceKeyConfig, KeyRules, KeyValue, KeyWeight, MOST_KEYS, Provider, S3Bucket,
-    UpstreamKey, UpstreamKeyConfig, VertexKey, VertexKeyConfig,
+    HuggingfaceKeyConfig, KeyRules, KeyValue, KeyWeight, MOST_KEYS, Provider, S3Bucket, TokenRules,
+    TokensConfig, UpstreamKey, UpstreamKeyConfig, VertexKey, VertexKeyConfig,
 };
 
 /// One upstream, as written: a model server, or several that answer alike.
@@ -266,6 +266,22 @@ impl UpstreamPlan {
     /// How `server` is met, if within TLS.
     pub(super) fn tls_of(&self, server: &UpstreamServer) -> Option<Arc<ClientTls>> {
         self.tls.clone().filter(|_| server.scheme == Scheme::HTTPS)
+    }
+
+    /// How its servers are met, and those who give the tokens of its keys: each with where it stands in the settings.
+    pub fn met_by(&self) -> impl Iterator<Item = (String, Arc<ClientTls>)> {
+        let name = &self.name;
+        let servers = self.tls.iter();
+        let servers = servers.map(move |tls| (format!("upstreams.{name}.tls"), Arc::clone(tls)));
+        let tokens = self
+            .keys
+            .iter()
+            .enumerate()
+            .filter_map(move |(place, key)| {
+                let tls = Arc::clone(&key.tokens.as_ref()?.tls);
+                Some((format!("upstreams.{name}.keys[{place}].tokens.tls"), tls))
+            });
+        servers.chain(tokens)
     }
 }
 

@@ -38,9 +38,9 @@ pub use config::{
     AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
     CredentialConfig, HealthConfig, HealthPlan, HostHeader, HuggingfaceKeyConfig, KeyRules,
     KeyValue, KeyWeight, MOST_KEYS, MOST_SERVERS, ProbeConfig, ProbePlan, Provider, S3Bucket,
-    UpstreamConfig, UpstreamCredential, UpstreamKey, UpstreamKeyConfig, UpstreamLimits,
-    UpstreamPlan, UpstreamProtocol, UpstreamServer, UpstreamServerConfig, VertexKey,
-    VertexKeyConfig,
+    TokenRules, TokensConfig, UpstreamConfig, UpstreamCredential, UpstreamKey, UpstreamKeyConfig,
+    UpstreamLimits, UpstreamPlan, UpstreamProtocol, UpstreamServer, UpstreamServerConfig,
+    VertexKey, VertexKeyConfig,
 };
 pub use error::UpstreamError;
 pub use health::Fleet;

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::store;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::UpstreamPlan;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -237,10 +238,8 @@ fn certificates(config: &Config, clock: &Clock) -> Vec<Finding> {
         .tls
         .iter()
         .map(|tls| ("proxy.tls".to_owned(), tls.not_after()));
-    let shown = config.upstreams.iter().filter_map(|plan| {
-        let end = plan.tls.as_ref()?.not_after()?;
-        Some((format!("upstreams.{}.tls", plan.name), end))
-    });
+    let shown = config.upstreams.iter().flat_map(UpstreamPlan::met_by);
+    let shown = shown.filter_map(|(place, tls)| Some((place, tls.not_after()?)));
     let judge = |(place, end): (String, i64)| {
         let days = end.saturating_sub(now) / DAY;
         let remedy = "put a new one in its place; it is taken without a restart";

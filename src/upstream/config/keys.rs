@@ -1,12 +1,14 @@
 //! The keys of an upstream: as written, and checked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, HeaderNameText, LiveSecret, PlainValue, SecretValue};
 use crate::key::ModelPattern;
+use crate::tls::{ClientTls, UpstreamTlsConfig};
 use crate::upstream::keys::check_service_account;
 
 /// The most keys of one upstream.
@@ -93,6 +95,8 @@ pub struct UpstreamKeyConfig {
     /// Whether it may be used for batches and files.
     #[serde(default)]
     pub use_for_batch_api: bool,
+    /// How the tokens that it stands for are fetched, when that is not as usual.
+    pub tokens: Option<TokensConfig>,
     /// What Azure needs.
     pub azure_key_config: Option<AzureKeyConfig>,
     /// What Vertex needs.
@@ -101,6 +105,26 @@ pub struct UpstreamKeyConfig {
     pub bedrock_key_config: Option<BedrockKeyConfig>,
     /// What Hugging Face needs.
     pub huggingface_key_config: Option<HuggingfaceKeyConfig>,
+}
+
+/// How the tokens that a key stands for are fetched, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokensConfig {
+    /// How long one attempt may take, connecting included.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub timeout: Duration,
+    /// Whom we trust to give them, and what we show there, when that is at a url that begins with `https`.
+    pub tls: Option<UpstreamTlsConfig>,
+}
+
+impl Default for TokensConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            tls: None,
+        }
+    }
 }
 
 fn every_model() -> Vec<String> {
@@ -285,8 +309,19 @@ pub struct UpstreamKey {
     pub enabled: bool,
     /// Whether it may be used for batches and files.
     pub use_for_batch_api: bool,
+    /// How tokens are fetched for it, if it stands for some.
+    pub tokens: Option<TokenRules>,
     /// What its cloud needs.
     pub cloud: CloudKey,
+}
+
+/// How the tokens that a key stands for are fetched.
+#[derive(Debug)]
+pub struct TokenRules {
+    /// How long one attempt may take, connecting included.
+    pub timeout: Duration,
+    /// How who gives them is met.
+    pub tls: Arc<ClientTls>,
 }
 
 /// A value of a key, and where it came from.
@@ -311,6 +346,18 @@ pub enum CloudKey {
     Bedrock(Box<BedrockKey>),
     /// Hugging Face.
     Huggingface(HuggingfaceKeyConfig),
+}
+
+impl CloudKey {
+    /// Whether a token is presented for it, in place of what it is.
+    #[must_use]
+    pub const fn stands_for_a_token(&self) -> bool {
+        match self {
+            Self::Azure(key) => key.client_secret.is_some(),
+            Self::Vertex(key) => key.auth_credentials.is_some(),
+            Self::None | Self::Bedrock(_) | Self::Huggingface(_) => false,
+        }
+    }
 }
 
 /// What a key of Azure needs, checked; see [`AzureKeyConfig`].

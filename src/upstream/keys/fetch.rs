@@ -20,15 +20,12 @@ use super::{Known, State};
 use crate::clock::Clock;
 use crate::credential::{CredentialLocation, SecretText};
 use crate::telemetry::chain;
-use crate::tls::{ClientTls, TlsError, UpstreamTlsConfig};
 use crate::upstream::connect::{Place, Pool};
 use crate::upstream::{
-    AzureKey, CloudKey, Executor, Fleet, KeyValue, UpstreamCredential, UpstreamError, UpstreamKey,
-    UpstreamLimits, UpstreamPlan, VertexKey,
+    AzureKey, CloudKey, Executor, Fleet, KeyValue, TokenRules, UpstreamCredential, UpstreamError,
+    UpstreamKey, UpstreamLimits, UpstreamPlan, VertexKey,
 };
 
-/// How long one attempt may take, connecting included.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 64 * 1024;
 /// What a token of Entra is for, unless the key says otherwise: Azure's own models.
@@ -43,8 +40,6 @@ enum NoToken {
     Account(NoServiceAccount),
     #[error("where tokens are fetched is no url")]
     Url,
-    #[error("the list of authorities cannot be used")]
-    Tls(#[source] TlsError),
     #[error("who gives tokens does not answer")]
     Unanswered(#[source] UpstreamError),
     #[error("who gives tokens does not answer in time")]
@@ -94,7 +89,7 @@ pub async fn renew(
             plan.keys.iter().map(of)
         });
         let kept = all
-            .filter(|(_, key)| key.enabled && key.stands_for_a_token())
+            .filter(|(_, key)| key.enabled && key.cloud.stands_for_a_token())
             .map(|(upstream, key)| keep(known, upstream, key, executor.clone()));
         let keeping = async {
             join_all(kept).await;
@@ -115,13 +110,13 @@ pub async fn renew(
 async fn keep(known: &Known, upstream: String, key: Arc<UpstreamKey>, executor: impl Executor) {
     let state: Arc<State> = known.state(&upstream, &key);
     let clock = known.clock.clone();
-    let Some(token) = &state.token else {
+    let (Some(token), Some(rules)) = (&state.token, &key.tokens) else {
         return;
     };
     loop {
         token.due().await;
         let asked_at = clock.elapsed();
-        let fetched = timeout(LONGEST_ATTEMPT, fetch(&key, &clock, &executor)).await;
+        let fetched = timeout(rules.timeout, fetch(&key, rules, &clock, &executor)).await;
         match fetched.unwrap_or(Err(NoToken::Late)) {
             Ok(fetched) => {
                 token.fetched(fetched, asked_at);
@@ -156,6 +151,7 @@ fn tell(token: &Token, upstream: &str, id: &str, error: &NoToken) {
 
 async fn fetch(
     key: &UpstreamKey,
+    rules: &TokenRules,
     clock: &Clock,
     executor: &impl Executor,
 ) -> Result<Fetched, NoToken> {
@@ -164,15 +160,13 @@ async fn fetch(
     let host = url.authority().ok_or(NoToken::Url)?.as_str();
     let host = HeaderValue::from_str(host).map_err(|_| NoToken::Url)?;
     let tls = match url.scheme_str() {
-        Some("https") => {
-            let tls = ClientTls::open(&UpstreamTlsConfig::default()).map_err(NoToken::Tls)?;
-            Some(Arc::new(tls))
-        }
+        Some("https") => Some(Arc::clone(&rules.tls)),
         Some("http") => None,
         _ => return Err(NoToken::Url),
     };
     let limits = UpstreamLimits {
         pool_idle_connections: 0,
+        connect_timeout: rules.timeout,
         ..UpstreamLimits::default()
     };
     let form: Vec<String> = question
@@ -234,15 +228,6 @@ pub(super) fn bearer() -> CredentialLocation {
 }
 
 impl UpstreamKey {
-    /// Whether a token is presented for it.
-    pub(super) const fn stands_for_a_token(&self) -> bool {
-        match &self.cloud {
-            CloudKey::Azure(key) => key.client_secret.is_some(),
-            CloudKey::Vertex(key) => key.auth_credentials.is_some(),
-            CloudKey::None | CloudKey::Bedrock(_) | CloudKey::Huggingface(_) => false,
-        }
-    }
-
     fn question(&self, clock: &Clock) -> Result<Question, NoToken> {
         match &self.cloud {
             CloudKey::Azure(key) => Ok(entra(key)),

@@ -129,6 +129,24 @@ fn a_mistake_has_its_path(#[case] text: &str, #[case] said: &str) {
     "bedrock_key_config = { access_key = { inline = \"x\" }, secret_key = { inline = \"x\" } }",
     &["keys[0].bedrock_key_config.region: is missing: `secret_key` needs it"]
 )]
+#[case::tokens_of_nothing(
+    "azure",
+    "value = { inline = \"x\" }, tokens = { timeout = \"1s\" }",
+    &["keys[0].tokens: are for keys that stand for some, by `client_secret` or `auth_credentials`"]
+)]
+#[case::tokens_in_the_open(
+    "azure",
+    "azure_key_config = { client_id = { inline = \"x\" }, client_secret = { inline = \"x\" }, tenant_id = { inline = \"x\" }, \
+     token_url = \"http://h/token\" }, tokens = { tls = {} }",
+    &["keys[0].tokens.tls: is for a `token_url` that begins with `https`"]
+)]
+#[case::tokens_of_nobody(
+    "azure",
+    "azure_key_config = { client_id = { inline = \"x\" }, client_secret = { inline = \"x\" }, tenant_id = { inline = \"x\" } }, \
+     tokens = { timeout = \"0s\", tls = { ca = \"nowhere\" } }",
+    &["keys[0].tokens.timeout: must be from 1ms to 24h",
+      "keys[0].tokens.tls.ca: cannot read the file `nowhere`: No such file or directory (os error 2)"]
+)]
 fn what_a_cloud_needs_is_there_as_a_whole(
     #[case] provider: &str,
     #[case] settings: &str,

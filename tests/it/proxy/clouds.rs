@@ -1,5 +1,7 @@
 //! Keys of clouds: tokens that are fetched ahead of calls, signatures, and the paths that calls take there.
 
+mod tokens_over_tls;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
