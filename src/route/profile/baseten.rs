@@ -27,6 +27,10 @@ const OPENAI_FORMS: [&str; 4] = [
 /// The same for the Anthropic dialect.
 const ANTHROPIC_CALLS: [&str; 2] = ["messages", "messages/count_tokens"];
 
+/// What Baseten's servers of embeddings answer below `sync`, beside the dialects: to rank, and to classify. Its performance
+/// clients call these.
+const RANKING_CALLS: [&str; 2] = ["rerank", "predict"];
+
 /// Where Baseten puts a model or a chain. A regional host names the environment, so its paths do not.
 const MODEL_HOSTS: [&str; 2] = ["model-{model}.*", "chain-{model}.*"];
 const REGIONAL_HOSTS: [&str; 2] = ["model-{model}-{env}.*", "chain-{model}-{env}.*"];
@@ -53,10 +57,11 @@ const BASETEN_CALLS: [(&str, &str); 7] = [
 /// The routes of `serve --upstream` without a settings file: all to one upstream.
 ///
 /// * Baseten's inference paths on Baseten's hosts, `model-{model}.…` and `chain-{model}.…`; they go on as they came.
-///   Of what a custom server can offer below `…/sync/`, the calls of the `OpenAI` and Anthropic dialects; they go on
-///   as `/v1/…`.
+///   Of what a custom server can offer below `…/sync/`, the calls of the `OpenAI` and Anthropic dialects, which go on
+///   as `/v1/…`, and those that rank and classify, which go on as `/rerank` and `/predict`.
 /// * Baseten's calls below `/models/{model}/` and `/model_versions/{model}/`, for callers that cannot choose a host.
-/// * `/models/{model}/v1/…`, for clients that know only a base URL; it goes on as `/v1/…`.
+/// * `/models/{model}/v1/…`, for clients that know only a base URL; it goes on as `/v1/…`. And `/models/{model}/sync/…`, for
+///   Baseten's own of these.
 /// * `/v1/…`, where a host such as `model-{model}.…` names the model, or the body alone; and `/v1/models/{model}`.
 ///
 /// The list of models, `/v1/models`, shows a key for some models those alone.
@@ -75,12 +80,12 @@ pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
     for host in MODEL_HOSTS {
         for deployment in DEPLOYMENTS {
             routes.add_baseten(Some(host), deployment);
-            routes.add_dialects(Some(host), &format!("{deployment}/sync"));
+            routes.add_sync(Some(host), &format!("{deployment}/sync"));
         }
     }
     for host in REGIONAL_HOSTS {
         routes.add_baseten(Some(host), "");
-        routes.add_dialects(Some(host), "/sync");
+        routes.add_sync(Some(host), "/sync");
     }
     routes.add_baseten(None, "/models/{model}");
     routes.add_baseten(None, "/model_versions/{model}");
@@ -88,6 +93,7 @@ pub fn baseten(upstream: &str) -> Vec<RouteConfig> {
         routes.add_baseten(None, &format!("/models/{{model}}{deployment}"));
     }
     routes.add_dialects(None, "/models/{model}");
+    routes.add_sync(None, "/models/{model}/sync");
     routes.add_dialects(None, "");
     let one = "/v1/models/{model}".to_owned();
     let one = routes.add(None, "GET", one, None, &[], ErrorForm::Openai);
@@ -106,6 +112,16 @@ impl Routes<'_> {
         for (method, call) in BASETEN_CALLS {
             let path = format!("{base}/{call}");
             self.add(host, method, path, None, &[], ErrorForm::Baseten);
+        }
+    }
+
+    /// What a custom server offers below `base`, which is taken off.
+    fn add_sync(&mut self, host: Option<&str>, base: &str) {
+        self.add_dialects(host, base);
+        for call in RANKING_CALLS {
+            let (path, forward) = (format!("{base}/{call}"), format!("/{call}"));
+            let body = &[ModelPlace::Body];
+            self.add(host, "POST", path, Some(forward), body, ErrorForm::Baseten);
         }
     }
 

@@ -32,6 +32,19 @@ use super::*;
     "/environments/production/sync/v1/messages",
     "m1 /v1/messages"
 )]
+#[case(
+    "model-m1.api.example.com",
+    "/environments/production/sync/rerank",
+    "m1 /rerank"
+)]
+#[case("model-m1.api.example.com", "/production/sync/predict", "m1 /predict")]
+#[case("model-m1-eu.api.example.com", "/sync/rerank", "m1 /rerank")]
+#[case("any", "/models/m1/sync/rerank", "m1 /rerank")]
+#[case("any", "/models/m1/sync/predict", "m1 /predict")]
+#[case("any", "/models/m1/sync/v1/embeddings", "m1 /v1/embeddings")]
+#[case("any", "/models/m1/rerank", "404")]
+#[case("any", "/sync/rerank", "404")]
+#[case("any", "/rerank", "404")]
 #[case("model-m1-prod-us.api.example.com", "/predict", "m1 as it came")]
 #[case(
     "model-m1-prod-us.api.example.com",
@@ -65,6 +78,10 @@ fn the_built_in_table_reads_the_model_from_host_and_path(
 #[case("/models/m1/metrics")]
 #[case("/models/m1/v1/load_lora_adapter")]
 #[case("/production/sync/metrics")]
+#[case("/production/sync/health")]
+#[case("/models/m1/sync/metrics")]
+#[case("/models/m1/sync/v1/load_lora_adapter")]
+#[case("/models/m1/sync")]
 #[case("/production/sync/v1/load_lora_adapter")]
 #[case("/async_request/r1")]
 #[case("/admin")]
