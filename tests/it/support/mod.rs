@@ -17,6 +17,7 @@ pub mod counted;
 pub mod frames;
 pub mod gate;
 pub mod gated_store;
+pub mod gateway;
 pub mod http2;
 pub mod keys;
 pub mod keyward;

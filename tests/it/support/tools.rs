@@ -9,6 +9,17 @@ use super::source;
 /// Where `program` is; nothing when `KEYWARD_TEST_<PROGRAM>=skip` says to go without. `package` is Debian's.
 #[track_caller]
 pub fn tool(program: &str, package: &str) -> Option<PathBuf> {
+    find(program, &format!("or type `apt-get install {package}`; "))
+}
+
+/// The same for a program that Debian does not have.
+#[track_caller]
+pub fn unpacked(program: &str) -> Option<PathBuf> {
+    find(program, "")
+}
+
+#[track_caller]
+fn find(program: &str, remedy: &str) -> Option<PathBuf> {
     let variable = format!("KEYWARD_TEST_{}", program.to_uppercase().replace('-', "_"));
     if environment::variable(&variable).is_some_and(|wish| wish == "skip") {
         return None;
@@ -20,8 +31,7 @@ pub fn tool(program: &str, package: &str) -> Option<PathBuf> {
     let found = places.find(|place| place.is_file());
     Some(found.unwrap_or_else(|| {
         panic!(
-            "{program} is missing: run tests/all.sh, which gets it; or type `apt-get install {package}`; or say \
-             {variable}=skip"
+            "{program} is missing: run tests/all.sh, which gets it; {remedy}or say {variable}=skip"
         )
     }))
 }

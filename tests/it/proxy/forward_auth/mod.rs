@@ -1,5 +1,6 @@
 //! The door at which another proxy asks: what it is told, and that nobody gets around it.
 
+mod gateways;
 mod nginx;
 
 use rstest::rstest;
