@@ -1,5 +1,7 @@
 //! How bytes become requests, and which bytes never do (SECURITY 2 and 3.1).
 
+mod connection;
+mod every_byte;
 mod laws;
 mod rows;
 mod wire;
