@@ -1,8 +1,8 @@
 #!/bin/sh
 # The image: made by deploy/image.sh, read by skopeo, run by runc; and the same from deploy/Dockerfile by buildah.
 #
-# It holds the program of the tests, so its size is not the release's. The Dockerfile's first stage, which compiles, is not
-# run: its base would have to be fetched. Where no container may be made (no root, no namespaces) say
+# It holds the program of the tests, so its size is not the release's; with KEYWARD_TEST_PROGRAM=target/dist/keyward it is, and
+# may be no more than 20 MiB. The Dockerfile's first stage, which compiles, is not run: its base would have to be fetched. Where no container may be made (no root, no namespaces) say
 # KEYWARD_TEST_IMAGE=skip.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,9 +23,14 @@ trap 'rm -rf "$directory"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# As the tests build it, so that nothing is built twice.
-cargo test --locked --no-run --test it
-program=${CARGO_TARGET_DIR:-target}/debug/keyward
+program=${KEYWARD_TEST_PROGRAM:-}
+limit=$((20 * 1024 * 1024))
+if [ -z "$program" ]; then
+    # As the tests build it, so that nothing is built twice.
+    cargo test --locked --no-run --test it
+    program=${CARGO_TARGET_DIR:-target}/debug/keyward
+    limit=
+fi
 export SOURCE_DATE_EPOCH=1700000000 KEYWARD_REVISION=of-the-test
 first=$(sh deploy/image.sh --program "$program")
 second=$(sh deploy/image.sh --program "$program")
@@ -33,6 +38,11 @@ second=$(sh deploy/image.sh --program "$program")
     echo "FAILED: the same program made two images: $first, $second" >&2
     exit 1
 }
+size=$(find target/image/rootfs -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }')
+if [ -n "$limit" ] && [ "$size" -gt "$limit" ]; then
+    echo "FAILED: the image holds $size bytes, more than $limit" >&2
+    exit 1
+fi
 
 mkdir "$directory/context"
 cp -a target/image/rootfs target/image/rootfs.state "$directory/context/"
