@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) struct LookUps {
     state: Mutex<State>,
     queue: mpsc::UnboundedSender<LookUp>,
     limit: usize,
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -74,8 +76,24 @@ impl LookUps {
             state: Mutex::new(state),
             queue,
             limit: config.lookups_waiting,
+            budget: Budget::new(config.lookups_per_second),
         };
         (lookups, asked)
+    }
+
+    /// As [`LookUps::ask`], but `None` unless the look-up may begin `now`, so that it need not wait its turn. Past the
+    /// budget that costs one load.
+    pub fn ask_now(
+        &self,
+        digest: KeyDigest,
+        epoch: Epoch,
+        now: Duration,
+    ) -> Option<watch::Receiver<Option<Answer>>> {
+        let may_begin = |behind| self.budget.wait_behind(behind, now).is_zero();
+        // Those under way may have been paid for already: rather one too few.
+        (may_begin(0) && may_begin(self.lock().under_way))
+            .then(|| self.ask(digest, epoch))
+            .flatten()
     }
 
     /// Asks for `digest`, or joins those who have asked already; `None` when too much is asked for.
@@ -127,7 +145,6 @@ impl LookUps {
 pub struct Loader {
     asked: Asked,
     asking: Arc<Asking>,
-    budget: Budget,
 }
 
 struct Asking {
@@ -150,7 +167,6 @@ impl Loader {
                 store,
                 timeout: config.lookup_timeout,
             }),
-            budget: Budget::new(config.lookups_per_second),
         }
     }
 
@@ -164,16 +180,18 @@ impl Loader {
     }
 
     async fn answer_all(mut self) {
+        let shared = Arc::clone(&self.asking.shared);
+        let (budget, clock) = (&shared.lookups.budget, &shared.clock);
         let mut under_way = FuturesUnordered::new();
         loop {
-            let wait = self.budget.wait(self.asking.shared.clock.elapsed());
+            let wait = budget.wait(clock.elapsed());
             tokio::select! {
                 biased;
                 Some(()) = under_way.next() => {}
                 asked = self.asked.recv(), if wait.is_zero() => {
                     // The other end is in `shared`, which we hold.
                     let Some(lookup) = asked else { return };
-                    self.budget.spend(self.asking.shared.clock.elapsed());
+                    budget.spend(clock.elapsed());
                     under_way.push(Arc::clone(&self.asking).answer(lookup));
                 }
                 () = sleep(wait), if !wait.is_zero() => {}
@@ -224,29 +242,46 @@ impl Asking {
     }
 }
 
-/// Look-ups per second for the whole process, evenly spread, with a tenth of a second's worth at once.
+/// Look-ups per second for the whole process, evenly spread, with a tenth of a second's worth at once. The loader spends it.
 #[derive(Debug)]
 struct Budget {
     interval: Duration,
-    /// When everything spent so far will have been earned (the generic cell rate algorithm, ITU-T I.371).
-    earned_at: Duration,
+    /// When everything spent so far will have been earned, in nanoseconds (the generic cell rate algorithm, ITU-T I.371).
+    earned_at: AtomicU64,
 }
 
 impl Budget {
     fn new(per_second: u32) -> Self {
         Self {
             interval: Duration::from_secs(1) / per_second.max(1),
-            earned_at: Duration::ZERO,
+            earned_at: AtomicU64::new(0),
         }
     }
 
     /// How long to wait before the next look-up may begin.
     fn wait(&self, now: Duration) -> Duration {
-        self.earned_at.saturating_sub(now.saturating_add(BURST))
+        self.wait_behind(0, now)
     }
 
-    fn spend(&mut self, now: Duration) {
-        self.earned_at = self.earned_at.max(now) + self.interval;
+    /// The same for one behind so many others.
+    fn wait_behind(&self, others: usize, now: Duration) -> Duration {
+        let others = self
+            .interval
+            .saturating_mul(u32::try_from(others).unwrap_or(u32::MAX));
+        let earned_at = self.earned_at().max(now).saturating_add(others);
+        earned_at.saturating_sub(now.saturating_add(BURST))
+    }
+
+    fn spend(&self, now: Duration) {
+        let earned_at = self.earned_at().max(now) + self.interval;
+        // Far less than the 584 years that these are enough for.
+        let nanos = u64::try_from(earned_at.as_nanos()).unwrap_or(u64::MAX);
+        self.earned_at.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Relaxed: it is one number, which the loader alone writes.
+    fn earned_at(&self) -> Duration {
+        Duration::from_nanos(self.earned_at.load(Ordering::Relaxed))
     }
 }
 
@@ -256,9 +291,9 @@ mod tests {
 
     #[test]
     fn the_budget_allows_a_burst_and_then_its_rate() {
-        let mut budget = Budget::new(500);
+        let budget = Budget::new(500);
         let mut now = Duration::from_secs(9);
-        let mut spend_all = |now| {
+        let spend_all = |now| {
             let mut spent = 0;
             while budget.wait(now).is_zero() {
                 budget.spend(now);

@@ -266,15 +266,21 @@ impl Shared {
         if self.memory.is_unknown(&digest, self.clock.elapsed()) {
             return Ok(Found::KnownNone);
         }
-        let Some(mut answer) = self.lookups.ask(digest, self.memory.epoch()) else {
-            let holds_every_key = was_complete
-                && self.memory.is_complete()
-                && self.looks.standing() == Standing::Fresh;
-            return Err(if holds_every_key {
-                LookupError::Unknown
+        let holds_every_key =
+            was_complete && self.memory.is_complete() && self.looks.standing() == Standing::Fresh;
+        let epoch = self.memory.epoch();
+        let asked = if holds_every_key {
+            // One that was made elsewhere a moment ago is worth a look, but memory is answer enough not to wait for it.
+            self.lookups.ask_now(digest, epoch, self.clock.elapsed())
+        } else {
+            self.lookups.ask(digest, epoch)
+        };
+        let Some(mut answer) = asked else {
+            return if holds_every_key {
+                Ok(Found::KnownNone)
             } else {
-                UNAVAILABLE
-            });
+                Err(UNAVAILABLE)
+            };
         };
         let answered = answer.wait_for(Option::is_some);
         let answer = match timeout(self.lookup_timeout, answered).await {

@@ -173,6 +173,11 @@ impl Proxy {
         answer
     }
 
+    /// Closes upstream connections that have been unused for too long. To be asked now and then.
+    pub fn sweep(&self) {
+        self.upstreams.sweep();
+    }
+
     /// Answers a request that never became one: its head was refused before anything of it was understood.
     #[must_use]
     pub fn refuse_head(&self, why: Rejection, connection: &ConnectionLoad) -> Response<ProxyBody> {
@@ -282,7 +287,8 @@ impl Proxy {
             let response = tokio::select! {
                 // An answer that is there is never late.
                 biased;
-                response = self.upstreams.send(permit, call, request) => {
+                // A place of its own: in ours it would be moved with all that is around it, again and again.
+                response = Box::pin(self.upstreams.send(permit, call, request)) => {
                     response.map_err(Rejection::Upstream)
                 }
                 () = grpc::passed(left) => Err(Rejection::Deadline),

@@ -70,8 +70,6 @@ fn same_spelling(name: impl Iterator<Item = u8>, known: impl Iterator<Item = u8>
 pub(super) fn clean(request: &mut Parts) {
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
-    headers.remove(EXPECT);
-    headers.remove(HTTP2_SETTINGS);
     let protected: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_protected(name))
@@ -83,34 +81,41 @@ pub(super) fn clean(request: &mut Parts) {
     join_cookies(headers);
 }
 
-/// Takes off what speaks of one connection only (RFC 9110, 7.6.1). `TE: trailers` is put back: we keep trailers.
+/// What speaks of one connection only (RFC 9110, 7.6.1). `Expect` was met by us, or by nobody.
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    EXPECT,
+    HTTP2_SETTINGS,
+];
+
+/// Takes off what speaks of one connection only, and what `Connection` names. `TE: trailers` is put back: we keep trailers.
+/// Mostly there is nothing of all that, and then names are looked at and nothing else.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            // The framing and the target are not the connection's to name.
-            .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // The framing and the target are not the connection's to name.
+        .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
     }
     let takes_trailers = headers.get_all(TE).iter().any(|value| {
         let mut codings = value.as_bytes().split(|byte| *byte == b',');
         codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-    ] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if takes_trailers {

@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
@@ -53,6 +54,9 @@ pub(super) struct NewConnection {
     /// The connection's place among all; given back when it ends.
     pub(super) place: OwnedSemaphorePermit,
 }
+
+/// So much longer than the settings say is an unused connection to an upstream open; it is not used again.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 enum Message {
     Serve(NewConnection),
@@ -236,6 +240,16 @@ impl Room {
         self.open.clone().end_with_their_keys(keys, clock, metrics)
     }
 
+    /// Closes upstream connections that have been unused for too long, for as long as it is polled.
+    async fn sweep(self: Rc<Self>) {
+        let mut times = interval(SWEEP_EVERY);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            self.proxy.borrow().sweep();
+        }
+    }
+
     pub(super) fn protocols(&self) -> Rc<Protocols> {
         Rc::clone(&self.protocols.borrow())
     }
@@ -322,6 +336,7 @@ fn protocols(limits: &LimitsConfig) -> Protocols {
 async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     let room = Rc::new(room);
     tokio::task::spawn_local(room.end_calls_with_their_keys());
+    tokio::task::spawn_local(Rc::clone(&room).sweep());
     let graceful = GracefulShutdown::new();
     while let Some(message) = messages.recv().await {
         match message {

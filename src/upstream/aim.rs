@@ -1,11 +1,11 @@
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Uri, Version};
 
 use super::{UpstreamProtocol, UpstreamServer};
 
-/// Gives a request its absolute target at `place`, its version, and the one `host` that it names (SECURITY F18).
+/// Gives a request its target at `place` in the form of its version, and the one `host` that it names (SECURITY F18).
 pub(super) fn aim(
     head: &mut Parts,
     place: &UpstreamServer,
@@ -15,7 +15,7 @@ pub(super) fn aim(
 ) {
     match protocol {
         UpstreamProtocol::Http1 => {
-            head.uri = place.uri(place.authority.clone(), target);
+            head.uri = Uri::from(target);
             head.version = Version::HTTP_11;
             head.headers.insert(HOST, host);
         }

@@ -5,28 +5,25 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connect::Stream;
 use super::health::Busy;
+use super::lent::Lent;
+use super::pool::Lease;
 
 /// The body of an upstream's answer, frame by frame as it comes. Dropping it before its end ends the call at the upstream.
 pub struct AnswerBody {
     incoming: Incoming,
     /// The server is busy with the call until its answer's end.
     _busy: Option<Busy>,
-    /// And so is its connection, which others share.
-    _stream: Option<Stream>,
+    /// And so is the connection, or the call's place on it.
+    _lease: Lease<Lent>,
 }
 
 impl AnswerBody {
-    pub(super) const fn new(
-        incoming: Incoming,
-        busy: Option<Busy>,
-        stream: Option<Stream>,
-    ) -> Self {
+    pub(super) const fn new(incoming: Incoming, busy: Option<Busy>, lease: Lease<Lent>) -> Self {
         Self {
             incoming,
             _busy: busy,
-            _stream: stream,
+            _lease: lease,
         }
     }
 }

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use super::connect::{Again, Unanswered};
 use crate::route::BodyFault;
 use crate::telemetry::metrics::UpstreamFailure;
 
@@ -85,6 +84,11 @@ impl UpstreamError {
         }
     }
 
+    /// Whether the server did not look at the call.
+    pub(super) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
     /// Whether it says that the server which was called is not well: others may be.
     pub(super) const fn is_of_its_server(&self) -> bool {
         matches!(
@@ -95,15 +99,5 @@ impl UpstreamError {
                 | Self::Broken(_)
                 | Self::Refused(_)
         )
-    }
-}
-
-/// What was sent may have been read.
-impl From<UpstreamError> for Unanswered {
-    fn from(why: UpstreamError) -> Self {
-        Self {
-            why,
-            again: Again::Never,
-        }
     }
 }

@@ -25,11 +25,12 @@ const RETURNING: Duration = Duration::from_secs(1);
 
 impl Lent {
     /// Lends `body` to an attempt, for good.
-    pub(super) const fn for_good(body: Payload) -> Self {
-        Self {
+    pub(super) const fn for_good(body: Payload) -> (Self, Option<Back>) {
+        let lent = Self {
             body: Some(body),
             back: None,
-        }
+        };
+        (lent, None)
     }
 
     /// Lends `body` to an attempt that may fail.
@@ -40,6 +41,13 @@ impl Lent {
             back: Some(back),
         };
         (lent, Some(Back(returned)))
+    }
+}
+
+impl Lent {
+    /// The body, of which nothing was given.
+    pub(super) fn into_body(mut self) -> Option<Payload> {
+        self.body.take()
     }
 }
 

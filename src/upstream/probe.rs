@@ -14,8 +14,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Executor;
 use super::aim::aim;
-use super::config::{HealthPlan, ProbePlan, UpstreamLimits, UpstreamPlan, UpstreamServer};
-use super::connect::{Place, Pool};
+use super::config::{HealthPlan, ProbePlan, UpstreamPlan, UpstreamServer};
+use super::connect::{Opener, Place};
 use super::health::{Fleet, Health};
 
 /// Asks every server of `plans` that is to be asked, again and again, and notes in `fleet` what it says; other servers
@@ -57,7 +57,8 @@ struct Probe {
     timeout: Duration,
     health: Arc<Health>,
     plan: HealthPlan,
-    pool: Pool<Empty<Bytes>>,
+    /// Nothing is kept, so that connecting is asked for, too.
+    opener: Opener,
 }
 
 impl Probe {
@@ -68,21 +69,16 @@ impl Probe {
         fleet: &Fleet,
         executor: &impl Executor,
     ) -> Self {
-        // Nothing is kept, so that connecting is asked for, too.
-        let limits = UpstreamLimits {
-            pool_idle_connections: 0,
-            ..upstream.limits.clone()
-        };
         Self {
             question: question(upstream, server, probe),
             every: probe.every,
             timeout: probe.timeout,
             health: fleet.health(upstream, server),
             plan: upstream.health.clone(),
-            pool: Pool::new(
-                &limits,
+            opener: Opener::new(
+                &upstream.limits,
                 Place::of(upstream, server, upstream.protocol),
-                executor.clone(),
+                executor,
             ),
         }
     }
@@ -92,9 +88,9 @@ impl Probe {
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             times.tick().await;
-            let question = Request::from_parts(self.question.clone(), Empty::new());
-            let answer = timeout(self.timeout, self.pool.send(question, false)).await;
-            let is_good = matches!(answer, Ok(Ok((answer, _))) if answer.status().is_success());
+            let question = Request::from_parts(self.question.clone(), Empty::<Bytes>::new());
+            let answer = timeout(self.timeout, self.opener.ask(question)).await;
+            let is_good = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
             self.health.probed(is_good, &self.plan);
         }
     }

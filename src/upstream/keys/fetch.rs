@@ -20,7 +20,7 @@ use super::{Known, State};
 use crate::clock::Clock;
 use crate::credential::{CredentialLocation, SecretText};
 use crate::telemetry::chain;
-use crate::upstream::connect::{Place, Pool};
+use crate::upstream::connect::{Opener, Place};
 use crate::upstream::{
     AzureKey, CloudKey, Executor, Fleet, KeyValue, TokenRules, UpstreamCredential, UpstreamError,
     UpstreamKey, UpstreamLimits, UpstreamPlan, VertexKey,
@@ -165,7 +165,6 @@ async fn fetch(
         _ => return Err(NoToken::Url),
     };
     let limits = UpstreamLimits {
-        pool_idle_connections: 0,
         connect_timeout: rules.timeout,
         ..UpstreamLimits::default()
     };
@@ -176,20 +175,18 @@ async fn fetch(
         .collect();
     let mut request = Request::new(Full::new(Bytes::from(form.join("&"))));
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = url.clone();
+    *request.uri_mut() = url
+        .path_and_query()
+        .cloned()
+        .map_or_else(Uri::default, Uri::from);
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     headers.insert(HOST, host);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(CONTENT_TYPE, form);
-    let asking = {
-        let pool = Pool::new(&limits, Place::at(url, tls), executor.clone());
-        pool.send(request, false)
-    };
-    let (answer, _stream) = asking
-        .await
-        .map_err(|unanswered| NoToken::Unanswered(unanswered.why))?;
+    let opener = Opener::new(&limits, Place::at(url, tls), executor);
+    let answer = opener.ask(request).await.map_err(NoToken::Unanswered)?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
     let body = body.collect().await.map_err(|_| NoToken::Answer)?;

@@ -1,0 +1,360 @@
+//! One call's attempts: which key it is given, which server it goes to, and what becomes of it there.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::balance::{Burden, Places, draw};
+use super::bodies::Bodies;
+use super::health::{Busy, Entry};
+use super::keys::{Asked, Prepared, Ring, is_batch};
+use super::lent::Lent;
+use super::payload::{Memory, Payload};
+use super::pool::{Lease, Pool, Unanswered};
+use super::server::Server;
+use super::{
+    AnswerBody, Call, Executor, Fleet, Progress, RequestBody, UpstreamError, UpstreamPlan,
+    UpstreamProtocol, body, framing,
+};
+use crate::telemetry::chain;
+use crate::telemetry::metrics::UpstreamMetrics;
+
+/// One upstream, as one worker reaches it.
+pub(super) struct Upstream {
+    plan: UpstreamPlan,
+    servers: Vec<Server>,
+    /// There when it has keys.
+    ring: Option<Ring>,
+    metrics: UpstreamMetrics,
+    /// When the log was last told that there is no TLS.
+    told: Cell<Option<Instant>>,
+}
+
+/// The one that a call goes to.
+struct Chosen<'u> {
+    place: usize,
+    server: &'u Server,
+    entry: Entry,
+    /// It counts the call, where there are others to compare with.
+    busy: Option<Busy>,
+}
+
+/// A call that was not answered.
+struct Failed {
+    why: UpstreamError,
+    /// The whole request, when there was no connection for it.
+    unsent: Option<Request<Lent>>,
+}
+
+/// What was sent may have been read.
+impl From<UpstreamError> for Failed {
+    fn from(why: UpstreamError) -> Self {
+        Self { why, unsent: None }
+    }
+}
+
+/// Gives a request to a connection, and to another when it was a kept one that turns out to have ended.
+async fn exchange(
+    pool: &Pool<Lent>,
+    mut lease: Lease<Lent>,
+    mut request: Request<Lent>,
+) -> Result<(Response<Incoming>, Lease<Lent>), Failed> {
+    loop {
+        request = match lease.send(request).await {
+            Ok(answer) => return Ok((answer, lease)),
+            Err(Unanswered::Unsent(unsent, _)) if lease.was_kept() => *unsent,
+            Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => {
+                return Err(UpstreamError::from(error).into());
+            }
+        };
+        lease = match pool.reach(false).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                let (why, unsent) = (error.into(), Some(request));
+                return Err(Failed { why, unsent });
+            }
+        };
+    }
+}
+
+/// How often the log is told, by each worker: a certificate is wrong for every call, and somebody has to act.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
+impl Upstream {
+    pub(super) fn new(
+        plan: &UpstreamPlan,
+        fleet: &Fleet,
+        metrics: UpstreamMetrics,
+        executor: &impl Executor,
+    ) -> Self {
+        let servers = plan.servers.iter();
+        let servers = servers.map(|server| Server::new(plan, server, fleet, executor));
+        Self {
+            servers: servers.collect(),
+            ring: Ring::of(plan, fleet.keys()),
+            metrics,
+            told: Cell::new(None),
+            plan: plan.clone(),
+        }
+    }
+
+    pub(super) const fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// Closes connections that have been unused for too long.
+    pub(super) fn sweep(&self) {
+        for server in &self.servers {
+            server.sweep();
+        }
+    }
+
+    /// Sends a call, with one of the keys if there are any.
+    pub(super) async fn answer(
+        &self,
+        mut call: Call,
+        head: Parts,
+        body: RequestBody,
+        random: &RefCell<fastrand::Rng>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        match &self.ring {
+            None => self.send(&call, None, head, body.into(), random).await,
+            Some(ring) => {
+                let memory = call.memory.take();
+                let answered = self.send_with_a_key(ring, &call, head, body, memory, random);
+                Box::pin(answered).await
+            }
+        }
+    }
+
+    /// Sends a call with one of the keys, and with another when that is refused.
+    async fn send_with_a_key(
+        &self,
+        ring: &Ring,
+        call: &Call,
+        mut head: Parts,
+        body: RequestBody,
+        memory: Option<Memory>,
+        random: &RefCell<fastrand::Rng>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let asked = Asked {
+            model: call.model.as_deref(),
+            is_batch: is_batch(call.target.path()),
+        };
+        let mut key = ring.first(asked, &mut random.borrow_mut())?;
+        let mut bodies = Bodies::of(ring, body, memory, &mut head).await?;
+        let mut tried = Places::NONE;
+        loop {
+            tried = tried.with(key.place);
+            let answer = match key.prepare(asked, &call.target, bodies.hash()).await {
+                Err(error) => Err(self.noted(error)),
+                Ok(prepared) => {
+                    let body = bodies.next().ok_or(UpstreamError::NoKey)?;
+                    let sent = self.send(call, Some(&prepared), head.clone(), body, random);
+                    let answer = sent.await?;
+                    if !key.note(answer.status(), answer.headers()) {
+                        return Ok(answer);
+                    }
+                    Ok(answer)
+                }
+            };
+            let another = ring.another(asked, tried, &mut random.borrow_mut());
+            match another.filter(|_| bodies.is_there()) {
+                Some(another) => key = another,
+                None => return answer,
+            }
+        }
+    }
+
+    /// Sends a call to one of the servers, and to the next when no connection to it can be made.
+    async fn send(
+        &self,
+        call: &Call,
+        key: Option<&Prepared>,
+        mut head: Parts,
+        mut body: Payload,
+        random: &RefCell<fastrand::Rng>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let mut tried = Places::NONE;
+        let mut was_refused = false;
+        loop {
+            let chosen = self.choose(tried, &mut random.borrow_mut());
+            tried = tried.with(chosen.place);
+            let has_another = self.has_another(tried);
+            let lease = match chosen.server.pool_for(call).reach(was_refused).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    let why = self.failed(&chosen, error.into());
+                    if !has_another {
+                        return Err(why);
+                    }
+                    self.metrics.tried_elsewhere();
+                    continue;
+                }
+            };
+            let progress = body.progress();
+            let may_be_refused = self.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
+            let (spare, (lent, back)) = if may_be_refused {
+                (Some(head.clone()), Lent::with_return(body))
+            } else {
+                (None, Lent::for_good(body))
+            };
+            let request = chosen.server.address(&self.plan, call, key, head, lent);
+            let failed = match self.call(chosen, call, lease, request, &progress).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let again = match (failed.unsent, spare, back) {
+                (Some(unsent), ..) if has_another => {
+                    let (head, lent) = unsent.into_parts();
+                    lent.into_body().map(|body| (head, body))
+                }
+                (None, Some(spare), Some(back)) if failed.why.is_refusal() => {
+                    was_refused = true;
+                    if !has_another {
+                        tried = Places::NONE;
+                    }
+                    back.returned().await.map(|body| (spare, body))
+                }
+                _ => None,
+            };
+            (head, body) = again.ok_or(failed.why)?;
+            self.metrics.tried_elsewhere();
+        }
+    }
+
+    /// The server for a call that was tried on `tried`; there must be another.
+    fn choose(&self, tried: Places, random: &mut fastrand::Rng) -> Chosen<'_> {
+        let now = Instant::now();
+        let chosen = |place: usize| {
+            let server = &self.servers[place];
+            Chosen {
+                place,
+                server,
+                entry: server.health.enter(&self.plan.health, now),
+                busy: (self.servers.len() > 1).then(|| server.health.begin()),
+            }
+        };
+        if let [_] = &*self.servers {
+            return chosen(0);
+        }
+        let burden = |place: usize| Burden {
+            weight: self.servers[place].place.weight,
+            calls: self.servers[place].health.calls(),
+        };
+        let those = |is_in: &dyn Fn(&Server) -> bool| {
+            let is_in = |place: usize| !tried.has(place) && is_in(&self.servers[place]);
+            Places::those(self.servers.len(), is_in)
+        };
+        let well = those(&|server| server.health.may_be_called(now));
+        let place = draw(well, burden, random)
+            // Rather one that may fail than a call that must.
+            .or_else(|| draw(those(&|_| true), burden, random));
+        chosen(place.unwrap_or(0))
+    }
+
+    /// Whether a call that went to these may go to one more.
+    fn has_another(&self, tried: Places) -> bool {
+        let tried = usize::try_from(tried.count()).unwrap_or(usize::MAX);
+        tried < self.servers.len().min(self.plan.limits.connect_attempts)
+    }
+
+    /// Sends a call to the chosen server, and notes what became of it.
+    async fn call(
+        &self,
+        chosen: Chosen<'_>,
+        call: &Call,
+        lease: Lease<Lent>,
+        request: Request<Lent>,
+        progress: &Progress,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let server = chosen.server;
+        let started = Instant::now();
+        let late = body::lateness(progress, self.plan.limits.head_timeout);
+        let answer = tokio::select! {
+            // An answer that is there is never late.
+            biased;
+            answer = exchange(server.pool_for(call), lease, request) => answer,
+            () = late => Err(UpstreamError::HeadTimeout.into()),
+        };
+        match answer {
+            Ok((answer, lease)) => {
+                server.health.answered(chosen.entry);
+                self.judge(server, call, &answer)?;
+                self.metrics.answered(started.elapsed());
+                Ok(answer.map(|incoming| AnswerBody::new(incoming, chosen.busy, lease)))
+            }
+            // The caller's side may be what broke, too.
+            Err(Failed {
+                why: UpstreamError::Broken(cause) | UpstreamError::Tls(cause),
+                ..
+            }) if progress.is_broken() => Err(progress.blame(cause).into()),
+            Err(Failed { why, unsent }) => {
+                let why = self.failed(&chosen, why);
+                Err(Failed { why, unsent })
+            }
+        }
+    }
+
+    /// The same error, noted.
+    fn failed(&self, chosen: &Chosen<'_>, error: UpstreamError) -> UpstreamError {
+        if error.is_of_its_server() {
+            let (health, now) = (&chosen.server.health, Instant::now());
+            health.failed(chosen.entry, &self.plan.health, now);
+        }
+        self.noted(error)
+    }
+
+    /// Whether an answer can be handed on.
+    fn judge(
+        &self,
+        server: &Server,
+        call: &Call,
+        answer: &Response<Incoming>,
+    ) -> Result<(), UpstreamError> {
+        let asked = call.handshake.as_ref();
+        let error = if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if asked.is_some_and(|asked| asked.is_answered_by(answer.headers())) {
+                return Ok(());
+            }
+            UpstreamError::UnaskedUpgrade
+        } else if framing::is_sound(answer.headers()) {
+            return Ok(());
+        } else {
+            // What its connection holds now is anybody's guess.
+            server.pool_for(call).forget();
+            UpstreamError::Framing
+        };
+        self.note(&error);
+        Err(error)
+    }
+
+    /// The same error, counted.
+    fn noted(&self, error: UpstreamError) -> UpstreamError {
+        self.note(&error);
+        error
+    }
+
+    fn note(&self, error: &UpstreamError) {
+        if let Some(failure) = error.failure() {
+            self.metrics.failed(failure);
+        }
+        if let UpstreamError::Tls(_) = error {
+            self.tell_of_tls(error);
+        }
+    }
+
+    fn tell_of_tls(&self, error: &UpstreamError) {
+        let now = Instant::now();
+        let is_told = self.told.get().is_some_and(|told| now < told + TELL_EVERY);
+        if !is_told {
+            self.told.set(Some(now));
+            let error = chain(error);
+            tracing::error!(upstream = self.plan.name, %error, "an upstream cannot be called");
+        }
+    }
+}
