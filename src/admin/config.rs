@@ -24,6 +24,8 @@ pub struct AdminConfig {
     /// How long a request may take.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub request_timeout: Duration,
+    /// Whether the admin page is served.
+    pub page: bool,
     /// Failed attempts a source address may make in a minute before it is slowed.
     pub failures_per_minute: u32,
 }
@@ -46,6 +48,7 @@ impl Default for AdminConfig {
             body_bytes: 64 * 1024,
             connections: 64,
             request_timeout: Duration::from_secs(10),
+            page: true,
             failures_per_minute: 30,
         }
     }

@@ -5,8 +5,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, EXPECT, ORIGIN};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, EXPECT, HOST, ORIGIN};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -100,7 +101,7 @@ impl Door {
     /// Everything about a request but its body.
     async fn judge(&self, parts: &Parts) -> Result<Option<Caller>, Refusal> {
         self.state.0.hosts.check(parts)?;
-        if parts.headers.contains_key(ORIGIN) {
+        if parts.headers.contains_key(ORIGIN) && !self.is_our_page(parts) {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "this listener does not answer web pages",
@@ -118,6 +119,22 @@ impl Door {
                 "a key of this type may not administer",
             ))
         }
+    }
+
+    /// Whether the admin page itself asks: what it comes from is what it calls, to the letter. That we are called by that
+    /// name was decided before. The scheme is not compared: TLS ends in front of us.
+    fn is_our_page(&self, parts: &Parts) -> bool {
+        let mut origins = parts.headers.get_all(ORIGIN).iter();
+        let (Some(origin), None) = (origins.next(), origins.next()) else {
+            return false;
+        };
+        let origin = origin.to_str().ok().and_then(|origin| {
+            let https = origin.strip_prefix("https://");
+            https.or_else(|| origin.strip_prefix("http://"))
+        });
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(Authority::as_str));
+        self.state.0.has_page && origin.is_some() && origin == host
     }
 
     /// Who presents the credential. An address that has failed too often is told to wait before anything is compared.

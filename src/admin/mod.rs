@@ -14,10 +14,12 @@ pub mod dialect;
 mod door;
 mod failures;
 mod hosts;
+mod page;
 pub mod probe;
 mod read;
 mod refusal;
 mod token;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub use config::{AdminConfig, ProbesConfig};
 pub use dialect::{DIALECTS, Dialect};
 pub use refusal::{Refusal, status_of};
 pub use token::{AdminToken, EnsuredToken, TokenError, TokenInForce, ensure_token};
+pub use views::{ExampleCall, MemoryFreshness, NoViews, ThisInstance, Views};
 
 use crate::clock::Clock;
 use crate::registry::KeyRegistry;
@@ -57,6 +60,9 @@ struct Shared {
     failures: Failures,
     body_bytes: usize,
     request_timeout: Duration,
+    /// Whether the admin page may call us.
+    has_page: bool,
+    views: Arc<dyn Views>,
     metrics: Metrics,
 }
 
@@ -123,6 +129,7 @@ impl AdminState {
         token: impl Into<TokenInForce>,
         clock: Clock,
         metrics: Metrics,
+        views: Arc<dyn Views>,
     ) -> Result<Self, AdminConfigError> {
         if let Some((_, _, error)) = config.mistakes().into_iter().next() {
             return Err(error);
@@ -139,6 +146,8 @@ impl AdminState {
             failures: Failures::new(config.failures_per_minute, clock),
             body_bytes: config.body_bytes,
             request_timeout: config.request_timeout,
+            has_page: config.page,
+            views,
             metrics,
         })))
     }
@@ -149,6 +158,12 @@ impl AdminState {
         &self.0.registry
     }
 
+    /// What other rooms show.
+    #[must_use]
+    pub fn views(&self) -> &dyn Views {
+        &*self.0.views
+    }
+
     /// What is presented to upstreams, masked.
     #[must_use]
     pub fn upstream_keys(&self) -> &KeyCatalogue {
@@ -156,8 +171,8 @@ impl AdminState {
     }
 }
 
-/// The admin listener: every dialect the settings name, each behind its own door, and `/openapi.json`, which anyone
-/// may read.
+/// The admin listener: every dialect the settings name, each behind its own door, and `/openapi.json` and the admin page,
+/// which anyone may read.
 ///
 /// An unknown path is refused in the words of the first dialect.
 pub fn router(state: &AdminState) -> Router {
@@ -171,7 +186,10 @@ pub fn router(state: &AdminState) -> Router {
         whole = whole.merge(behind(state, dialect, MayPass::Administrators, routes));
     }
     let document = get(async move || Json(&document).into_response());
-    let open = Router::new().route("/openapi.json", document);
+    let mut open = Router::new().route("/openapi.json", document);
+    if state.0.has_page {
+        open = open.merge(page::router());
+    }
     let unknown = Router::new().fallback(async || (first.refuse)(&Refusal::no_such_path()));
     whole
         .merge(behind(state, first, MayPass::Anyone, open))

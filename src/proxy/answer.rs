@@ -120,6 +120,7 @@ impl Proxy {
     /// A refusal of `request`, of whose body nothing was read.
     pub(super) fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
         let host = target::host_of(request);
+        self.note(&why, None, Some(request));
         Refusal {
             form: self.plan.routes.error_form(host, request.uri.path()),
             unread: Some(unread),

@@ -11,9 +11,11 @@ mod admission;
 mod answer;
 mod config;
 mod door;
+mod example;
 mod grpc;
 mod in_flight;
 mod last_words;
+mod noted;
 mod prepare;
 mod rejection;
 mod relay;
@@ -51,6 +53,7 @@ use crate::credential::CredentialLocations;
 use crate::key::{Permit, UnixTime};
 use crate::route::{BodyRules, RouteTable};
 use crate::telemetry::metrics::ProxyMetrics;
+use crate::telemetry::refusals::RefusalTap;
 use crate::upstream::{Call, Handshake, HeldBodies, Memory, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
 use admission::Admitted;
@@ -92,6 +95,7 @@ pub struct Proxy {
     load: WorkerLoad,
     open: OpenStreams,
     metrics: ProxyMetrics,
+    refusals: RefusalTap,
     now: Clock,
     ids: IdMaker,
 }
@@ -112,6 +116,7 @@ impl Proxy {
         load: WorkerLoad,
         open: OpenStreams,
         metrics: ProxyMetrics,
+        refusals: RefusalTap,
         now: Clock,
         seed: u64,
     ) -> Self {
@@ -129,6 +134,7 @@ impl Proxy {
             load,
             open,
             metrics,
+            refusals,
             now,
             ids: IdMaker::new(seed),
         }
@@ -185,6 +191,7 @@ impl Proxy {
         let (Ok(place) | Err(place)) = self.load.enter(connection);
         let trace = Trace::of(&HeaderMap::new(), &self.ids);
         self.metrics.answered(why.outcome(), Duration::ZERO);
+        self.note(&why, None, None);
         log_refusal(&why, &trace);
         // Which route it was meant for is not known.
         let form = self.plan.routes.error_form(None, "");
@@ -218,13 +225,14 @@ impl Proxy {
         let caller = parts.extensions.remove::<OnUpgrade>();
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
-        let form = admitted.route.errors;
+        let route = admitted.route;
         let answered = match self.forward(parts, body, admitted, peer, trace, left).await {
             Ok(answered) => answered,
             Err(why) => {
+                self.note(&why, Some(route), None);
                 return Err(Refusal {
                     why,
-                    form,
+                    form: route.errors,
                     unread: None,
                 });
             }

@@ -3,7 +3,7 @@ use crate::key::{
     OrgId, Origin, Team, TeamId, UnixTime,
 };
 use crate::store::{
-    AuditEntry, Import, Imported, KeyPage, ListMark, ListPage, PageMark, StoreError,
+    AuditEntry, Import, Imported, Instance, KeyPage, ListMark, ListPage, PageMark, StoreError,
 };
 
 /// What an administrator asks, in whatever dialect.
@@ -39,6 +39,8 @@ pub enum Command {
         /// How many.
         limit: usize,
     },
+    /// Show the servers that run on the key database.
+    ListInstances,
     /// Show teams.
     ListTeams,
     /// Make a team.
@@ -116,6 +118,8 @@ pub enum Outcome {
     Exported(KeyPage),
     /// The entries of the audit trail, newest first.
     Audited(Vec<AuditEntry>),
+    /// The servers, by name, and how far each has followed the change log.
+    Instances(Vec<Instance>),
     /// The teams, the default one first.
     Teams(Vec<Team>),
     /// The team as it was stored.

@@ -26,7 +26,7 @@ use crate::key::{
     ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
     NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
 };
-pub use crate::store::{AuditEntry, ListMark};
+pub use crate::store::{AuditEntry, Instance, ListMark};
 use crate::store::{Cursor, KeyStore, StoreError};
 
 use in_force::IN_FORCE_WITHIN;
@@ -184,6 +184,7 @@ impl KeyRegistry {
                 }
                 Outcome::Audited(self.store.audit(before, limit).await?)
             }
+            Command::ListInstances => Outcome::Instances(self.store.instances().await?),
             Command::ListTeams => Outcome::Teams(self.store.teams().await?),
             Command::CreateTeam(name) => {
                 // Not named by the contract, so only for whoever may do everything.

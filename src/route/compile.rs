@@ -89,6 +89,10 @@ impl RouteTable {
                 _ => ModelConfig::NotNeeded,
             },
             class: line.config.class.clone(),
+            written: match &line.config.host {
+                None => line.config.path.as_str().into(),
+                Some(host) => format!("{host}{}", line.config.path).into(),
+            },
             refused_members: RefusedMembers::of(&line.config.refused_members)
                 .unwrap_or_default()
                 .into(),

@@ -93,6 +93,8 @@ pub struct Route {
     pub errors: ErrorForm,
     /// What its requests ask for.
     pub class: RouteClass,
+    /// Its host, if it has one, and its path, as they are written in the settings.
+    pub written: Arc<str>,
     methods: Methods,
     model: ModelConfig,
     places: Places,

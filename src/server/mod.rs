@@ -26,6 +26,7 @@ mod shortage;
 mod shutdown;
 mod token;
 mod told;
+mod views;
 mod worker;
 
 use std::future::pending;
@@ -65,6 +66,7 @@ use group::{Closing, Group};
 use handover::{Successor, Turns};
 use listen::Ports;
 use plan::ServingPlan;
+use views::ServerViews;
 use worker::{Shared, Worker};
 
 /// Why the process could not start, or serve on.
@@ -126,6 +128,8 @@ pub struct Server {
     certificates: Certificates,
     /// The upstreams whose servers are asked how they do.
     asked: watch::Sender<Arc<[UpstreamPlan]>>,
+    /// What administrators are shown.
+    views: Arc<ServerViews>,
     /// The next process, once it accepts callers in our place.
     successor: mpsc::Receiver<Successor>,
     closing: Closing,
@@ -185,6 +189,8 @@ impl Server {
         .await?;
         let plan = ServingPlan::of(config);
         let (asked, plans) = watch::channel(Arc::clone(&plan.upstreams));
+        let views = ServerViews::new(config, addresses.proxy, &plan, &keys, telemetry);
+        let views = Arc::new(views);
         let state = AdminState::new(
             &config.admin,
             registry,
@@ -192,19 +198,16 @@ impl Server {
             token,
             clock.clone(),
             metrics.clone(),
+            views.clone(),
         )?;
+        let looking = views::look(telemetry.clone(), clock.clone());
+        closing.followers.spawn_until_stopped("traffic", looking);
         // Nobody is accepted before it is our turn.
         let turn = CancellationToken::new();
         let admin = (TcpListener::from_std(ports.admin)?, admin::router(&state));
         let probes = probe::router(probe_state(&readiness, telemetry));
         let probes = (TcpListener::from_std(ports.probes)?, probes);
-        serve_aside(
-            admin,
-            config.admin.connections,
-            probes,
-            &closing.aside,
-            &turn,
-        );
+        serve_aside(admin, probes, config, &closing.aside, &turn);
 
         // Who calls, and the certificates between us.
         let group = &closing.followers;
@@ -214,6 +217,7 @@ impl Server {
             keys,
             usage,
             metrics: metrics.clone(),
+            refusals: telemetry.refusals.clone(),
             clock,
             held: HeldBodies::new(metrics.proxy.clone()),
             fleet: fleet.clone(),
@@ -248,6 +252,7 @@ impl Server {
             store,
             certificates,
             asked,
+            views,
             successor,
             closing,
             shutdown: config.shutdown.clone(),
@@ -272,6 +277,7 @@ impl Server {
         for worker in self.workers.iter() {
             worker.adopt(plan.clone());
         }
+        self.views.adopt(&plan);
         self.asked.send_replace(plan.upstreams);
         self.certificates.adopt(config);
     }
@@ -413,12 +419,13 @@ fn probe_state(readiness: &Readiness, telemetry: &Telemetry) -> ProbeState {
 /// Serves administrators, so many at once, and whoever asks how we are.
 fn serve_aside(
     (admin, administrators): (TcpListener, Router),
-    connections: usize,
     (probes, askers): (TcpListener, Router),
+    config: &Config,
     group: &Group,
     turn: &CancellationToken,
 ) {
     let stop = || group.stop.clone();
+    let connections = config.admin.connections;
     let admin = aside::serve(admin, administrators, connections, stop());
     group.spawn_in_turn("admin", turn, admin);
     let probes = aside::serve(probes, askers, PROBE_CONNECTIONS, stop());

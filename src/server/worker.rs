@@ -26,6 +26,7 @@ use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::proxy::{LimitsConfig, OpenStreams, Proxy, Shortage, WorkerLoad};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::refusals::Refusals;
 use crate::tls::ServerTls;
 use crate::upstream::{Fleet, HeldBodies, Upstreams};
 use crate::usage::UsageRecorder;
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) keys: KeyCache,
     pub(super) usage: UsageRecorder,
     pub(super) metrics: Metrics,
+    /// Where refusals are written down for whoever watches.
+    pub(super) refusals: Refusals,
     pub(super) clock: Clock,
     pub(super) held: HeldBodies,
     pub(super) fleet: Fleet,
@@ -287,6 +290,7 @@ fn make_proxy(
         load.clone(),
         open.clone(),
         shared.metrics.proxy.clone(),
+        shared.refusals.tap(),
         shared.clock.clone(),
         seed,
     )

@@ -333,3 +333,12 @@ pub fn describe(recorder: &dyn Recorder) {
 pub fn find(name: &str) -> Option<&'static Description> {
     METRICS.iter().find(|metric| metric.name == name)
 }
+
+/// The bounds of the histogram `name`; none when it is no histogram.
+#[must_use]
+pub fn bounds(name: &str) -> &'static [f64] {
+    match find(name).map(|metric| metric.kind) {
+        Some(Kind::Histogram(bounds)) => bounds,
+        _ => &[],
+    }
+}

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::HistogramFn;
 
+use super::traffic::Counts;
+
 /// Counts values by the smallest bound that is not below them.
 ///
 /// The exporter's own histograms keep every value until somebody reads them. This one is an array, made once: recording
@@ -27,6 +29,13 @@ impl FixedHistogram {
             counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0.0_f64.to_bits()),
         }
+    }
+
+    /// What was counted up to now, bucket by bucket.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counts = self.counts.iter();
+        Counts(counts.map(|count| count.load(Ordering::Relaxed)).collect())
     }
 
     /// Writes the series as Prometheus reads them; `labels` are `a="b"` joined by commas, or nothing.

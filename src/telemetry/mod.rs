@@ -6,6 +6,8 @@ pub mod logging;
 pub mod metrics;
 mod process;
 mod recorder;
+pub mod refusals;
+pub mod traffic;
 
 use std::error::Error;
 use std::fmt;
@@ -15,6 +17,9 @@ pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogControl, LogFormat};
 pub use process::resident_bytes;
 pub use recorder::{REVISION, Renderer, VERSION, install};
+
+use refusals::Refusals;
+use traffic::Traffic;
 
 /// An error and all its causes, for the one line that reports it.
 pub fn chain(error: &(dyn Error + 'static)) -> impl fmt::Display {
@@ -44,6 +49,10 @@ pub struct Telemetry {
     pub metrics: metrics::Metrics,
     /// What `/metrics` answers.
     pub renderer: Renderer,
+    /// The latest refusals.
+    pub refusals: Refusals,
+    /// The traffic of the last minutes.
+    pub traffic: Traffic,
 }
 
 impl Telemetry {
@@ -51,7 +60,12 @@ impl Telemetry {
     #[must_use]
     pub fn new() -> Self {
         let (metrics, renderer) = install();
-        Self { metrics, renderer }
+        Self {
+            metrics,
+            traffic: Traffic::new(renderer.clone()),
+            renderer,
+            refusals: Refusals::default(),
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::describe::{self, Kind};
+use super::describe;
 use super::histogram::FixedHistogram;
 use super::metrics::Metrics;
 use super::process;
+use super::traffic::Counts;
 
 /// What is running, for `keyward_build_info` and `--version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -68,14 +69,19 @@ impl Renderer {
         process::write(&mut text);
         text
     }
+
+    /// What the histogram `name` has counted with `labels`, as they are written; nothing when there is none.
+    pub(super) fn counts(&self, name: &str, labels: &str) -> Counts {
+        let histograms = self.histograms.0.lock();
+        let histograms = histograms.unwrap_or_else(PoisonError::into_inner);
+        let series = histograms.get(name).and_then(|series| series.get(labels));
+        series.map_or_else(Counts::default, |series| series.counts())
+    }
 }
 
 impl Histograms {
     fn get(&self, key: &Key) -> Arc<FixedHistogram> {
-        let bounds = match describe::find(key.name()).map(|metric| metric.kind) {
-            Some(Kind::Histogram(bounds)) => bounds,
-            _ => &[],
-        };
+        let bounds = describe::bounds(key.name());
         let mut histograms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let series = histograms.entry(key.name().to_owned()).or_default();
         let histogram = series

@@ -32,6 +32,7 @@ from baseten.client import ManagementClient
 from baseten.client.managementapi import CreateAPIKeyRequest
 from model_server import ModelServer
 from program import Program
+from tally import Tally, equal, nothing
 
 LIMIT_SECONDS = 300
 KEY_TEXT = re.compile(r"kw_[0-9A-Za-z]{8}\.[0-9A-Za-z]{38}")
@@ -103,31 +104,6 @@ def resting(tally, program, directory):
     finally:
         keyward.kill()
         model.close()
-
-
-class Tally:
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, sentence, does):
-        try:
-            does()
-        except Exception as error:
-            self.failed += 1
-            print(f"FAILED  {sentence}", flush=True)
-            traceback.print_exception(error)
-        else:
-            self.passed += 1
-            print(f"ok      {sentence}", flush=True)
-
-
-def equal(left, right):
-    assert left == right, f"{left!r} is not {right!r}"
-
-
-def nothing(found):
-    assert not found, found
 
 
 def metrics_are_silent(keyward, model):

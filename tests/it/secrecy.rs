@@ -125,6 +125,9 @@ const STRAYED_ADMIN: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/users/me", "authorization: Bearer {key}\r\n", ""),
     ("GET", "/v1/api_keys", "x-api-key: {key}\r\n", ""),
     ("GET", "/openapi.json?key={key}", "", ""),
+    ("GET", "/v1/status", "", ""),
+    ("GET", "/v1/status?key={key}", "", ""),
+    ("GET", "/admin?key={key}", "", ""),
 ];
 
 /// What came back from whom.

@@ -6,6 +6,7 @@
 
 mod life;
 mod schema;
+mod status;
 mod trail;
 mod words;
 
@@ -51,6 +52,7 @@ fn routes() -> OpenApiRouter<AdminState> {
         .routes(counted(AdminCommand::DeleteKey, routes!(delete_key)))
         .merge(life::routes())
         .merge(trail::routes())
+        .merge(status::routes())
         .routes(counted(AdminCommand::ListTeams, routes!(list_teams)))
         .routes(counted(AdminCommand::ListTeams, routes!(find_team)))
         .routes(counted(AdminCommand::CreateTeam, routes!(create_team)))

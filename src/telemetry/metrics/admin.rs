@@ -31,11 +31,13 @@ pub enum AdminCommand {
     ListUpstreamKeys,
     /// Show the upstreams.
     ListUpstreams,
+    /// Show how this process and the others do.
+    ShowStatus,
 }
 
 impl AdminCommand {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::ListKeys,
         Self::CreateKey,
@@ -48,6 +50,7 @@ impl AdminCommand {
         Self::WhoAmI,
         Self::ListUpstreamKeys,
         Self::ListUpstreams,
+        Self::ShowStatus,
     ];
 
     /// The label's value.
@@ -66,6 +69,7 @@ impl AdminCommand {
             Self::WhoAmI => "who_am_i",
             Self::ListUpstreamKeys => "list_upstream_keys",
             Self::ListUpstreams => "list_upstreams",
+            Self::ShowStatus => "show_status",
         }
     }
 }

@@ -231,10 +231,9 @@ impl ProxyMetrics {
     /// The head of the answer was ready after `took`, whoever gave it.
     pub fn answered(&self, outcome: RequestOutcome, took: Duration) {
         self.requests[outcome as usize].increment(1);
-        let class = if outcome == RequestOutcome::Forwarded {
-            &self.forwarded
-        } else {
-            &self.refused
+        let class = match outcome {
+            RequestOutcome::Forwarded | RequestOutcome::Allowed => &self.forwarded,
+            _ => &self.refused,
         };
         class.record(took.as_secs_f64());
     }

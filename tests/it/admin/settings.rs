@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyward::admin::{AdminConfig, AdminConfigError, AdminState, AdminToken};
+use keyward::admin::{AdminConfig, AdminConfigError, AdminState, AdminToken, NoViews};
 use keyward::clock::Clock;
 use keyward::key::KeyDigest;
 use keyward::registry::KeyRegistry;
@@ -24,6 +24,7 @@ async fn mistake(config: &AdminConfig) -> Option<AdminConfigError> {
         token,
         clock,
         Metrics::unrecorded(),
+        Arc::new(NoViews),
     )
     .err()
 }

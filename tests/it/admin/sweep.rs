@@ -15,6 +15,7 @@ fn assert_says(path: &str, answer: &Answer, code: &str) {
     let is_baseten = [
         "/v1/api_keys",
         "/v1/audit_logs",
+        "/v1/status",
         "/v1/teams",
         "/v1/users",
         "/no/",

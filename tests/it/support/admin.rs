@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use keyward::admin::{self, AdminConfig, AdminState, AdminToken, DIALECTS};
+use keyward::admin::{self, AdminConfig, AdminState, AdminToken, DIALECTS, NoViews};
 use keyward::clock::Clock;
 use keyward::key::{KeyCategory, KeyDigest, ModelScope};
 use keyward::registry::{Caller, Command, CreateKey, KeyRegistry, Outcome};
@@ -75,6 +75,7 @@ impl TestAdmin {
             token,
             clock.clone(),
             metrics,
+            Arc::new(NoViews),
         );
         let address = serve(&mut tasks, admin::router(&state.unwrap())).await;
         Self {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::words::{ApiKeyInfo, ErrorBody, RotatedApiKey, Seconds, UpdateApiKey};
+use super::words::{ApiKeyInfo, ErrorBody, RotatedApiKey, Seconds, UpdateApiKey, UpdatedApiKey};
 use super::{
     Refused, WAIT, execute_and_wait, key_in_path, parse_name, parse_scope, parse_team, parse_wait,
     schema, wait_for,
@@ -37,7 +37,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
     ),
     request_body = schema::UpdateKey,
     responses(
-        (status = 200, description = "The key as it is now", body = ApiKeyInfo),
+        (status = 200, description = "The key as it is now", body = UpdatedApiKey),
         (status = 404, description = "There is no such thing", body = ErrorBody),
         (status = 409, description = "The name is taken", body = ErrorBody),
         (status = 415, description = "The body does not call itself JSON", body = ErrorBody),
@@ -51,13 +51,16 @@ async fn update_key(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<ApiKeyInfo>, Refused> {
+) -> Result<Json<UpdatedApiKey>, Refused> {
     let wait = wait_for(&uri)?;
     let which = key_in_path(prefix)?;
     let asked: UpdateApiKey = read::json(&headers, &body, Accepts::Json)?;
     let change = change(&state, &asked)?;
     match execute_and_wait(&state, &caller, Command::Update(which, change), wait).await? {
-        (Outcome::Updated(key), _) => Ok(Json(ApiKeyInfo::with_life(&key))),
+        (Outcome::Updated(key), in_force) => Ok(Json(UpdatedApiKey {
+            key: ApiKeyInfo::with_life(&key),
+            in_force,
+        })),
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
 }

@@ -170,6 +170,19 @@ pub struct RotatedApiKey<'s> {
     pub in_force: Option<InForce>,
 }
 
+/// An API key that was changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UpdatedAPIKeyV1)]
+pub struct UpdatedApiKey {
+    /// The key as it is now.
+    #[serde(flatten)]
+    pub key: ApiKeyInfo,
+    /// Where the change works already; with `wait=all` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = InForce, required = false)]
+    pub in_force: Option<InForce>,
+}
+
 /// An API key that is no more.
 #[derive(Serialize, ToSchema)]
 #[schema(as = APIKeyTombstoneV1)]
