@@ -330,7 +330,7 @@ impl Job<'_> {
     fn envoy(&self) -> Vec<String> {
         let mut credentials = String::new();
         for key in self.keys() {
-            let line = format!("                  - {{ key: {key}, client: llama }}\n");
+            let line = format!("                        - {{ key: {key}, client: llama }}\n");
             credentials.push_str(&line);
         }
         let tls = match self.listens {
