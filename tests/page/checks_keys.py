@@ -258,7 +258,8 @@ class Keys:
         self.visit.picture("silent-instance")
 
     def lock(self):
-        self.visit.press("#lock")
+        self.visit.tab_to("#lock", backwards=True)
+        self.page.keyboard.press("Enter")
         expect(self.page.locator("#gate")).to_be_visible()
         expect(self.page.locator("#token")).to_be_focused()
         assert self.prefix not in self.page.content(), "what was shown is still there"
