@@ -162,3 +162,41 @@ fn a_name_that_only_begins_like_one_that_frames_is_another() {
         }
     }
 }
+
+#[test]
+fn what_is_handed_on_of_any_row_is_good_to_its_end() {
+    for row in super::rows::all() {
+        let bytes = row.bytes("key");
+        let judged = super::judge(&bytes, &[]);
+        let through = super::judge(&bytes[..judged.safe], &[]);
+        assert_eq!(through.refused, None, "{}", row.name);
+        assert_eq!(through.heads, judged.heads, "{}", row.name);
+    }
+}
+
+#[test]
+fn an_extension_does_not_stand_for_a_size() {
+    for chunk in [";a\r\n", ";a\r\n\r\n", "2\r\nhi\r\n;a\r\n\r\n"] {
+        let bytes = format!("{GET}Transfer-Encoding: chunked\r\n\r\n{chunk}");
+        let judged = judged_by(Guard::new(LIMITS), bytes.as_bytes(), 0);
+        let refused = Some((FramingError::ChunkSize, Part::Body));
+        assert_eq!(judged.refused, refused, "{chunk:?}");
+    }
+}
+
+#[test]
+fn frames_are_as_long_as_their_three_bytes_say() {
+    for length in [300_u32, 70_000] {
+        let head = [&length.to_be_bytes()[1..], &[0, 0, 0, 0, 0, 1]].concat();
+        let payload = vec![b'x'; usize::try_from(length).expect("it fits")];
+        let paid = [&PREFACE[..], &head, &payload, &PING.repeat(1_000)].concat();
+        let all = [&paid[..], &PING].concat();
+        let judged = judged_by(Guard::new(LIMITS), &all, 0);
+        let refused = (FramingError::TooManyFrames, Part::Body);
+        assert_eq!(
+            (judged.safe, judged.refused),
+            (paid.len(), Some(refused)),
+            "{length}"
+        );
+    }
+}
