@@ -225,8 +225,9 @@ pub const PLACES: &[Place] = &[
     },
     Place {
         words: &["client::legacy", "client::conn"],
-        only_in: &["upstream/connect.rs", "cli/"],
-        why: "one file names the HTTP client of the proxy; the command line calls the admin listener",
+        only_in: &["upstream/connect.rs", "upstream/pool.rs", "cli/"],
+        why: "two files name the HTTP client of the proxy: one makes connections, one keeps them; the command line calls the \
+              admin listener",
     },
 ];
 
