@@ -9,7 +9,7 @@ use http::Method;
 use super::Config;
 use crate::key::{ApiKey, Denial, Grant, ModelId, NamedModel, UnixTime};
 use crate::proxy::CallsOfEndedKeys;
-use crate::route::{NoRoute, RequestHost, RouteClass};
+use crate::route::{NoRoute, RequestHost};
 
 /// A call as somebody describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +79,8 @@ impl Explanation {
         let Some(grant) = present(key, now) else {
             return Self::refused(401, "key", "the key has no text");
         };
-        let permit = match matched.route.class {
-            RouteClass::Call | RouteClass::Models => grant.permit(matched.model(), now),
-            RouteClass::Metrics | RouteClass::LabelledMetrics(_) => {
-                grant.permit_metrics(matched.model(), now)
-            }
-        };
+        let purpose = matched.route.class.purpose();
+        let permit = grant.permit_for(purpose, matched.model(), now);
         let upstream = config.upstreams.get(matched.route.upstream.0);
         match permit {
             Ok(_) => Self::allowed(

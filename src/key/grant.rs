@@ -33,6 +33,15 @@ pub enum NamedModel<'r> {
     Differ,
 }
 
+/// What a key is presented for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To call a model, or to see which there are.
+    Calling,
+    /// To read a server's metrics.
+    ReadingMetrics,
+}
+
 /// Why a key may not do what it was presented for. A verdict, not an error; never told to the caller in this detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Denial {
@@ -82,6 +91,24 @@ impl Grant {
             ends_calls: key.ends_calls,
             identity: Identity::of(key),
             last_used: LastUsed::new(key.last_used_at),
+        }
+    }
+
+    /// Decides whether the key may do at `now` what it is presented for: [`Grant::permit`] or
+    /// [`Grant::permit_metrics`].
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn permit_for(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        model: NamedModel<'_>,
+        now: UnixTime,
+    ) -> Result<Permit, Denial> {
+        match purpose {
+            Purpose::Calling => self.permit(model, now),
+            Purpose::ReadingMetrics => self.permit_metrics(model, now),
         }
     }
 

@@ -17,7 +17,7 @@ mod time;
 
 pub use actor::{Actor, Origin};
 pub use digest::{InvalidDigest, KeyDigest};
-pub use grant::{Denial, Grant, Identity, NamedModel, Permit};
+pub use grant::{Denial, Grant, Identity, NamedModel, Permit, Purpose};
 pub use import::ImportedKey;
 pub use last_used::{LastUsed, Touch};
 pub use record::{

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use super::prepare::model_header;
-use super::streams::{Purpose, Stream};
+use super::streams::Stream;
 use super::target::Target;
 use super::{CallsOfEndedKeys, Forwarded, Proxy, Rejection};
 use crate::credential::Reading;
@@ -87,8 +87,8 @@ impl Proxy {
         }
 
         // May it call this model, now?                                      401, 403
-        let purpose = Purpose::of(&matched.route.class);
-        let permit = purpose.permit(&grant, matched.model(), now);
+        let purpose = matched.route.class.purpose();
+        let permit = grant.permit_for(purpose, matched.model(), now);
         let permit = permit.map_err(Rejection::Denied)?;
 
         Ok(Admitted {
@@ -130,7 +130,9 @@ impl Proxy {
             NamedModel::NotNamed => NamedModel::NotNeeded,
             named => named,
         };
-        grant.permit(so_far, now).map_err(Rejection::Denied)?;
+        let purpose = matched.route.class.purpose();
+        let permit = grant.permit_for(purpose, so_far, now);
+        permit.map_err(Rejection::Denied)?;
         let limits = &self.plan.limits;
         let Some(scanner) = matched.scanner(&request.headers, &self.plan.bodies)? else {
             return Ok(());

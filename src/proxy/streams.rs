@@ -14,8 +14,7 @@ use tokio::time::timeout;
 use super::Rejection;
 use crate::cache::{LookupError, WorkerFront};
 use crate::clock::Clock;
-use crate::key::{Denial, Grant, KeyDigest, ModelId, NamedModel, Permit, UnixTime};
-use crate::route::RouteClass;
+use crate::key::{Denial, Grant, KeyDigest, ModelId, NamedModel, Purpose, UnixTime};
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::upstream::AnswerBody;
 
@@ -44,13 +43,6 @@ pub(super) struct Stream {
     answer: RefCell<Option<AnswerBody>>,
     ended: Cell<Option<KeyEnd>>,
     waker: RefCell<Option<Waker>>,
-}
-
-/// What a key is presented for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Calling,
-    ReadingMetrics,
 }
 
 /// What a call was decided on, kept for deciding again.
@@ -141,28 +133,6 @@ impl OpenStreams {
     }
 }
 
-impl Purpose {
-    pub(super) const fn of(route: &RouteClass) -> Self {
-        match route {
-            RouteClass::Call | RouteClass::Models => Self::Calling,
-            RouteClass::Metrics | RouteClass::LabelledMetrics(_) => Self::ReadingMetrics,
-        }
-    }
-
-    /// Decides whether the key may do this.
-    pub(super) fn permit(
-        self,
-        grant: &Arc<Grant>,
-        model: NamedModel<'_>,
-        now: UnixTime,
-    ) -> Result<Permit, Denial> {
-        match self {
-            Self::Calling => grant.permit(model, now),
-            Self::ReadingMetrics => grant.permit_metrics(model, now),
-        }
-    }
-}
-
 impl From<NamedModel<'_>> for KnownModel {
     fn from(model: NamedModel<'_>) -> Self {
         match model {
@@ -207,7 +177,7 @@ impl Stream {
     /// of them called: its call ends when it becomes one for some.
     fn decide(&self, now: UnixTime) -> bool {
         let model = self.model.as_named();
-        let permitted = self.purpose.permit(&self.grant.borrow(), model, now);
+        let permitted = self.grant.borrow().permit_for(self.purpose, model, now);
         permitted.is_err_and(|denial| self.end(KeyEnd::Denied(denial)))
     }
 

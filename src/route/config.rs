@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::key::Purpose;
+
 /// One line of the route table, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +79,16 @@ pub enum RouteClass {
 }
 
 impl RouteClass {
+    /// What a key is presented for on such a route: with [`Grant::permit_for`](crate::key::Grant::permit_for) the one
+    /// place where a class becomes a decision.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Call | Self::Models => Purpose::Calling,
+            Self::Metrics | Self::LabelledMetrics(_) => Purpose::ReadingMetrics,
+        }
+    }
+
     /// Whether it is [`RouteClass::Call`].
     #[must_use]
     pub const fn is_call(&self) -> bool {

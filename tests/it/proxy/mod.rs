@@ -8,6 +8,7 @@ mod closing;
 mod clouds;
 mod deletion;
 mod ended_keys;
+mod every_key;
 mod everywhere;
 mod forward_auth;
 mod forwarding;
