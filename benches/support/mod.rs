@@ -163,7 +163,7 @@ impl KeyStore for CountedStore {
         Ok(Vec::new())
     }
 
-    async fn insert_team(&self, _: &Name) -> Result<Team, StoreError> {
+    async fn insert_team_by(&self, _: &Name, _: Option<&Actor>) -> Result<Team, StoreError> {
         Err(StoreError::NoSuchTeam)
     }
 
@@ -171,7 +171,11 @@ impl KeyStore for CountedStore {
         Ok(None)
     }
 
-    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
+    async fn keep_admin_token_by(
+        &self,
+        digest: &KeyDigest,
+        _: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError> {
         Ok(*digest)
     }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use super::Refusal;
+use crate::registry::ListMark;
 
 /// Which content types a body may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,23 @@ pub fn limit(text: Option<&str>) -> Result<usize, Refusal> {
     let parsed = text.parse().ok();
     let parsed = parsed.filter(|limit| (1..=MAX_LIMIT).contains(limit));
     parsed.ok_or_else(|| Refusal::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))
+}
+
+/// The page of a list of keys that is asked for: after which mark, and how many. None when neither is said: the whole
+/// list.
+///
+/// # Errors
+///
+/// 400 when either is none of ours.
+pub fn page(
+    limit: Option<&str>,
+    cursor: Option<&str>,
+) -> Result<Option<(Option<ListMark>, usize)>, Refusal> {
+    if limit.is_none() && cursor.is_none() {
+        return Ok(None);
+    }
+    let mark = cursor.map(|cursor| cursor.parse().map_err(|_| no_cursor()));
+    Ok(Some((mark.transpose()?, self::limit(limit)?)))
 }
 
 /// A cursor that is none of ours.

@@ -24,7 +24,8 @@ pub enum Format {
 
 /// An answer in all its forms. No `Debug`: one of them may hold a new key.
 pub struct Answer {
-    json: serde_json::Value,
+    /// None when it was written already.
+    json: Option<serde_json::Value>,
     text: String,
     words: Option<String>,
     shows: Option<SecretText>,
@@ -39,12 +40,24 @@ impl Answer {
     /// When `payload` is not JSON.
     pub fn new(payload: &impl Serialize) -> anyhow::Result<Self> {
         Ok(Self {
-            json: serde_json::to_value(payload)?,
+            json: Some(serde_json::to_value(payload)?),
             text: String::new(),
             words: None,
             shows: None,
             code: 0,
         })
+    }
+
+    /// An answer whose data was written already, or which has none but text: what is not asked for is not made.
+    #[must_use]
+    pub const fn written() -> Self {
+        Self {
+            json: None,
+            text: String::new(),
+            words: None,
+            shows: None,
+            code: 0,
+        }
     }
 
     /// Whole lines for standard output, for people.
@@ -86,13 +99,13 @@ pub struct Form {
 }
 
 impl Form {
-    /// The form that the flags ask for. An empty expression is none.
+    /// The form that the flags ask for.
     ///
     /// # Errors
     ///
     /// When an expression comes with `text` or `none`, or cannot be compiled.
     pub fn new(format: Option<Format>, jq: Option<&str>, raw: bool) -> anyhow::Result<Self> {
-        let Some(expression) = jq.filter(|expression| !expression.is_empty()) else {
+        let Some(expression) = jq else {
             let format = format.unwrap_or(Format::Text);
             return Ok(Self { format, jq: None });
         };
@@ -122,20 +135,21 @@ impl Form {
     }
 
     fn write_data(&self, answer: &Answer) -> anyhow::Result<()> {
-        if let Some(jq) = &self.jq {
+        if let (Some(jq), Some(payload)) = (&self.jq, &answer.json) {
             let mut out = Stream::new();
-            let result = jq.run(&answer.json.to_string(), &mut out);
+            let result = jq.run(&payload.to_string(), &mut out);
             out.finish()?;
             return result;
         }
-        match self.format {
-            Format::Json => json(&serde_json::to_string_pretty(&answer.json)?),
-            Format::Jsonl => json(&answer.json.to_string()),
-            Format::Text => {
+        match (self.format, &answer.json) {
+            (Format::Json, Some(payload)) => json(&serde_json::to_string_pretty(payload)?),
+            (Format::Jsonl, Some(payload)) => json(&payload.to_string()),
+            (Format::Json | Format::Jsonl, None) => Ok(()),
+            (Format::Text, _) => {
                 say(answer);
                 Ok(print::data(&answer.text)?)
             }
-            Format::None => {
+            (Format::None, _) => {
                 say(answer);
                 Ok(())
             }

@@ -14,7 +14,7 @@ use super::bulk::import::{self, ImportArgs};
 use super::explain::{self, ExplainArgs};
 use super::failure::Failure;
 use super::key_life::{self, RotateArgs, SwitchArgs};
-use super::keys::{ApiKeys, CreatedKey, InForce, KeyQuery, KeyRequest, KeyType, Keys, WaitFor};
+use super::keys::{CreatedKey, InForce, KeyQuery, KeyRequest, KeyType, Keys, WaitFor};
 use super::listing::{self, ListArgs};
 use super::{print, team};
 
@@ -43,6 +43,14 @@ pub enum ApiKeyCommand {
 
 /// A key to be made.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: the key alone on standard output; on standard error that it is not shown again and, with --wait all, where it \
+        works already
+  json: {\"api_key\"}, and with --wait all {\"in_force\": {\"after_ms\", \"behind\", \"everywhere\", \"silent\"}}
+Exit codes: 0 it is made; 1 no such team, or more than one; 2 --model-id with a type that has no models; 3 not allowed; \
+            4 no such team there; 5 refused otherwise, as for a name that is taken; 6 the server failed
+Example: keyward org api-key create --type workspace-invoke --model-id llama-3 --jq .api_key -r > new.key")]
 pub struct CreateArgs {
     /// What the key may do
     #[arg(long = "type", value_name = "TYPE")]
@@ -70,7 +78,13 @@ pub struct CreateArgs {
 
 /// A key to be deleted: exactly one of its names.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("identifier").required(true).args(["name", "prefix"])))]
+#[command(group(ArgGroup::new("identifier").required(true).args(["name", "prefix"])), after_long_help = "\
+Output:
+  text: one sentence on standard error, and with --wait all where the key is refused already
+  json: {\"prefix\"}, and with --wait all {\"in_force\": {\"after_ms\", \"behind\", \"everywhere\", \"silent\"}}
+Exit codes: 0 it is deleted; 1 no key of that name, or more than one; 3 not allowed; 4 no key with that prefix; 5 refused \
+            otherwise; 6 the server failed
+Example: keyward org api-key delete --name ci --jq .prefix -r")]
 pub struct DeleteArgs {
     /// The name of the key
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
@@ -92,7 +106,10 @@ pub struct DeleteArgs {
 pub async fn run(command: ApiKeyCommand, common: &Common) -> anyhow::Result<Answer> {
     match command {
         ApiKeyCommand::List(args) => {
-            Keys::with(common, false, async |keys| listing::list(keys, args).await).await
+            Keys::with(common, false, async |keys| {
+                listing::list(keys, args, common).await
+            })
+            .await
         }
         ApiKeyCommand::Rotate(args) => {
             Keys::with(common, false, async |keys| {
@@ -157,7 +174,7 @@ async fn create(keys: &Keys, args: CreateArgs) -> anyhow::Result<Answer> {
 async fn delete(keys: &Keys, args: DeleteArgs) -> anyhow::Result<Answer> {
     let prefix = match (args.prefix, args.name) {
         (Some(prefix), _) => prefix,
-        (None, name) => prefix_of(&all(keys).await?, &name.unwrap_or_default())?,
+        (None, name) => prefix_of(keys, &name.unwrap_or_default()).await?,
     };
     let deleted = keys.delete(&prefix, args.wait).await;
     let deleted = deleted.context("deleting API key")?;
@@ -173,22 +190,21 @@ pub fn with_force(words: String, in_force: Option<&InForce>) -> String {
     }
 }
 
-async fn all(keys: &Keys) -> anyhow::Result<ApiKeys> {
-    let every = KeyQuery::default();
-    keys.list(&every).await.context("listing API keys")
-}
-
 /// The prefix of the only key that is called `name`.
-fn prefix_of(keys: &ApiKeys, name: &str) -> anyhow::Result<String> {
-    let mut called = keys
-        .keys
-        .iter()
-        .filter(|key| key.name.as_deref() == Some(name));
-    match (called.next(), called.next()) {
-        (None, _) => bail!("no API key named {name:?}"),
-        (Some(_), Some(_)) => bail!("multiple API keys named {name:?}; pass --prefix instead"),
-        (Some(key), None) => Ok(key.prefix.clone()),
+async fn prefix_of(keys: &Keys, name: &str) -> anyhow::Result<String> {
+    let mut pages = keys.pages(KeyQuery::default());
+    let mut called = None;
+    while let Some(page) = pages.next().await.context("listing API keys")? {
+        for key in page {
+            if key.name.as_deref() != Some(name) {
+                continue;
+            }
+            if called.replace(key.prefix).is_some() {
+                bail!("multiple API keys named {name:?}; pass --prefix instead");
+            }
+        }
     }
+    called.with_context(|| format!("no API key named {name:?}"))
 }
 
 fn check(args: &CreateArgs) -> Result<(), Failure> {

@@ -19,10 +19,13 @@ pub enum AuditCommand {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Output:
-  text: a table with the columns TIME, ACTOR, FROM, ACTION, KEY, CHANGED; on standard error how to go on, if there are
+  text: a table with the columns TIME, ACTOR, FROM, ACTION, OF, CHANGED; on standard error how to go on, if there are \
         more, and \"No changes found.\" when there are none
-  json: {\"audit_logs\": [{\"id\", \"created_at\", \"actor\", \"actor_prefix\", \"source\", \"action\", \"key_id\", \"prefix\",
-        \"changed\"}], \"next_cursor\"}; what is null is left out
+  json: {\"audit_logs\": [{\"action\", \"actor\", \"actor_prefix\", \"changed\", \"created_at\", \"id\", \"key_id\", \"prefix\", \
+        \"source\", \"team\"}], \"next_cursor\"}; what is null is left out
+  Every change of a key is told, every team that is made, and when the admin token was. FROM is an address; `database` \
+  for this command line straight on it; `sql` for whoever else changed a key there: then nobody knows who it was, and \
+  ACTOR is (unknown); `start` for the first start of a server. A team that is changed by plain SQL is not told
 Exit codes: 0 also when there are none; 3 not allowed; 5 refused otherwise; 6 the server failed
 Example: keyward org audit list --jq '.audit_logs[] | select(.action == \"delete\") | .prefix' -r")]
 pub struct ListArgs {
@@ -56,21 +59,27 @@ async fn list(keys: &Keys, args: ListArgs) -> anyhow::Result<Answer> {
         None => answer,
     };
     let rows: Vec<_> = listed.audit_logs.into_iter().map(row).collect();
-    let header = ["TIME", "ACTOR", "FROM", "ACTION", "KEY", "CHANGED"];
+    let header = ["TIME", "ACTOR", "FROM", "ACTION", "OF", "CHANGED"];
     Ok(answer.text(table::render(header, &rows)))
 }
 
 fn row(entry: AuditLog) -> [String; 6] {
-    let actor = match entry.actor_prefix {
-        Some(prefix) => format!("{} ({prefix})", entry.actor),
-        None => entry.actor,
+    let actor = match (entry.actor, entry.actor_prefix) {
+        (Some(actor), Some(prefix)) => format!("{actor} ({prefix})"),
+        (Some(actor), None) => actor,
+        (None, _) => "(unknown)".to_owned(),
+    };
+    let of = match (entry.prefix, entry.team) {
+        (Some(prefix), _) => prefix,
+        (None, Some(team)) => format!("team {team}"),
+        (None, None) => String::new(),
     };
     [
         entry.created_at,
         actor,
         entry.source,
         entry.action,
-        entry.prefix,
+        of,
         entry.changed.join(", "),
     ]
 }

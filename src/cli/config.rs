@@ -48,6 +48,12 @@ pub struct SettingsArgs {
 
 /// What to check.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: one sentence on standard error, or every mistake with its place
+  json: {\"file\"}: the settings file that was read, null when there is none
+Exit codes: 0 no mistakes; 1 with --connect, something does not answer; 2 mistakes in the settings or in the arguments
+Example: keyward config check --config keyward.toml --jq .file -r")]
 pub struct CheckArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -58,6 +64,12 @@ pub struct CheckArgs {
 
 /// How to show it.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: the settings as a settings file that means the same, secrets as ***; on standard error where they were read
+  json: the same as one object; with --origins each value is {\"value\", \"origin\"}
+Exit codes: 0 no mistakes; 2 mistakes in the settings or in the arguments
+Example: keyward config show --upstream http://127.0.0.1:8000 --jq .proxy.listen -r")]
 pub struct ShowArgs {
     #[command(flatten)]
     settings: SettingsArgs,

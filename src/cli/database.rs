@@ -23,6 +23,13 @@ pub enum DatabaseCommand {
 
 /// Where the settings are.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: one sentence on standard error
+  json: {\"was\", \"is\"}: the versions of the tables before and now, 0 when there were none
+Exit codes: 0 the tables are of this version; 1 they cannot be brought there, and nothing was changed; 2 mistakes in the \
+            settings
+Example: keyward database migrate --database postgres://keyward@localhost/keyward --jq .is")]
 pub struct MigrateArgs {
     /// The settings file [default: `KEYWARD_CONFIG`, then ./keyward.toml, then /etc/keyward/keyward.toml]
     #[arg(long, value_name = "FILE")]

@@ -30,6 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `keyward demo`
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Output:
+  what is done and what is answered, step by step, on standard output; --output and --jq do nothing here
+Exit codes: 0 all answered as it should; 1 a step did not, or something cannot be started; 2 mistakes in the arguments
+Example: keyward demo --once")]
 pub struct DemoArgs {
     /// End after the four steps; the exit code says whether all answered as they should
     #[arg(long)]

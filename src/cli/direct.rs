@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::{self, Failure};
 use super::keys::{
     ApiKeyItem, ApiKeys, AuditLog, AuditLogs, CreatedKey, DeletedKey, InForce, KeyQuery,
-    KeyRequest, Owner, RotatedKey, Team, Teams, WaitFor,
+    KeyRequest, Owner, PAGE, RotatedKey, Team, Teams, WaitFor,
 };
 use crate::clock::Clock;
 use crate::credential::SecretText;
@@ -72,7 +72,11 @@ impl Direct {
         self.store.close().await;
     }
 
-    pub(super) async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
+    pub(super) async fn page(
+        &self,
+        query: &KeyQuery,
+        cursor: Option<&str>,
+    ) -> anyhow::Result<ApiKeys> {
         let filter = KeyFilter {
             category: query
                 .category
@@ -88,10 +92,23 @@ impl Direct {
             ..KeyFilter::default()
         };
         let item = if query.life { item_with_life } else { item };
-        match self.execute(Command::List(filter)).await? {
-            Outcome::Listed(keys) => Ok(ApiKeys {
-                keys: keys.iter().map(item).collect(),
+        let command = Command::ListPage {
+            filter,
+            after: cursor.map(str::parse).transpose().map_err(invalid)?,
+            limit: PAGE,
+        };
+        match self.execute(command).await? {
+            Outcome::ListedPage(page) => Ok(ApiKeys {
+                keys: page.keys.iter().map(item).collect(),
+                next_cursor: page.next.map(|mark| mark.to_string()),
             }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn find(&self, prefix: &str) -> anyhow::Result<ApiKeyItem> {
+        match self.execute(Command::Find(selector(prefix)?)).await? {
+            Outcome::Found(key) => Ok(item_with_life(&key)),
             _ => Err(unexpected()),
         }
     }
@@ -348,6 +365,7 @@ fn audit_log(entry: AuditEntry) -> AuditLog {
         key_id: entry.key_id,
         prefix: entry.key_prefix,
         source: entry.source,
+        team: entry.team,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `keyward org api-key explain`.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use http::Method;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Common;
 use super::answer::Answer;
 use super::config::SettingsArgs;
-use super::keys::{ApiKeyItem, KeyQuery, Keys};
+use super::keys::{ApiKeyItem, Keys};
 use super::print;
 use crate::clock::Clock;
 use crate::config::{AskedCall, Config, Explanation};
@@ -22,10 +22,11 @@ use crate::key::{ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, OrgId, UnixT
 Without --path only the key itself is looked at. With it, the routes of the settings decide too: those that `keyward
 serve` would read here, now.
 Output:
-  text: `allowed` or `refused with STATUS`, the rule that decides, and why; then the rule by which the call would be ended
-        with the key, if one says so
+  text: `allowed` or `refused with STATUS`, the rule that decides, and why; then the rule by which the call would be \
+        ended with the key, if one says so
   json: {\"allowed\", \"ends_by\", \"rule\", \"status\", \"upstream\", \"why\"}; what is null is left out
-Exit codes: 0 also when the call would be refused; 1 no such key; 2 mistakes in the settings; 3 not allowed
+Exit codes: 0 also when the call would be refused; 2 mistakes in the settings; 3 not allowed; 4 no such key; 6 the \
+            server failed
 Example: keyward org api-key explain --prefix kw_8fJ2mQ4x --model llama-3 --path /v1/chat/completions --jq .allowed")]
 pub struct ExplainArgs {
     /// The prefix of the key, as `list` shows it
@@ -57,15 +58,8 @@ pub async fn run(args: ExplainArgs, common: &Common) -> anyhow::Result<Answer> {
         Some(_) => Some(Config::load(&args.settings.sources_with(None))?.config),
         None => None,
     };
-    let query = KeyQuery {
-        life: true,
-        ..KeyQuery::default()
-    };
-    let listed = Keys::with(common, false, async |keys| keys.list(&query).await).await;
-    let listed = listed.context("listing API keys")?.keys;
-    let Some(item) = listed.into_iter().find(|key| key.prefix == args.prefix) else {
-        bail!("no API key with the prefix {:?}", args.prefix);
-    };
+    let found = Keys::with(common, false, async |keys| keys.find(&args.prefix).await).await;
+    let item = found.context("explaining API key")?;
     let key = as_stored(&item)?;
     let now = Clock::system().unix_time();
     let model = args.model.as_deref();
@@ -105,7 +99,7 @@ fn told(explained: &Explanation) -> anyhow::Result<Answer> {
     Ok(Answer::new(&payload)?.text(first + &second))
 }
 
-/// The key, as far as its list tells what decides. Its text and its id decide nothing.
+/// The key, as far as is told what decides. Its text and its id decide nothing.
 fn as_stored(item: &ApiKeyItem) -> anyhow::Result<ApiKey> {
     let moment = |moment: &Option<String>| {
         let moment = moment.as_deref().map(str::parse::<jiff::Timestamp>);

@@ -22,6 +22,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Which server.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: `ready` on standard output, or why not on standard error
+  json: {\"ready\": true}
+Exit codes: 0 it is ready; 1 it is not, or does not answer
+Example: keyward health --url http://127.0.0.1:9091 --jq .ready")]
 pub struct HealthArgs {
     /// Where the probes listener is; `KEYWARD_PROBES__LISTEN` or `http://127.0.0.1:9091` unless given
     #[arg(long, value_name = "URL")]

@@ -1,6 +1,7 @@
 //! The keys and teams that commands speak of, and the two ways to them: through the admin listener, or straight on
 //! the database. What comes back has one shape, so that both ways print the same bytes.
 
+use anyhow::bail;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,10 @@ use super::print;
 use super::remote::Remote;
 use super::session;
 use crate::credential::SecretText;
+
+/// How many keys are asked for at once: the most that the admin listener tells in one answer. Each page is a query of its
+/// own, so that no number of keys is too many for one.
+pub const PAGE: usize = 1000;
 
 /// What a key may do, in the words of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,11 +55,14 @@ impl KeyType {
     }
 }
 
-/// Keys, newest first.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Keys, newest first: all that were asked for, or some of them.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeys {
     /// The keys.
     pub keys: Vec<ApiKeyItem>,
+    /// Where the list goes on, while there may be more; never written.
+    #[serde(default, skip_serializing)]
+    pub next_cursor: Option<String>,
 }
 
 /// A key in a list. Members stand in the order in which they are written.
@@ -232,13 +240,14 @@ pub struct AuditLogs {
     pub next_cursor: Option<String>,
 }
 
-/// One change of one key. Members stand in the order in which they are written.
+/// One change: of a key, of a team, or of the admin token. Members stand in the order in which they are written.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLog {
     /// What was done.
     pub action: String,
-    /// In whose name.
-    pub actor: String,
+    /// In whose name; none when nobody can know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// The prefix of the key that was presented, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_prefix: Option<String>,
@@ -248,12 +257,17 @@ pub struct AuditLog {
     pub created_at: String,
     /// Its number.
     pub id: u64,
-    /// Which key.
-    pub key_id: String,
+    /// Which key, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
     /// Its prefix after the change.
-    pub prefix: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// From where.
     pub source: String,
+    /// The name of the team, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
 }
 
 /// Teams, the default one first.
@@ -274,6 +288,41 @@ pub struct Team {
     pub id: String,
     /// What people call it.
     pub name: String,
+}
+
+/// A list of keys, page by page, each when it is asked for: what was made or deleted meanwhile moves nothing.
+pub struct Pages<'k> {
+    keys: &'k Keys,
+    query: KeyQuery,
+    next: Next,
+}
+
+/// Where a list goes on.
+enum Next {
+    First,
+    After(String),
+    Ended,
+}
+
+impl Pages<'_> {
+    /// The next keys; none when all were told. There may be none among them although more follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::page`]; when a server goes round in a circle, too.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<ApiKeyItem>>> {
+        let cursor = match &self.next {
+            Next::First => None,
+            Next::After(cursor) => Some(cursor.as_str()),
+            Next::Ended => return Ok(None),
+        };
+        let ApiKeys { keys, next_cursor } = self.keys.page(&self.query, cursor).await?;
+        if next_cursor.is_some() && next_cursor.as_deref() == cursor {
+            bail!("the server tells the same page again and again");
+        }
+        self.next = next_cursor.map_or(Next::Ended, Next::After);
+        Ok(Some(keys))
+    }
 }
 
 /// The way to the keys.
@@ -315,15 +364,37 @@ impl Keys {
         Ok(Self::Remote(Box::new(Remote::new(&server, common)?)))
     }
 
-    /// The keys that `query` asks for.
+    /// At most [`PAGE`] of the keys that `query` asks for, those after `cursor`.
     ///
     /// # Errors
     ///
     /// When the way is blocked or the other side refuses; so with the others.
-    pub async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
+    pub async fn page(&self, query: &KeyQuery, cursor: Option<&str>) -> anyhow::Result<ApiKeys> {
         match self {
-            Self::Remote(remote) => remote.list(query).await,
-            Self::Direct(direct) => direct.list(query).await,
+            Self::Remote(remote) => remote.page(query, cursor).await,
+            Self::Direct(direct) => direct.page(query, cursor).await,
+        }
+    }
+
+    /// All the keys that `query` asks for, page by page.
+    #[must_use]
+    pub const fn pages(&self, query: KeyQuery) -> Pages<'_> {
+        Pages {
+            keys: self,
+            query,
+            next: Next::First,
+        }
+    }
+
+    /// The key with the prefix `prefix`, and when it ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::page`]; when there is no such key, too.
+    pub async fn find(&self, prefix: &str) -> anyhow::Result<ApiKeyItem> {
+        match self {
+            Self::Remote(remote) => remote.find(prefix).await,
+            Self::Direct(direct) => direct.find(prefix).await,
         }
     }
 
@@ -331,7 +402,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
+    /// As [`Keys::page`].
     pub async fn switch(
         &self,
         prefix: &str,
@@ -348,7 +419,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
+    /// As [`Keys::page`].
     pub async fn rotate(
         &self,
         prefix: &str,
@@ -365,7 +436,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`]. That it does not work everywhere in time is none.
+    /// As [`Keys::page`]. That it does not work everywhere in time is none.
     pub async fn create(
         &self,
         key: &KeyRequest,
@@ -382,7 +453,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`]. That it is not refused everywhere in time is none.
+    /// As [`Keys::page`]. That it is not refused everywhere in time is none.
     pub async fn delete(&self, prefix: &str, wait: Option<WaitFor>) -> anyhow::Result<DeletedKey> {
         match self {
             Self::Remote(remote) => remote.delete(prefix, wait).await,
@@ -394,7 +465,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
+    /// As [`Keys::page`].
     pub async fn audit(&self, limit: usize, cursor: Option<u64>) -> anyhow::Result<AuditLogs> {
         match self {
             Self::Remote(remote) => remote.audit(limit, cursor).await,
@@ -406,7 +477,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
+    /// As [`Keys::page`].
     pub async fn teams(&self) -> anyhow::Result<Teams> {
         match self {
             Self::Remote(remote) => remote.teams().await,
@@ -418,7 +489,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::list`].
+    /// As [`Keys::page`].
     pub async fn create_team(&self, name: &str) -> anyhow::Result<Team> {
         match self {
             Self::Remote(remote) => remote.create_team(name).await,

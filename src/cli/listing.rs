@@ -6,20 +6,25 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::answer::Answer;
-use super::keys::{ApiKeyItem, KeyQuery, KeyType, Keys};
-use super::{table, team};
+use super::answer::{Answer, Format};
+use super::document::Document;
+use super::keys::{ApiKeyItem, ApiKeys, KeyQuery, KeyType, Keys, Pages};
+use super::table::Table;
+use super::{Common, team};
 use crate::clock::Clock;
 
 /// Which keys are shown, in which order, and how much of each.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Output:
-  text: a table with the columns NAME, KEY (the prefix and ****), TYPE, TEAM, and with --wide LAST USED, EXPIRES, STATE (with
-        `, ends calls` behind it where calls under way end with the key);
-        when there is nothing, \"No API keys found.\" on standard error
-  json: {\"keys\": [{\"prefix\", \"type\", \"name\", \"model_ids\", \"team_name\", \"created_at\", \"last_used_at\", \"owner\"}]}, and
+  text: a table with the columns NAME, KEY (the prefix and ****), TYPE, TEAM, and with --wide LAST USED, EXPIRES, STATE \
+        (with `, ends calls` behind it where calls under way end with the key); when there is nothing, \
+        \"No API keys found.\" on standard error
+  json: {\"keys\": [{\"prefix\", \"type\", \"name\", \"model_ids\", \"team_name\", \"created_at\", \"last_used_at\", \"owner\"}]}, and \
         with --wide or --expired also \"expires_at\", \"disabled_at\" and \"ends_calls\"; what is null is left out
+  Any number of keys is told, a thousand at a time. JSON is written as they come: when something fails on the way it is \
+  cut off, and the exit code says so. A table is written at the end, for its columns are as wide as their widest cells; \
+  so is what is sorted, and what --jq makes of the whole
 Exit codes: 0 also when there is nothing; 3 not allowed; 5 refused otherwise; 6 the server failed
 Example: keyward org api-key list --unused-for 90d --jq '.keys[].prefix' -r")]
 pub struct ListArgs {
@@ -60,12 +65,15 @@ enum Sort {
     Expires,
 }
 
-/// Lists keys.
+/// Lists keys, page by page.
+///
+/// JSON is written as the pages come; a table when the last one has come, for its columns are as wide as their widest
+/// cells. What is sorted or filtered by an expression is held whole.
 ///
 /// # Errors
 ///
 /// When the keys cannot be reached, the other side refuses, or there is no such team.
-pub async fn list(keys: &Keys, args: ListArgs) -> anyhow::Result<Answer> {
+pub async fn list(keys: &Keys, args: ListArgs, common: &Common) -> anyhow::Result<Answer> {
     let query = KeyQuery {
         category: args.category.map(KeyType::word),
         team: match &args.team {
@@ -74,21 +82,79 @@ pub async fn list(keys: &Keys, args: ListArgs) -> anyhow::Result<Answer> {
         },
         life: args.wide || args.expired || args.sort == Some(Sort::Expires),
     };
-    let mut listed = keys.list(&query).await.context("listing API keys")?;
     let now = Clock::system().unix_time().to_stored();
-    listed.keys.retain(|key| is_asked_for(key, &args, now));
-    if let Some(sort) = args.sort {
+    let told = Told {
+        pages: keys.pages(query),
+        args: &args,
+        now,
+    };
+    if common.expression().is_some() || args.sort.is_some() {
+        return held(told).await;
+    }
+    match common.output.unwrap_or(Format::Text) {
+        Format::Json => written(told, Document::new("keys", false)).await,
+        Format::Jsonl => written(told, Document::new("keys", true)).await,
+        Format::Text | Format::None => tabulated(told).await,
+    }
+}
+
+/// The keys that are asked for, page by page.
+struct Told<'l> {
+    pages: Pages<'l>,
+    args: &'l ListArgs,
+    now: i64,
+}
+
+impl Told<'_> {
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<ApiKeyItem>>> {
+        let page = self.pages.next().await.context("listing API keys")?;
+        Ok(page.map(|mut keys| {
+            keys.retain(|key| is_asked_for(key, self.args, self.now));
+            keys
+        }))
+    }
+}
+
+/// As JSON, on its way out before the next page is asked for. Writing blocks, for as long as a pager does.
+async fn written(mut told: Told<'_>, mut document: Document) -> anyhow::Result<Answer> {
+    while let Some(keys) = told.next().await? {
+        let written = tokio::task::spawn_blocking(move || {
+            for key in keys {
+                document.push(&serde_json::to_value(key)?)?;
+            }
+            anyhow::Ok(document)
+        });
+        document = written.await??;
+    }
+    tokio::task::spawn_blocking(move || document.finish()).await??;
+    Ok(Answer::written())
+}
+
+/// As a table, of which only the cells are kept.
+async fn tabulated(mut told: Told<'_>) -> anyhow::Result<Answer> {
+    let mut rows = Rows::new(told.args.wide, told.now);
+    while let Some(keys) = told.next().await? {
+        for key in &keys {
+            rows.push(key);
+        }
+    }
+    Ok(rows.told(Answer::written()))
+}
+
+/// In any form, when all are known.
+async fn held(mut told: Told<'_>) -> anyhow::Result<Answer> {
+    let mut listed = ApiKeys::default();
+    while let Some(keys) = told.next().await? {
+        listed.keys.extend(keys);
+    }
+    if let Some(sort) = told.args.sort {
         listed.keys.sort_by_cached_key(|key| place(key, sort));
     }
-    let answer = Answer::new(&listed)?;
-    if listed.keys.is_empty() {
-        return Ok(answer.words("No API keys found."));
+    let mut rows = Rows::new(told.args.wide, told.now);
+    for key in &listed.keys {
+        rows.push(key);
     }
-    Ok(answer.text(if args.wide {
-        wide(&listed.keys, now)
-    } else {
-        narrow(&listed.keys)
-    }))
+    Ok(rows.told(Answer::new(&listed)?))
 }
 
 fn is_asked_for(key: &ApiKeyItem, args: &ListArgs, now: i64) -> bool {
@@ -125,47 +191,59 @@ fn secs(moment: &str) -> Option<i64> {
     Some(moment.as_second())
 }
 
-fn narrow(keys: &[ApiKeyItem]) -> String {
-    let rows: Vec<_> = keys.iter().map(cells).collect();
-    table::render(["NAME", "KEY", "TYPE", "TEAM"], &rows)
+/// The table of a list, with as many columns as are asked for.
+enum Rows {
+    Narrow(Table<4>),
+    Wide(Table<7>, i64),
 }
 
-fn wide(keys: &[ApiKeyItem], now: i64) -> String {
-    let rows = keys.iter().map(|key| {
-        let [name, text, category, team] = cells(key);
-        let state = match (&key.disabled_at, is_expired(key, now)) {
-            (Some(_), _) => "disabled",
-            (None, true) => "expired",
-            (None, false) => "enabled",
-        };
-        let ends_calls = if key.ends_calls == Some(true) {
-            ", ends calls"
+impl Rows {
+    fn new(wide: bool, now: i64) -> Self {
+        let [name, key, category, team] = ["NAME", "KEY", "TYPE", "TEAM"];
+        if wide {
+            let [used, end, state] = ["LAST USED", "EXPIRES", "STATE"];
+            let header = [name, key, category, team, used, end, state];
+            Self::Wide(Table::new(header), now)
         } else {
-            ""
+            Self::Narrow(Table::new([name, key, category, team]))
+        }
+    }
+
+    fn push(&mut self, key: &ApiKeyItem) {
+        let [name, text, category, team] = &cells(key);
+        match self {
+            Self::Narrow(table) => table.push([name, text, category, team]),
+            Self::Wide(table, now) => {
+                let state = match (&key.disabled_at, is_expired(key, *now)) {
+                    (Some(_), _) => "disabled",
+                    (None, true) => "expired",
+                    (None, false) => "enabled",
+                };
+                let used = key.last_used_at.as_deref().unwrap_or("never");
+                let end = key.expires_at.as_deref().unwrap_or("never");
+                let ends_calls = if key.ends_calls == Some(true) {
+                    ", ends calls"
+                } else {
+                    ""
+                };
+                let state = format!("{state}{ends_calls}");
+                table.push([name, text, category, team, used, end, &state]);
+            }
+        }
+    }
+
+    /// `answer` as text.
+    fn told(&self, answer: Answer) -> Answer {
+        let (is_empty, text) = match self {
+            Self::Narrow(table) => (table.is_empty(), table.render()),
+            Self::Wide(table, _) => (table.is_empty(), table.render()),
         };
-        let never = |moment: &Option<String>| moment.clone().unwrap_or_else(|| "never".to_owned());
-        let (used, end) = (never(&key.last_used_at), never(&key.expires_at));
-        [
-            name,
-            text,
-            category,
-            team,
-            used,
-            end,
-            format!("{state}{ends_calls}"),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    let header = [
-        "NAME",
-        "KEY",
-        "TYPE",
-        "TEAM",
-        "LAST USED",
-        "EXPIRES",
-        "STATE",
-    ];
-    table::render(header, &rows)
+        if is_empty {
+            answer.words("No API keys found.")
+        } else {
+            answer.text(text)
+        }
+    }
 }
 
 fn cells(key: &ApiKeyItem) -> [String; 4] {

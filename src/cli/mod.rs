@@ -13,6 +13,7 @@ mod database;
 mod demo;
 mod direct;
 mod doctor;
+mod document;
 mod echo;
 mod explain;
 mod failure;
@@ -136,6 +137,13 @@ impl Common {
     /// The profile that is asked for; an empty name is none.
     fn profile(&self) -> Option<&str> {
         self.profile.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The jq expression that is asked for; an empty one is none.
+    fn expression(&self) -> Option<&str> {
+        self.jq
+            .as_deref()
+            .filter(|expression| !expression.is_empty())
     }
 
     /// The database that is asked for; an empty URL is none.

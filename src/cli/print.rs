@@ -68,6 +68,15 @@ impl Stream {
         Ok(())
     }
 
+    /// Writes a part of a JSON document, of one line or of several.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn piece(&mut self, json: &str) -> Result<(), PrintError> {
+        Ok(self.inner.write_all(escape_in_json(json).as_bytes())?)
+    }
+
     /// Writes the bytes as they are, and a line end. To a terminal, control characters go in a visible form.
     ///
     /// # Errors

@@ -32,6 +32,12 @@ pub enum ProfileCommand {
     /// The credential is asked for, or read from standard input or a file; it is never an argument
     Login(LoginArgs),
     /// List the profiles
+    #[command(after_long_help = "\
+Output:
+  text: a table with the columns NAME, URL, CURRENT; \"No profiles found.\" on standard error when there are none
+  json: {\"profiles\": [{\"current\", \"name\", \"url\"}]}; never a credential
+Exit codes: 0 also when there are none; 1 the file of profiles cannot be read
+Example: keyward profile list --jq '.profiles[] | select(.current) | .url' -r")]
     List,
     /// Use a profile from now on
     Use(UseArgs),
@@ -39,6 +45,13 @@ pub enum ProfileCommand {
 
 /// A server to log in to.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: one sentence on standard error
+  json: {\"profile\", \"url\"}; never the credential
+Exit codes: 0 it is kept; 1 no credential was given, or the server cannot be reached; 3 the credential is not valid or may \
+            not administer; 5 refused otherwise; 6 the server failed
+Example: keyward profile login --profile staging --url https://keyward.example --api-key-file token --jq .profile -r")]
 pub struct LoginArgs {
     /// Where the admin listener is; `KEYWARD_URL` or `http://127.0.0.1:9090` unless given
     #[arg(long, value_name = "URL")]
@@ -50,6 +63,12 @@ pub struct LoginArgs {
 
 /// A profile to be used.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: one sentence on standard error
+  json: {\"profile\"}
+Exit codes: 0 it is the current one now; 1 there is no such profile
+Example: keyward profile use staging --jq .profile -r")]
 pub struct UseArgs {
     /// The name of the profile
     name: String,

@@ -10,8 +10,8 @@ use super::Common;
 use super::failure::Failure;
 use super::http::{BaseUrl, Http, segment};
 use super::keys::{
-    ApiKeyItem, ApiKeys, AuditLogs, CreatedKey, DeletedKey, KeyQuery, KeyRequest, RotatedKey, Team,
-    Teams, WaitFor,
+    ApiKeyItem, ApiKeys, AuditLogs, CreatedKey, DeletedKey, KeyQuery, KeyRequest, PAGE, RotatedKey,
+    Team, Teams, WaitFor,
 };
 use super::session::Server;
 use crate::credential::SecretText;
@@ -37,7 +37,11 @@ impl Remote {
         })
     }
 
-    pub(super) async fn list(&self, query: &KeyQuery) -> anyhow::Result<ApiKeys> {
+    pub(super) async fn page(
+        &self,
+        query: &KeyQuery,
+        cursor: Option<&str>,
+    ) -> anyhow::Result<ApiKeys> {
         let mut asked = Vec::new();
         if let Some(category) = query.category {
             asked.push(format!("type={category}"));
@@ -48,7 +52,16 @@ impl Remote {
         if query.life {
             asked.push("life=true".to_owned());
         }
+        asked.push(format!("limit={PAGE}"));
+        if let Some(cursor) = cursor {
+            asked.push(format!("cursor={}", segment(cursor)));
+        }
         self.get(&with_query("/v1/api_keys", &asked)).await
+    }
+
+    /// An extension of ours, as [`Self::switch`] is.
+    pub(super) async fn find(&self, prefix: &str) -> anyhow::Result<ApiKeyItem> {
+        self.get(&format!("/v1/api_keys/{}", segment(prefix))).await
     }
 
     pub(super) async fn switch(

@@ -38,7 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn carry_out(cli: Cli) -> anyhow::Result<()> {
     let common = cli.common;
-    let form = Form::new(common.output, common.jq.as_deref(), common.raw_output)?;
+    let form = Form::new(common.output, common.expression(), common.raw_output)?;
     match cli.command {
         _ if cli.version => form.write(&version()?),
         None => Ok(print::data(&Cli::command().render_long_help().to_string())?),

@@ -17,6 +17,12 @@ use crate::telemetry::{Telemetry, VERSION, chain};
 
 /// `keyward serve`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  the log on standard error, as the settings say; at the first start the admin token, once. Nothing on standard output
+Exit codes: 0 it was told to end, and did; 1 a port or the key database cannot be opened; 2 mistakes in the settings or in \
+            the arguments
+Example: keyward serve --upstream http://127.0.0.1:8000 --database sqlite:///var/lib/keyward/keyward.db")]
 pub struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,

@@ -8,29 +8,74 @@ use super::print;
 const GAP: usize = 2;
 const HEADER: Style = Style::new().bold();
 
-/// The lines of a table: the header, bold where standard output shows that, and `rows` in their order.
-///
-/// Widths are measured in terminal cells; every column is padded, the last too (CONTRACTS 9). Cells are shown with
-/// control characters in a visible form.
+/// The lines of a table: see [`Table`].
 #[must_use]
-pub fn render<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
-    let rows: Vec<[String; COLUMNS]> = rows
-        .iter()
-        .map(|row| row.each_ref().map(|text| print::cell(text).into_owned()))
-        .collect();
-    let mut widths = header.map(UnicodeWidthStr::width);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.width().max(*width);
+pub fn render<const COLUMNS: usize>(
+    header: [&'static str; COLUMNS],
+    rows: &[[String; COLUMNS]],
+) -> String {
+    let mut table = Table::new(header);
+    for row in rows {
+        table.push(row.each_ref().map(String::as_str));
+    }
+    table.render()
+}
+
+/// A table in the making: the header, bold where standard output shows that, and rows in their order.
+///
+/// Widths are measured in terminal cells; every column is padded, the last too (CONTRACTS 9), so that nothing can be shown
+/// before the last row is known. Cells are shown with control characters in a visible form. A row is kept as the bytes of
+/// its cells and one more each: a million keys are some 60 MB.
+pub struct Table<const COLUMNS: usize> {
+    header: [&'static str; COLUMNS],
+    widths: [usize; COLUMNS],
+    /// Every cell, each ended by a line feed, which no cell holds.
+    cells: String,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// A table with no rows.
+    #[must_use]
+    pub fn new(header: [&'static str; COLUMNS]) -> Self {
+        Self {
+            header,
+            widths: header.map(UnicodeWidthStr::width),
+            cells: String::new(),
         }
     }
-    let header = line(&header, &widths);
-    let mut table = format!("{HEADER}{header}{HEADER:#}\n");
-    for row in &rows {
-        table.push_str(&line(&row.each_ref().map(String::as_str), &widths));
-        table.push('\n');
+
+    /// Adds a row at the end.
+    pub fn push(&mut self, row: [&str; COLUMNS]) {
+        for (cell, width) in row.iter().zip(&mut self.widths) {
+            let cell = print::cell(cell);
+            *width = cell.width().max(*width);
+            self.cells.push_str(&cell);
+            self.cells.push('\n');
+        }
     }
-    table
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Its lines.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let header = line(&self.header, &self.widths);
+        let mut table = format!("{HEADER}{header}{HEADER:#}\n");
+        let mut cells = self.cells.split_terminator('\n');
+        while let Some(first) = cells.next() {
+            let mut row = [first; COLUMNS];
+            for (place, cell) in row[1..].iter_mut().zip(&mut cells) {
+                *place = cell;
+            }
+            table.push_str(&line(&row, &self.widths));
+            table.push('\n');
+        }
+        table
+    }
 }
 
 fn line(cells: &[&str], widths: &[usize]) -> String {

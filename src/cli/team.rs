@@ -13,6 +13,12 @@ use super::{print, table};
 #[derive(Debug, Subcommand)]
 pub enum TeamCommand {
     /// List the teams
+    #[command(after_long_help = "\
+Output:
+  text: a table with the columns ID, NAME, DEFAULT, CREATED; \"No teams found.\" on standard error when there are none
+  json: {\"teams\": [{\"created_at\", \"default\", \"id\", \"name\"}]}, the default team first
+Exit codes: 0 also when there are none; 3 not allowed; 5 refused otherwise; 6 the server failed
+Example: keyward org team list --jq '.teams[] | select(.default) | .id' -r")]
     List,
     /// Make a team
     Create(CreateArgs),
@@ -20,6 +26,12 @@ pub enum TeamCommand {
 
 /// A team to be made.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: the id of the team alone on standard output, and a sentence on standard error
+  json: {\"created_at\", \"default\", \"id\", \"name\"}
+Exit codes: 0 it is made; 3 not allowed; 5 refused otherwise, as for a name that is taken; 6 the server failed
+Example: keyward org team create --name ops --jq .id -r")]
 pub struct CreateArgs {
     /// What people shall call the team
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]

@@ -19,15 +19,18 @@ pub struct Actor {
 pub enum Origin {
     /// By the command line, straight on the database.
     Database,
+    /// By keyward itself, at its first start.
+    Start,
     /// Through the admin listener, from this address.
     Address(IpAddr),
 }
 
-/// The address, or the word `database`.
+/// The address, or the word `database` or `start`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database => f.write_str("database"),
+            Self::Start => f.write_str("start"),
             Self::Address(address) => address.fmt(f),
         }
     }

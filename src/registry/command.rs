@@ -20,6 +20,8 @@ pub enum Command {
         /// How many at most.
         limit: usize,
     },
+    /// Show one key.
+    Find(KeySelector),
     /// Make a key.
     Create(CreateKey),
     /// Delete a key.
@@ -94,6 +96,8 @@ pub enum Outcome {
     Listed(Vec<ApiKey>),
     /// Some of the keys, newest first, and where to go on.
     ListedPage(ListPage),
+    /// The key.
+    Found(Box<ApiKey>),
     /// The key, and its text: shown once.
     Created {
         /// As it was stored.

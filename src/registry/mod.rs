@@ -23,8 +23,8 @@ pub use in_force::{InForce, InvalidWait, Wait};
 
 use crate::clock::Clock;
 use crate::key::{
-    ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
-    NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
+    Actor, ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId,
+    KeySelector, NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
 };
 pub use crate::store::{AuditEntry, Instance, ListMark};
 use crate::store::{Cursor, KeyStore, StoreError};
@@ -167,6 +167,11 @@ impl KeyRegistry {
             Command::Import(import) => return self.import(caller, import).await,
             Command::Export(after) => self.export(caller, after.as_ref()).await?,
             Command::List(filter) => self.list(caller, &filter).await?,
+            Command::Find(which) => {
+                let key = self.store.get(&which).await?;
+                let key = key.filter(|key| caller.may_manage(&key.category));
+                Outcome::Found(Box::new(key.ok_or(StoreError::NoSuchKey)?))
+            }
             Command::ListPage {
                 filter,
                 after,
@@ -191,7 +196,10 @@ impl KeyRegistry {
                 if !caller.may_manage(&KeyCategory::Personal) {
                     return Err(RegistryError::Forbidden);
                 }
-                let team = self.store.insert_team(&name).await?;
+                let team = self
+                    .store
+                    .insert_team_by(&name, Some(&caller.actor()))
+                    .await?;
                 tracing::info!(team.name = %team.name, caller = %caller.owner(), "team created");
                 Outcome::TeamCreated(team)
             }
@@ -314,13 +322,20 @@ impl KeyRegistry {
         Ok(self.store.admin_token().await?)
     }
 
-    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now.
+    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now. The audit trail
+    /// tells that it was made, by nobody but the start itself.
     ///
     /// # Errors
     ///
     /// When the database did not answer.
     pub async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, RegistryError> {
-        Ok(self.store.keep_admin_token(digest).await?)
+        let by = Actor {
+            name: "keyward".parse().expect("seven letters are a name"),
+            key: None,
+            from: Origin::Start,
+        };
+        let kept = self.store.keep_admin_token_by(digest, Some(&by));
+        Ok(kept.await?)
     }
 }
 

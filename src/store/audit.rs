@@ -1,35 +1,39 @@
-//! The audit trail: who changed which key, when, from where and in what. Written in the transaction of the change, and
-//! only ever added to: triggers refuse everything else, whoever asks.
+//! The audit trail: who changed which key, when, from where and in what; who made a team; when the admin token was made.
+//! Written in the transaction of the change, and only ever added to: triggers refuse everything else, whoever asks. A key
+//! that is changed by plain SQL is noted by triggers, as changed by nobody known. A team that is changed so is not noted.
 
 use crate::key::{ApiKey, UnixTime};
 
-/// One change of one key.
+/// One change: of a key, of a team, or of the admin token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its number: later ones are greater.
     pub seq: u64,
     /// When, by the database's clock.
     pub at: UnixTime,
-    /// In whose name.
-    pub actor: String,
+    /// In whose name; none when nobody can know, because it was done by plain SQL.
+    pub actor: Option<String>,
     /// The prefix of the key that was presented; none for the admin token, and for whoever has the database itself.
     pub actor_prefix: Option<String>,
-    /// An address, or `database`.
+    /// An address; `database` for the command line straight on it, `sql` for whoever else opened it, `start` for the first
+    /// start of a server.
     pub source: String,
     /// What was done: see [`Action`]. A word that a newer version wrote is told as it is.
     pub action: String,
-    /// Which key.
-    pub key_id: String,
+    /// Which key, if it is one.
+    pub key_id: Option<String>,
     /// Its prefix, as it is after the change.
-    pub key_prefix: String,
+    pub key_prefix: Option<String>,
+    /// The name of the team, if it is one.
+    pub team: Option<String>,
     /// What changed, in the words of [`changed`].
     pub changed: Vec<String>,
 }
 
-/// What can be done to a key.
+/// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It was made.
+    /// A key was made.
     Create,
     /// It was stored with a digest from elsewhere.
     Import,
@@ -39,6 +43,10 @@ pub enum Action {
     Rotate,
     /// It was deleted.
     Delete,
+    /// A team was made.
+    CreateTeam,
+    /// The admin token was made.
+    CreateAdminToken,
 }
 
 impl Action {
@@ -51,6 +59,8 @@ impl Action {
             Self::Update => "update",
             Self::Rotate => "rotate",
             Self::Delete => "delete",
+            Self::CreateTeam => "create_team",
+            Self::CreateAdminToken => "create_admin_token",
         }
     }
 }

@@ -128,14 +128,29 @@ pub trait KeyStore: Send + Sync + 'static {
     /// The teams, the default one first, then by name.
     async fn teams(&self) -> Result<Vec<Team>, StoreError>;
 
-    /// Makes a team.
-    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError>;
+    /// Makes a team. `by` is noted in the audit trail, in the same transaction; nothing is noted without.
+    async fn insert_team_by(&self, name: &Name, by: Option<&Actor>) -> Result<Team, StoreError>;
+
+    /// The same, by nobody.
+    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError> {
+        self.insert_team_by(name, None).await
+    }
 
     /// The digest of the admin token, if one was kept.
     async fn admin_token(&self) -> Result<Option<KeyDigest>, StoreError>;
 
-    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now.
-    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError>;
+    /// Keeps `digest` as the admin token's unless one is kept already; returns the one that is kept now. `by` is noted in
+    /// the audit trail when it was kept, in the same transaction; nothing is noted without.
+    async fn keep_admin_token_by(
+        &self,
+        digest: &KeyDigest,
+        by: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError>;
+
+    /// The same, by nobody.
+    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
+        self.keep_admin_token_by(digest, None).await
+    }
 
     /// Says that an instance is there, and how far it is; takes with it the instances that have been silent for so
     /// long that they serve no key. Does not ring the bell of others, where a bell can tell.

@@ -215,16 +215,20 @@ impl KeyStore for Reopening {
         self.real()?.teams().await
     }
 
-    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError> {
-        self.real()?.insert_team(name).await
+    async fn insert_team_by(&self, name: &Name, by: Option<&Actor>) -> Result<Team, StoreError> {
+        self.real()?.insert_team_by(name, by).await
     }
 
     async fn admin_token(&self) -> Result<Option<KeyDigest>, StoreError> {
         self.real()?.admin_token().await
     }
 
-    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
-        self.real()?.keep_admin_token(digest).await
+    async fn keep_admin_token_by(
+        &self,
+        digest: &KeyDigest,
+        by: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError> {
+        self.real()?.keep_admin_token_by(digest, by).await
     }
 
     async fn report_instance(&self, report: &InstanceReport) -> Result<(), StoreError> {

@@ -110,17 +110,20 @@ fn instance(row: &impl Columns) -> Option<Instance> {
 /// is left out.
 pub fn audit(row: &impl Columns) -> Option<AuditEntry> {
     let text = |column| Some(row.text(column).ok()??.to_owned());
+    // What a column cannot leave out it holds empty.
+    let some = |column| text(column).filter(|text: &String| !text.is_empty());
     let number = |column| u64::try_from(row.number(column).ok()??).ok();
     let changed = row.text("changed").ok()?.unwrap_or_default();
     Some(AuditEntry {
         seq: number("seq")?,
         at: UnixTime::from_secs(number("at")?),
-        actor: text("actor")?,
+        actor: some("actor"),
         actor_prefix: text("actor_prefix"),
         source: text("source")?,
         action: text("action")?,
-        key_id: text("key_id")?,
-        key_prefix: text("key_prefix")?,
+        key_id: some("key_id"),
+        key_prefix: some("key_prefix"),
+        team: some("team"),
         changed: serde_json::from_str(changed).unwrap_or_default(),
     })
 }

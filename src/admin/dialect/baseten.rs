@@ -23,14 +23,14 @@ use self::words::{
     ApiKey, ApiKeyInfo, ApiKeyTombstone, ApiKeys, CreateApiKey, CreateTeam, ErrorBody, InForce,
     Seconds, Team, Teams, UserInfo,
 };
-use super::{Dialect, counted};
+use super::{Dialect, counted, document};
 use crate::admin::read::{self, Accepts};
 use crate::admin::{AdminState, Refusal};
 use crate::key::{
     self, InvalidCategory, InvalidName, InvalidScope, KeyCategory, KeyFilter, KeySelector,
     ModelScope, Name, TeamId,
 };
-use crate::registry::{Caller, Command, CreateKey, InvalidWait, ListMark, Outcome, Wait};
+use crate::registry::{Caller, Command, CreateKey, InvalidWait, Outcome, Wait};
 use crate::telemetry::metrics::AdminCommand;
 
 /// `/v1/api_keys`, `/v1/teams`, `/v1/users/me`.
@@ -112,11 +112,11 @@ async fn execute_and_wait(
         ("team_id" = Option<uuid::Uuid>, Query, description = "Only keys of this team; an extension of ours"),
         ("life" = Option<bool>, Query, description = "Tell when each key ends, too; an extension of ours"),
         (
-            "limit" = inline(Option<schema::Limit>), Query,
+            "limit" = inline(Option<document::Limit>), Query,
             description = "How many keys at most; every one unless this or `cursor` is given. An extension of ours"
         ),
         (
-            "cursor" = inline(Option<schema::ListCursor>), Query,
+            "cursor" = inline(Option<document::ListCursor>), Query,
             description = "The `next_cursor` of the keys that were shown last; an extension of ours"
         ),
     ),
@@ -149,12 +149,12 @@ async fn list_keys(
     } else {
         |key: &key::ApiKey| ApiKeyInfo::from(key)
     };
-    let command = match (&limit, &cursor) {
-        (None, None) => Command::List(filter),
-        _ => Command::ListPage {
+    let command = match read::page(limit.as_deref(), cursor.as_deref())? {
+        None => Command::List(filter),
+        Some((after, limit)) => Command::ListPage {
             filter,
-            after: cursor.as_deref().map(parse_mark).transpose()?,
-            limit: read::limit(limit.as_deref())?,
+            after,
+            limit,
         },
     };
     match execute(&state, &caller, command).await? {
@@ -431,10 +431,6 @@ fn parse_team(id: &str) -> Result<TeamId, Refused> {
 
 fn no_such_team() -> Refused {
     Refused(Refusal::not_found("there is no such team"))
-}
-
-fn parse_mark(cursor: &str) -> Result<ListMark, Refusal> {
-    cursor.parse().map_err(|_| read::no_cursor())
 }
 
 fn parse_team_filter(id: &str) -> Result<TeamId, Refusal> {

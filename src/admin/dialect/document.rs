@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
+use crate::admin::read;
 use crate::key::MAX_NAME_CHARS;
 
 /// What a [`Name`](crate::key::Name) takes: no control characters, and nothing that rearranges a line.
@@ -30,6 +31,15 @@ macro_rules! documented {
     };
 }
 pub(super) use documented;
+
+documented! {
+    /// How many entries are shown.
+    Limit as "Limit": json!({ "type": "integer", "minimum": 1, "maximum": read::MAX_LIMIT })
+}
+documented! {
+    /// Where a list of keys goes on.
+    ListCursor as "ListCursor": json!({ "type": "string", "pattern": r"^[0-9]{1,18}\.[0-9a-f-]{0,64}$" })
+}
 
 /// The schema of a name, of one of the JSON types `types`.
 pub fn name(types: &Value, description: &str) -> Value {

@@ -24,7 +24,7 @@ use self::words::{
     ApiError, ApiKey, ApiKeys, CreateApiKey, CreatedApiKey, RegeneratedApiKey, UpdateApiKey,
     UpdatedApiKey,
 };
-use super::{Dialect, counted};
+use super::{Dialect, counted, document};
 use crate::admin::read::{self, Accepts};
 use crate::admin::{AdminState, Refusal};
 use crate::key::{
@@ -95,7 +95,17 @@ async fn execute(
 #[utoipa::path(
     get,
     path = "/v1/api-keys",
-    params(("org_id" = Uuid, Query, description = "The organisation")),
+    params(
+        ("org_id" = Uuid, Query, description = "The organisation"),
+        (
+            "limit" = inline(Option<document::Limit>), Query,
+            description = "How many keys at most; every one unless this or `cursor` is given. An extension of ours"
+        ),
+        (
+            "cursor" = inline(Option<document::ListCursor>), Query,
+            description = "The `next_cursor` of the keys that were shown last; an extension of ours"
+        ),
+    ),
     responses(
         (status = 200, description = "The keys", body = ApiKeys),
         schema::Refusals,
@@ -106,23 +116,33 @@ async fn list_keys(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<ApiKeys>, Refused> {
-    let [org] = read::query(&uri, ["org_id"])?;
+    let [org, limit, cursor] = read::query(&uri, ["org_id", "limit", "cursor"])?;
     let org = org.filter(|org| !org.is_empty());
     let org = org.ok_or_else(|| Refusal::invalid("org_id is required"))?;
     let org = OrgId::new(parse_id(&org)?);
+    let page = read::page(limit.as_deref(), cursor.as_deref())?;
     if !is_there(&state, &caller, org).await? {
-        return Ok(Json(ApiKeys {
-            api_keys: Vec::new(),
+        let none = ApiKeys::of(&[], org);
+        return Ok(Json(match page {
+            None => none,
+            Some(_) => none.going_on(None),
         }));
     }
-    match execute(&state, &caller, Command::List(KeyFilter::default())).await? {
-        Outcome::Listed(keys) => Ok(Json(ApiKeys {
-            api_keys: keys
-                .iter()
-                .filter(|key| key.org == org)
-                .map(ApiKey::from)
-                .collect(),
-        })),
+    let filter = KeyFilter::default();
+    let command = match page {
+        None => Command::List(filter),
+        Some((after, limit)) => Command::ListPage {
+            filter,
+            after,
+            limit,
+        },
+    };
+    match execute(&state, &caller, command).await? {
+        Outcome::Listed(keys) => Ok(Json(ApiKeys::of(&keys, org))),
+        Outcome::ListedPage(page) => {
+            let next = page.next.map(|mark| mark.to_string());
+            Ok(Json(ApiKeys::of(&page.keys, org).going_on(next)))
+        }
         _ => Err(Refused(Refusal::unexpected_outcome())),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufWriter, IntoInnerError, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -45,7 +45,15 @@ digest of the text before, so that its grace goes on.
 
 A digest is the SHA-256 of a key's whole text. Nobody can call with a digest or find the text behind it; whoever has it \
 can tell whether a text is the key's. So keep what is written to yourself: --output-file makes a file that only you can \
-read (mode 0600).";
+read (mode 0600).
+
+Output:
+  the rows, as --format says; with --output-file the rows are in the file, and then --output is the form of the summary:
+  text: how many, on standard error
+  json: {\"exported\", \"left_out\"}; rows that cannot be read are left out and named on standard error
+Exit codes: 0 all is written; 1 no database is named, or the file cannot be written; 2 --output or --jq without \
+            --output-file; 6 the database failed
+Example: keyward org api-key export --output-file keys.csv --database sqlite:///var/lib/keyward/keyward.db --jq .exported";
 
 /// Does it.
 ///
@@ -56,11 +64,8 @@ pub async fn run(args: ExportArgs, common: &Common) -> anyhow::Result<Answer> {
     let Some(url) = common.database() else {
         bail!("an export works straight on a database: pass --database URL");
     };
-    let wants_answer = common.output.is_some_and(|form| form != Format::Text)
-        || common
-            .jq
-            .as_ref()
-            .is_some_and(|expression| !expression.is_empty());
+    let wants_answer =
+        common.output.is_some_and(|form| form != Format::Text) || common.expression().is_some();
     if args.output_file.is_none() && wants_answer {
         let why = "--output and --jq are about the summary: give --output-file for the rows, or use --format";
         return Err(Failure::Usage(why.to_owned()).into());
@@ -150,7 +155,9 @@ impl Sink {
             .prefix(".keyward-")
             .permissions(Permissions::from_mode(0o600))
             .tempfile_in(directory);
-        let draft = draft.with_context(|| format!("making {}", path.display()))?;
+        // The kind alone: the error itself names the draft, whose name is nobody's concern.
+        let draft =
+            draft.map_err(|error| anyhow!("making {}: {}", path.display(), error.kind()))?;
         Ok(Self::File(BufWriter::new(draft), path.to_owned()))
     }
 

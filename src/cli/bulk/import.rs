@@ -165,7 +165,14 @@ up comes switched off.
 
 What is not taken over is told of each row, of a hundred rows unless --verbose is given, and counted at the end. Callers \
 go on with the texts they have: any text of 1 to 512 visible ASCII characters is looked up by its digest, unless it \
-begins with `kw_`, the mark of the keys made here.";
+begins with `kw_`, the mark of the keys made here.
+
+Output:
+  text: the numbers in one sentence on standard error, and every row that is no key or loses something
+  json: {\"conflicts\", \"dry_run\", \"imported\", \"invalid\", \"left_out\", \"skipped\", \"unnamed\"}, all but `dry_run` numbers
+Exit codes: 0 all is stored that was to be; 1 the file cannot be read, or no database is named; 5 a row stopped it; 6 the \
+            database failed
+Example: keyward org api-key import keys.csv --format csv --database sqlite:///var/lib/keyward/keyward.db --jq .imported";
 
 /// Does it.
 ///

@@ -22,6 +22,12 @@ use crate::upstream::UpstreamPlan;
 
 /// What to look at.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: a line for each thing that was looked at: `ok`, `warn` or `fail`, what was found, and what to do about it
+  json: {\"findings\": [{\"check\", \"found\", \"remedy\", \"verdict\"}], \"verdict\"}: the worst of all; what is null is left out
+Exit codes: 0 nothing fails; 1 something does; 2 mistakes in the settings or in the arguments
+Example: keyward doctor --jq '.findings[] | select(.verdict != \"ok\") | .remedy' -r")]
 pub struct DoctorArgs {
     #[command(flatten)]
     settings: SettingsArgs,

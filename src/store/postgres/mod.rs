@@ -369,10 +369,10 @@ impl KeyStore for PostgresStore {
         Ok(teams.collect())
     }
 
-    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError> {
+    async fn insert_team_by(&self, name: &Name, by: Option<&Actor>) -> Result<Team, StoreError> {
         let work = async {
             let mut write = Write::begin(&self.lane).await?;
-            let done = write::insert_team(write.connection(), name);
+            let done = write::insert_team(write.connection(), name, by);
             let done = self.lane.bounded(done).await;
             self.end(write, done).await
         };
@@ -384,10 +384,14 @@ impl KeyStore for PostgresStore {
         self.measured(StoreQuery::AdminToken, work).await
     }
 
-    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
+    async fn keep_admin_token_by(
+        &self,
+        digest: &KeyDigest,
+        by: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError> {
         let work = async {
             let mut write = Write::begin(&self.lane).await?;
-            let done = write::keep_admin_token(write.connection(), digest);
+            let done = write::keep_admin_token(write.connection(), digest, by);
             let done = self.lane.bounded(done).await;
             self.end(write, done).await
         };

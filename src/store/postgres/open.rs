@@ -49,6 +49,12 @@ const MIGRATIONS: &[Migration] = &[
         min_reader: 1,
         text: include_str!("migrations/0004_ends_calls.sql"),
     },
+    Migration {
+        version: 5,
+        name: "audit of others",
+        min_reader: 1,
+        text: include_str!("migrations/0005_audit_of_others.sql"),
+    },
 ];
 
 /// The triggers without which a change would not be followed.

@@ -64,9 +64,10 @@ macro_rules! statements {
 /// another one was committed after it began.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// Waits for the turn to change keys, as the triggers do. In one message with [`BEGIN`]: it answers nothing that
-/// matters.
-pub const LOCK_LOG: &str = "SELECT pg_advisory_xact_lock(1801812343, 1)";
+/// Waits for the turn to change keys, as the triggers do, and says that this transaction notes what it does itself. In one
+/// message with [`BEGIN`]: it answers nothing that matters.
+pub const LOCK_LOG: &str =
+    "SELECT pg_advisory_xact_lock(1801812343, 1), set_config('keyward.notes', 'on', true)";
 
 /// Waits for the turn to migrate.
 pub const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(1801812343, 2)";
@@ -260,13 +261,17 @@ statements! {
     NOTE = "INSERT INTO audit_logs (actor, actor_prefix, source, action, key_id, key_prefix, changed) \
             VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text)";
 
+    /// Notes that $1 with the key $2, from $3, did $4, to the team with the name $5 if it was one.
+    NOTE_OTHER = "INSERT INTO audit_logs (actor, actor_prefix, source, action, key_id, key_prefix, changed, team) \
+                  VALUES ($1::text, $2::text, $3::text, $4::text, '', '', '[]', $5::text)";
+
     /// Notes that $1 with the key $2, from $3, did $4 to each of the keys $5 with the prefixes $6.
     NOTE_IMPORT = "INSERT INTO audit_logs (actor, actor_prefix, source, action, key_id, key_prefix, changed) \
                    SELECT $1::text, $2::text, $3::text, $4::text, n.id, n.prefix, '[]' \
                    FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS n (id, prefix, place) ORDER BY n.place";
 
     /// At most $2 entries of the audit trail before the one numbered $1, newest first.
-    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed FROM audit_logs \
+    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed, team FROM audit_logs \
              WHERE seq < $1::bigint ORDER BY seq DESC LIMIT $2::bigint";
 
     /// The organisation: the first, should somebody have added one.

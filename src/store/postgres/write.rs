@@ -171,6 +171,25 @@ async fn note(
     Ok(())
 }
 
+/// Writes what was done to something else than a key: to the team called `team`, if it is one.
+async fn note_other(
+    lease: &mut Lease<'_>,
+    by: &Actor,
+    action: Action,
+    team: Option<&Name>,
+) -> Result<(), Fault> {
+    lease
+        .query(sql::NOTE_OTHER)
+        .bind(by.name.to_string())
+        .bind(by.key.as_ref().map(KeyPrefix::to_string))
+        .bind(by.from.to_string())
+        .bind(action.as_str())
+        .bind(team.map(Name::to_string))
+        .execute(&mut **lease)
+        .await?;
+    Ok(())
+}
+
 /// Writes moments of use. No transaction of its own: one statement.
 pub async fn record_last_used(
     session: &mut impl Session,
@@ -188,7 +207,11 @@ pub async fn record_last_used(
 }
 
 /// Makes a team.
-pub async fn insert_team(lease: &mut Lease<'_>, name: &Name) -> Result<Team, Fault> {
+pub async fn insert_team(
+    lease: &mut Lease<'_>,
+    name: &Name,
+    by: Option<&Actor>,
+) -> Result<Team, Fault> {
     let id = Uuid::now_v7().to_string();
     lease
         .query(sql::INSERT_TEAM)
@@ -197,6 +220,9 @@ pub async fn insert_team(lease: &mut Lease<'_>, name: &Name) -> Result<Team, Fau
         .execute(&mut **lease)
         .await
         .map_err(|cause| refusal(cause, Some(name), None))?;
+    if let Some(by) = by {
+        note_other(lease, by, Action::CreateTeam, Some(name)).await?;
+    }
     let stored = lease.query(sql::TEAM).bind(id);
     let stored = stored.fetch_one(&mut **lease).await?;
     Ok(row::team(&stored).map_err(|_| sqlx::Error::RowNotFound)?)
@@ -206,12 +232,16 @@ pub async fn insert_team(lease: &mut Lease<'_>, name: &Name) -> Result<Team, Fau
 pub async fn keep_admin_token(
     lease: &mut Lease<'_>,
     digest: &KeyDigest,
+    by: Option<&Actor>,
 ) -> Result<KeyDigest, Fault> {
-    lease
+    let made = lease
         .query(sql::KEEP_ADMIN_TOKEN)
         .bind(digest.as_bytes().to_vec())
         .execute(&mut **lease)
         .await?;
+    if let Some(by) = by.filter(|_| made.rows_affected() > 0) {
+        note_other(lease, by, Action::CreateAdminToken, None).await?;
+    }
     let kept = lease.query(sql::ADMIN_TOKEN);
     let kept = kept.fetch_one(&mut **lease).await?;
     Ok(row::digest(&kept, "digest").ok_or(sqlx::Error::RowNotFound)?)

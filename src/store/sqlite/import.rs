@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::Fault;
-use super::{read, sql};
+use super::{read, sql, write};
 use crate::key::{ImportedKey, KeyId, KeyPrefix, Name, Operation, UnixTime};
 use crate::store::audit::Action;
 use crate::store::bulk::{Clash, Plan};
@@ -34,6 +34,7 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
         let kept = plan.keep.iter();
         list(kept.filter_map(|&(place, unnamed)| Some((import.keys.get(place)?, unnamed))))
     };
+    write::noting(&mut *connection, true).await?;
     let inserted = sqlx::query(sql::IMPORT)
         .bind(rows.as_str())
         .execute(&mut *connection)
@@ -52,6 +53,7 @@ pub async fn import(connection: &mut SqliteConnection, import: &Import) -> Resul
             .execute(&mut *connection)
             .await?;
     }
+    write::noting(&mut *connection, false).await?;
     imported.written = Some(read::log_end(connection).await?.cursor);
     Ok(imported)
 }

@@ -402,11 +402,11 @@ impl KeyStore for SqliteStore {
         Ok(teams.collect())
     }
 
-    async fn insert_team(&self, name: &Name) -> Result<Team, StoreError> {
+    async fn insert_team_by(&self, name: &Name, by: Option<&Actor>) -> Result<Team, StoreError> {
         let work = async {
             let mut write = self.begin().await?;
             let done = self
-                .bounded(write::insert_team(write.connection(), name))
+                .bounded(write::insert_team(write.connection(), name, by))
                 .await;
             self.end(write, done).await
         };
@@ -426,10 +426,14 @@ impl KeyStore for SqliteStore {
             .await
     }
 
-    async fn keep_admin_token(&self, digest: &KeyDigest) -> Result<KeyDigest, StoreError> {
+    async fn keep_admin_token_by(
+        &self,
+        digest: &KeyDigest,
+        by: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError> {
         let work = async {
             let mut write = self.begin().await?;
-            let done = write::keep_admin_token(write.connection(), digest);
+            let done = write::keep_admin_token(write.connection(), digest, by);
             let done = self.bounded(done).await;
             self.end(write, done).await
         };

@@ -40,6 +40,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "ends calls",
         include_str!("migrations/0005_ends_calls.sql"),
     ),
+    (
+        6,
+        "audit of others",
+        include_str!("migrations/0006_audit_of_others.sql"),
+    ),
 ];
 
 /// What the first team is called.

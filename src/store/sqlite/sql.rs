@@ -185,12 +185,22 @@ statements! {
     NOTE = "INSERT INTO audit_logs (at, actor, actor_prefix, source, action, key_id, key_prefix, changed) \
             VALUES (unixepoch(), $1, $2, $3, $4, $5, $6, $7)";
 
+    /// Notes that $1 with the key $2, from $3, did $4, to the team with the name $5 if it was one.
+    NOTE_OTHER = "INSERT INTO audit_logs (at, actor, actor_prefix, source, action, key_id, key_prefix, changed, team) \
+                  VALUES (unixepoch(), $1, $2, $3, $4, '', '', '[]', $5)";
+
+    /// Says that this transaction notes what it does itself.
+    NOTES = "INSERT OR IGNORE INTO audit_writer (one) VALUES (1)";
+
+    /// Says that what follows in this transaction is noted by triggers again.
+    NOTED = "DELETE FROM audit_writer";
+
     /// Notes that $2 with the key $3, from $4, did $5 to each key of $1, the list of `IMPORT`.
     NOTE_IMPORT = "INSERT INTO audit_logs (at, actor, actor_prefix, source, action, key_id, key_prefix, changed) \
                    SELECT unixepoch(), $2, $3, $4, $5, n.value ->> 0, n.value ->> 1, '[]' FROM jsonb_each($1) n";
 
     /// At most $2 entries of the audit trail before the one numbered $1, newest first.
-    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed FROM audit_logs \
+    AUDIT = "SELECT seq, at, actor, actor_prefix, source, action, key_id, key_prefix, changed, team FROM audit_logs \
              WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
 
     /// The organisation: the first, should somebody have added one.

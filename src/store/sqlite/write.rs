@@ -46,11 +46,20 @@ impl<'l> Write<'l> {
     }
 }
 
+/// Says that what follows is noted by us, or, once it is done, that it is by triggers again. What fails in between is undone
+/// with it.
+pub async fn noting(connection: &mut SqliteConnection, ourselves: bool) -> Result<(), Fault> {
+    let statement = if ourselves { sql::NOTES } else { sql::NOTED };
+    sqlx::query(statement).execute(connection).await?;
+    Ok(())
+}
+
 /// Stores a key.
 pub async fn insert(
     connection: &mut SqliteConnection,
     key: &NewApiKey,
 ) -> Result<(ApiKey, Cursor), Fault> {
+    noting(&mut *connection, true).await?;
     let inserted = sqlx::query(sql::INSERT)
         .bind(key.id.to_string())
         .bind(key.prefix.as_str())
@@ -71,8 +80,9 @@ pub async fn insert(
     }
     let (stored, written) = as_it_is_now(&mut *connection, key.id).await?;
     if let Some(by) = &key.by {
-        note(connection, by, Action::Create, &stored, &[]).await?;
+        note(&mut *connection, by, Action::Create, &stored, &[]).await?;
     }
+    noting(connection, false).await?;
     Ok((stored, written))
 }
 
@@ -83,6 +93,7 @@ pub async fn delete(
     by: Option<&Actor>,
 ) -> Result<(ApiKey, Cursor), Fault> {
     let key = select(&mut *connection, which).await?;
+    noting(&mut *connection, true).await?;
     sqlx::query(sql::DELETE)
         .bind(key.id.to_string())
         .execute(&mut *connection)
@@ -90,6 +101,7 @@ pub async fn delete(
     if let Some(by) = by {
         note(&mut *connection, by, Action::Delete, &key, &[]).await?;
     }
+    noting(&mut *connection, false).await?;
     let end = read::log_end(connection).await?;
     Ok((key, end.cursor))
 }
@@ -111,6 +123,7 @@ pub async fn update(
     let name = change.name.as_ref().map(Option::as_ref);
     let rotate = change.rotate.as_ref();
     let grace = |rotate: &Rotation| rotate.grace_secs.min(MAX_GRACE_SECS).cast_signed();
+    noting(&mut *connection, true).await?;
     let updated = sqlx::query(sql::UPDATE)
         .bind(key.id.to_string())
         .bind(name.is_some())
@@ -141,8 +154,9 @@ pub async fn update(
     if let Some(by) = &change.by {
         let action = rotate.map_or(Action::Update, |_| Action::Rotate);
         let changed = audit::changed(&key, &stored);
-        note(connection, by, action, &stored, &changed).await?;
+        note(&mut *connection, by, action, &stored, &changed).await?;
     }
+    noting(connection, false).await?;
     Ok((stored, written))
 }
 
@@ -167,6 +181,24 @@ async fn note(
     Ok(())
 }
 
+/// Writes what was done to something else than a key: to the team called `team`, if it is one.
+async fn note_other(
+    connection: &mut SqliteConnection,
+    by: &Actor,
+    action: Action,
+    team: Option<&Name>,
+) -> Result<(), Fault> {
+    sqlx::query(sql::NOTE_OTHER)
+        .bind(by.name.as_str())
+        .bind(by.key.as_ref().map(KeyPrefix::as_str))
+        .bind(by.from.to_string())
+        .bind(action.as_str())
+        .bind(team.map(Name::as_str))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Writes moments of use.
 pub async fn record_last_used(
     connection: &mut SqliteConnection,
@@ -185,7 +217,11 @@ pub async fn record_last_used(
 }
 
 /// Makes a team.
-pub async fn insert_team(connection: &mut SqliteConnection, name: &Name) -> Result<Team, Fault> {
+pub async fn insert_team(
+    connection: &mut SqliteConnection,
+    name: &Name,
+    by: Option<&Actor>,
+) -> Result<Team, Fault> {
     let id = Uuid::now_v7().to_string();
     sqlx::query(sql::INSERT_TEAM)
         .bind(id.as_str())
@@ -193,6 +229,9 @@ pub async fn insert_team(connection: &mut SqliteConnection, name: &Name) -> Resu
         .execute(&mut *connection)
         .await
         .map_err(|cause| refusal(cause, Some(name), None))?;
+    if let Some(by) = by {
+        note_other(&mut *connection, by, Action::CreateTeam, Some(name)).await?;
+    }
     let stored = sqlx::query(sql::TEAM)
         .bind(id)
         .fetch_one(connection)
@@ -204,11 +243,15 @@ pub async fn insert_team(connection: &mut SqliteConnection, name: &Name) -> Resu
 pub async fn keep_admin_token(
     connection: &mut SqliteConnection,
     digest: &KeyDigest,
+    by: Option<&Actor>,
 ) -> Result<KeyDigest, Fault> {
-    sqlx::query(sql::KEEP_ADMIN_TOKEN)
+    let made = sqlx::query(sql::KEEP_ADMIN_TOKEN)
         .bind(digest.as_bytes().as_slice())
         .execute(&mut *connection)
         .await?;
+    if let Some(by) = by.filter(|_| made.rows_affected() > 0) {
+        note_other(&mut *connection, by, Action::CreateAdminToken, None).await?;
+    }
     let kept = sqlx::query(sql::ADMIN_TOKEN).fetch_one(connection).await?;
     Ok(row::digest(&kept, "digest").ok_or(sqlx::Error::RowNotFound)?)
 }

@@ -9,7 +9,7 @@ use super::register_counter;
 pub enum AdminCommand {
     /// Refused before it was known: no such path or method, or whoever asked may not come in.
     None,
-    /// Show keys.
+    /// Show keys, or one of them.
     ListKeys,
     /// Make a key.
     CreateKey,

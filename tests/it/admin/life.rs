@@ -1,6 +1,7 @@
 //! What the Baseten dialect has beside the API it follows: changing a key, and giving it a new text.
 
 use http::Method;
+use keyward::key::KeyCategory;
 use rstest::rstest;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
@@ -260,4 +261,31 @@ cache-control: no-store
     );
     let plain = admin.get("/v1/api_keys").await.json();
     assert_eq!(plain["keys"][0].get("expires_at"), None);
+}
+
+/// Whoever may not manage a key does not see it either.
+#[tokio::test]
+async fn one_key_is_shown_to_whoever_may_manage_it() {
+    let admin = TestAdmin::start().await;
+    let personal = admin.key(KeyCategory::Personal).await;
+    let manager = admin.key(KeyCategory::WorkspaceManageAll).await;
+    let path = format!("/v1/api_keys/{}", &personal[..11]);
+    let shown = admin.get(&path).await.json();
+    assert_eq!(shown["prefix"], personal[..11]);
+    assert_eq!(shown["expires_at"], Value::Null);
+    let listed = admin.get("/v1/api_keys?life=true").await.json();
+    assert!(listed["keys"].as_array().unwrap().contains(&shown));
+    let hidden = admin.ask(Method::GET, &path).credential(&manager).send();
+    let hidden = hidden.await;
+    assert_eq!(
+        (hidden.status.as_u16(), hidden.code().as_str()),
+        (404, "NOT_FOUND")
+    );
+    for (path, status) in [
+        ("/v1/api_keys/kw_aaaaaaaa", 404),
+        ("/v1/api_keys/a%2Fb", 404),
+        (&*format!("{path}?life=true"), 400),
+    ] {
+        assert_eq!(admin.get(path).await.status.as_u16(), status, "{path}");
+    }
 }

@@ -522,3 +522,42 @@ async fn a_key_that_is_not_there_is_neither_changed_nor_regenerated() {
         assert_eq!(refused.text("/error"), "api key not found");
     }
 }
+
+#[tokio::test]
+async fn a_list_is_told_in_pages_to_whoever_asks_for_them() {
+    let admin = TestAdmin::start().await;
+    for name in ["first", "second", "third"] {
+        made(&admin, json!({ "name": name })).await;
+    }
+    let path = list_path(&admin).await;
+    let names = |list: &Value| {
+        let keys = list["api_keys"].as_array().unwrap().iter();
+        let names = keys.map(|key| key["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let whole = admin.get(&path).await.json();
+    assert!(whole.get("next_cursor").is_none());
+    assert_eq!(names(&whole), "third second first");
+    let first = admin.get(&format!("{path}&limit=2")).await;
+    assert_eq!(names(&first.json()), "third second");
+    let cursor = first.text("/next_cursor");
+    let rest = admin.get(&format!("{path}&cursor={cursor}")).await.json();
+    assert_eq!(names(&rest), "first");
+    assert_eq!(rest["next_cursor"], Value::Null);
+    assert!(rest.as_object().unwrap().contains_key("next_cursor"));
+    let elsewhere = format!("/v1/api-keys?org_id={NOTHING}&limit=2");
+    let none = admin.get(&elsewhere).await.json();
+    assert_eq!(none, json!({ "api_keys": [], "next_cursor": null }));
+    for (query, message) in [
+        ("limit=0", "`limit` is a number from 1 to 1000"),
+        ("limit=1001", "`limit` is a number from 1 to 1000"),
+        (
+            "cursor=x",
+            "`cursor` is the `next_cursor` of an earlier answer",
+        ),
+    ] {
+        let refused = admin.get(&format!("{path}&{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert_eq!(refused.text("/error"), message);
+    }
+}

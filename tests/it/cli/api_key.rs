@@ -122,7 +122,7 @@ fn the_request_carries_the_key_and_goes_to_the_list() {
     let server = Server::ok(r#"{"keys":[]}"#);
     Shell::at(&server).line("org api-key list");
     let asked = server.asked();
-    assert_eq!(server.lines(), ["GET /v1/api_keys"]);
+    assert_eq!(server.lines(), ["GET /v1/api_keys?limit=1000"]);
     let head = asked[0].head.to_ascii_lowercase();
     assert!(
         head.contains("\r\nauthorization: api-key kw_test\r\n"),
@@ -136,7 +136,7 @@ fn a_base_path_stands_before_every_path() {
     let server = Server::ok(r#"{"keys":[]}"#);
     let shell = Shell::at(&server).with("KEYWARD_URL", &format!("{}/admin/", server.url));
     assert_eq!(shell.line("org api-key list").code, Some(0));
-    assert_eq!(server.lines(), ["GET /admin/v1/api_keys"]);
+    assert_eq!(server.lines(), ["GET /admin/v1/api_keys?limit=1000"]);
 }
 
 const SAVE: &str = "Save this key now. It will not be shown again.\n";
@@ -216,7 +216,7 @@ fn models_for_a_type_that_has_none_are_a_mistake_before_anything_is_asked(#[case
 
 fn deleting(flags: &[&str]) -> (Ran, Vec<String>) {
     let server = Server::new(|line| match line {
-        "GET /v1/api_keys" => response(
+        "GET /v1/api_keys?limit=1000" => response(
             200,
             r#"{"keys":[{"prefix":"kw_1","name":"one","type":"PERSONAL"},
                         {"prefix":"kw_2","name":"two","type":"PERSONAL"},
@@ -246,7 +246,10 @@ fn a_key_is_deleted_by_its_prefix(#[case] flags: &[&str], #[case] expected: Ran)
 fn a_key_is_deleted_by_its_name_when_only_one_has_it() {
     let (ran, asked) = deleting(&["--name", "one"]);
     assert_eq!(ran, Ran::new(0, "", "Deleted API key kw_1\n"));
-    assert_eq!(asked, ["GET /v1/api_keys", "DELETE /v1/api_keys/kw_1"]);
+    assert_eq!(
+        asked,
+        ["GET /v1/api_keys?limit=1000", "DELETE /v1/api_keys/kw_1"]
+    );
 }
 
 #[rstest]
@@ -257,7 +260,7 @@ fn a_key_is_deleted_by_its_name_when_only_one_has_it() {
 fn a_name_that_does_not_mean_one_key_deletes_nothing(#[case] name: &str, #[case] error: &str) {
     let (ran, asked) = deleting(&["--name", name]);
     assert_eq!(ran, Ran::new(1, "", error));
-    assert_eq!(asked, ["GET /v1/api_keys"]);
+    assert_eq!(asked, ["GET /v1/api_keys?limit=1000"]);
 }
 
 #[rstest]

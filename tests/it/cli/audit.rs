@@ -21,7 +21,7 @@ fn the_trail_is_a_table() {
         str![[r#"
 exit Some(0)
 --- out
-TIME                  ACTOR       FROM       ACTION  KEY   CHANGED        
+TIME                  ACTOR       FROM       ACTION  OF    CHANGED        
 2026-11-21T03:00:00Z  ada (kw_1)  192.0.2.1  update  kw_2  name, enabled  
 2026-11-21T02:00:00Z  admin       database   create  kw_2                 
 --- err

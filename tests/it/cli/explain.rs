@@ -3,7 +3,7 @@
 use rstest::rstest;
 use snapbox::{assert_data_eq, str};
 
-use super::shell::{Ran, Shell};
+use super::shell::{Ran, Server, Shell};
 
 /// A database with keys of several sorts, and settings with routes.
 struct Explained {
@@ -173,6 +173,16 @@ fn a_key_that_is_not_there_is_named() {
     ));
     assert_eq!(
         ran,
-        Ran::new(1, "", "no API key with the prefix \"kw_nobody\"\n")
+        Ran::new(4, "", "explaining API key: there is no such key\n")
     );
+}
+
+/// One key is looked up, not the list that it stands in.
+#[test]
+fn a_key_is_looked_up_by_its_prefix() {
+    let key = r#"{"prefix":"kw_1","type":"PERSONAL","created_at":"2026-11-21T03:00:00Z"}"#;
+    let server = Server::ok(key);
+    let ran = Shell::at(&server).line("org api-key explain --prefix kw_1");
+    assert_eq!(ran, Ran::new(0, "allowed by key: the key may\n", ""));
+    assert_eq!(server.lines(), ["GET /v1/api_keys/kw_1"]);
 }

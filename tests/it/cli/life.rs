@@ -186,13 +186,16 @@ alpha  kw_2****  workspace-invoke  dev   never                 2020-03-01T00:00:
 }
 
 #[rstest]
-#[case("--type workspace-invoke", "GET /v1/api_keys?type=WORKSPACE_INVOKE")]
-#[case("--wide", "GET /v1/api_keys?life=true")]
+#[case(
+    "--type workspace-invoke",
+    "GET /v1/api_keys?type=WORKSPACE_INVOKE&limit=1000"
+)]
+#[case("--wide", "GET /v1/api_keys?life=true&limit=1000")]
 #[case(
     "--expired --type personal",
-    "GET /v1/api_keys?type=PERSONAL&life=true"
+    "GET /v1/api_keys?type=PERSONAL&life=true&limit=1000"
 )]
-#[case("--sort name", "GET /v1/api_keys")]
+#[case("--sort name", "GET /v1/api_keys?limit=1000")]
 fn only_what_is_needed_is_asked_for(#[case] flags: &str, #[case] line: &str) {
     let server = Server::ok(KEYS);
     let ran = Shell::at(&server).line(&format!("org api-key list {flags}"));

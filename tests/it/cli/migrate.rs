@@ -43,10 +43,10 @@ async fn postgres_is_migrated_by_this_and_by_nothing_else() {
     assert!(serve.err.contains("`keyward database migrate`"), "{serve}");
 
     let ran = shell.line("database migrate");
-    let words = "Migrated the key database from version 0 to 3\n";
+    let words = "Migrated the key database from version 0 to 5\n";
     assert_eq!(ran, Ran::new(0, "", words));
     let ran = shell.line("database migrate -o jsonl");
-    assert_eq!(ran, Ran::new(0, "{\"is\":3,\"was\":3}\n", ""));
+    assert_eq!(ran, Ran::new(0, "{\"is\":5,\"was\":5}\n", ""));
     let ran = shell.line(&format!("org api-key list --database {url}"));
     assert_eq!(ran.code, Some(0), "{ran}");
     server.forget(&database);

@@ -58,7 +58,7 @@ fn nobody_listening_is_told_with_the_address() {
         .with("KEYWARD_URL", &url)
         .with("KEYWARD_API_KEY", "k");
     let error = format!(
-        "listing API keys: cannot reach {url}/v1/api_keys: Connection refused (os error 111)\n"
+        "listing API keys: cannot reach {url}/v1/api_keys?limit=1000: Connection refused (os error 111)\n"
     );
     assert_eq!(shell.line(LIST), Ran::new(1, "", &error));
 }
@@ -68,7 +68,8 @@ fn a_server_that_never_answers_is_given_up() {
     let server = Server::new(|_| Vec::new());
     let ran = Shell::at(&server).line(&format!("{LIST} --timeout 300ms"));
     let url = &server.url;
-    let error = format!("listing API keys: no answer from {url}/v1/api_keys within 300ms\n");
+    let error =
+        format!("listing API keys: no answer from {url}/v1/api_keys?limit=1000 within 300ms\n");
     assert_eq!(ran, Ran::new(1, "", &error));
 }
 
@@ -103,7 +104,7 @@ fn an_answer_that_is_none_of_ours_is_told_without_its_contents(#[case] body: &st
     let ran = Shell::at(&server).line(LIST);
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
     let beginning = format!(
-        "listing API keys: the answer of {}/v1/api_keys is not what keyward answers (line ",
+        "listing API keys: the answer of {}/v1/api_keys?limit=1000 is not what keyward answers (line ",
         server.url
     );
     assert!(ran.err.starts_with(&beginning), "{ran}");

@@ -58,8 +58,23 @@ impl Shell {
 
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+        command.args(args);
+        self.prepare(command)
+    }
+
+    /// `script` for `sh`, which finds the binary as `keyward`, and is ended after a minute.
+    pub fn script(&self, script: &str) -> Command {
+        let binary = Path::new(env!("CARGO_BIN_EXE_keyward"));
+        let programs = binary.parent().expect("a file is in a directory");
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", "60", "sh", "-c", script]);
+        let mut command = self.prepare(command);
+        command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
         command
-            .args(args)
+    }
+
+    fn prepare(&self, mut command: Command) -> Command {
+        command
             .env_clear()
             .env("HOME", self.home.path())
             .envs(self.variables.iter().cloned())

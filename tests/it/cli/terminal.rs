@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::shell::{Ran, Server, Shell};
 
 const KEYS: &str = r#"{"keys":[{"prefix":"kw_1","name":"\u001b[31mred","type":"PERSONAL"}]}"#;
 
 /// A terminal: the end we hold, and the end a program gets.
-struct Terminal {
+pub struct Terminal {
     ours: File,
     theirs: File,
 }
 
 impl Terminal {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -38,7 +38,20 @@ impl Terminal {
         }
     }
 
-    fn end(&self) -> Stdio {
+    /// The same, so many columns wide.
+    pub fn of_columns(columns: u16) -> Self {
+        let terminal = Self::new();
+        let size = Winsize {
+            ws_row: 50,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&terminal.ours, size).unwrap();
+        terminal
+    }
+
+    pub fn end(&self) -> Stdio {
         OwnedFd::from(self.theirs.try_clone().unwrap()).into()
     }
 
@@ -48,7 +61,7 @@ impl Terminal {
     }
 
     /// Everything that was shown, once every program has let go.
-    fn shown(self) -> String {
+    pub fn shown(self) -> String {
         let Self { mut ours, theirs } = self;
         drop(theirs);
         let mut shown = Vec::new();

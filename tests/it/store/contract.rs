@@ -75,6 +75,8 @@ suite! {
     audit::what_was_refused_leaves_none,
     audit::the_trail_is_only_added_to,
     audit::the_trail_is_told_in_pages,
+    audit::a_change_by_plain_sql_is_told_as_nobodys,
+    audit::what_is_no_key_is_told_by_its_name,
     bulk::an_imported_key_is_stored_as_it_was_given,
     bulk::an_imported_key_without_a_moment_or_an_id_gets_them,
     bulk::an_import_done_again_changes_nothing,

@@ -443,7 +443,7 @@ impl KeyStore for GatedStore {
         Err(not_served("teams"))
     }
 
-    async fn insert_team(&self, _: &Name) -> Result<Team, StoreError> {
+    async fn insert_team_by(&self, _: &Name, _: Option<&Actor>) -> Result<Team, StoreError> {
         Err(not_served("insert_team"))
     }
 
@@ -451,7 +451,11 @@ impl KeyStore for GatedStore {
         Err(not_served("admin_token"))
     }
 
-    async fn keep_admin_token(&self, _: &KeyDigest) -> Result<KeyDigest, StoreError> {
+    async fn keep_admin_token_by(
+        &self,
+        _: &KeyDigest,
+        _: Option<&Actor>,
+    ) -> Result<KeyDigest, StoreError> {
         Err(not_served("keep_admin_token"))
     }
 

@@ -1,4 +1,5 @@
-//! What the API that this dialect follows does not have: changing a key that is there, and giving it a new text.
+//! What the API that this dialect follows does not have: showing one key, changing a key that is there, and giving it a
+//! new text.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,8 +12,8 @@ use utoipa_axum::routes;
 
 use super::words::{ApiKeyInfo, ErrorBody, RotatedApiKey, Seconds, UpdateApiKey, UpdatedApiKey};
 use super::{
-    Refused, WAIT, execute_and_wait, key_in_path, parse_name, parse_scope, parse_team, parse_wait,
-    schema, wait_for,
+    Refused, WAIT, execute, execute_and_wait, key_in_path, parse_name, parse_scope, parse_team,
+    parse_wait, schema, wait_for,
 };
 use crate::admin::dialect::counted;
 use crate::admin::read::{self, Accepts};
@@ -23,8 +24,35 @@ use crate::telemetry::metrics::AdminCommand;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
+        .routes(counted(AdminCommand::ListKeys, routes!(find_key)))
         .routes(counted(AdminCommand::UpdateKey, routes!(update_key)))
         .routes(counted(AdminCommand::RotateKey, routes!(rotate_key)))
+}
+
+/// Gets an API key by its prefix: metadata only, never its text. A key that the caller may not manage is not there. An
+/// extension of ours.
+#[utoipa::path(
+    get,
+    path = "/v1/api_keys/{api_key_prefix}",
+    params(("api_key_prefix" = inline(schema::Prefix), Path, description = "The key's prefix")),
+    responses(
+        (status = 200, description = "The key, and when it ends", body = ApiKeyInfo),
+        (status = 404, description = "There is no such thing", body = ErrorBody),
+        schema::Refusals,
+    ),
+)]
+async fn find_key(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    prefix: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Json<ApiKeyInfo>, Refused> {
+    let [] = read::query(&uri, [])?;
+    let which = key_in_path(prefix)?;
+    match execute(&state, &caller, Command::Find(which)).await? {
+        Outcome::Found(key) => Ok(Json(ApiKeyInfo::with_life(&key))),
+        _ => Err(Refused(Refusal::unexpected_outcome())),
+    }
 }
 
 /// Changes an API key: its name, models, team or end, whether calls end with it, or switches it off or on. An extension of ours.

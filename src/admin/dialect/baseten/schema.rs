@@ -9,7 +9,6 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::super::document::{self, documented, name};
 use super::words::ErrorBody;
-use crate::admin::read;
 use crate::key::{KeyCategory, MAX_MODEL_BYTES, MAX_PATTERNS};
 
 /// What a [`ModelPattern`](crate::key::ModelPattern) takes: no control characters, and a star only at the end.
@@ -78,14 +77,6 @@ documented! {
 documented! {
     /// How long the text before a rotation works.
     Grace as "GraceSeconds": json!({ "type": "integer", "minimum": 0, "maximum": MAX_SECS })
-}
-documented! {
-    /// How many entries are shown.
-    Limit as "Limit": json!({ "type": "integer", "minimum": 1, "maximum": read::MAX_LIMIT })
-}
-documented! {
-    /// Where a list of keys goes on.
-    ListCursor as "ListCursor": json!({ "type": "string", "pattern": r"^[0-9]{1,18}\.[0-9a-f-]{0,64}$" })
 }
 documented! {
     /// Where a list goes on.

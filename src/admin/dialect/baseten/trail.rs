@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::words::{AuditLog, AuditLogs};
 use super::{Refused, execute, schema};
-use crate::admin::dialect::counted;
+use crate::admin::dialect::{counted, document};
 use crate::admin::{AdminState, Refusal, read};
 use crate::registry::{Caller, Command, Outcome};
 use crate::telemetry::metrics::AdminCommand;
@@ -24,7 +24,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
     path = "/v1/audit_logs",
     params(
         (
-            "limit" = inline(Option<schema::Limit>), Query,
+            "limit" = inline(Option<document::Limit>), Query,
             description = "How many entries at most; 100 unless given"
         ),
         (

@@ -300,7 +300,7 @@ pub struct AuditLogs {
     pub next_cursor: Option<String>,
 }
 
-/// One change of one key.
+/// One change: of a key, of a team, or of the admin token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditLogV1)]
 pub struct AuditLog {
@@ -309,20 +309,27 @@ pub struct AuditLog {
     /// When.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// In whose name; `admin` is the operator.
-    pub actor: String,
+    /// In whose name; `admin` is the operator. Null when nobody can know: the key was changed by plain SQL.
+    #[schema(required)]
+    pub actor: Option<String>,
     /// The prefix of the key that was presented; null for the admin token, and straight on the database.
     #[schema(required)]
     pub actor_prefix: Option<String>,
-    /// From where: an address, or `database`.
+    /// From where: an address; `database` for the command line straight on it, `sql` for whoever else opened it, `start` for
+    /// the first start of a server.
     pub source: String,
-    /// What was done: `create`, `import`, `update`, `rotate` or `delete`.
+    /// What was done: `create`, `import`, `update`, `rotate` or `delete` of a key, `create_team`, `create_admin_token`.
     #[schema(example = "update")]
     pub action: String,
-    /// Which key.
-    pub key_id: String,
+    /// Which key; null when it is none.
+    #[schema(required)]
+    pub key_id: Option<String>,
     /// Its prefix, as it is after the change.
-    pub prefix: String,
+    #[schema(required)]
+    pub prefix: Option<String>,
+    /// The name of the team; null when it is none.
+    #[schema(required)]
+    pub team: Option<String>,
     /// The names of what changed, never what it was or is.
     pub changed: Vec<String>,
 }
@@ -338,6 +345,7 @@ impl From<AuditEntry> for AuditLog {
             action: entry.action,
             key_id: entry.key_id,
             prefix: entry.key_prefix,
+            team: entry.team,
             changed: entry.changed,
         }
     }

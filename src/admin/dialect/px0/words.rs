@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::key::{self, KeyCategory, Name, Operation, UnixTime};
+use crate::key::{self, KeyCategory, Name, Operation, OrgId, UnixTime};
 
 /// A list of what is known about API keys.
 #[derive(Serialize, ToSchema)]
@@ -11,6 +11,33 @@ use crate::key::{self, KeyCategory, Name, Operation, UnixTime};
 pub struct ApiKeys {
     /// The keys, newest first.
     pub api_keys: Vec<ApiKey>,
+    /// The `cursor` of the keys after these, null when there are none; with `limit` or `cursor` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is told, and is not the same as nothing"
+    )]
+    pub next_cursor: Option<Option<String>>,
+}
+
+impl ApiKeys {
+    /// The keys of `org` among `keys`, which are all that were asked for.
+    pub fn of(keys: &[key::ApiKey], org: OrgId) -> Self {
+        let keys = keys.iter().filter(|key| key.org == org);
+        Self {
+            api_keys: keys.map(ApiKey::from).collect(),
+            next_cursor: None,
+        }
+    }
+
+    /// The same, where more may come after `next`.
+    pub fn going_on(self, next: Option<String>) -> Self {
+        Self {
+            next_cursor: Some(next),
+            ..self
+        }
+    }
 }
 
 /// What is known about an API key, except its text.

@@ -58,7 +58,7 @@ pub async fn a_change_leaves_who_when_from_where_and_what(database: &Database) {
         .map(|entry| {
             (
                 entry.action.as_str(),
-                entry.key_prefix.as_str(),
+                entry.key_prefix.as_deref().unwrap(),
                 entry.changed.join(" "),
             )
         })
@@ -79,8 +79,8 @@ pub async fn a_change_leaves_who_when_from_where_and_what(database: &Database) {
     );
     let now = database.now().await;
     for entry in &trail {
-        assert_eq!(entry.key_id, key.id.to_string());
-        assert_eq!(entry.actor, "ada");
+        assert_eq!(entry.key_id, Some(key.id.to_string()));
+        assert_eq!(entry.actor.as_deref(), Some("ada"));
         assert_eq!(entry.actor_prefix.as_deref(), Some("kw_aaaaaaaa"));
         assert_eq!(entry.source, "192.0.2.1");
         assert!(now.since(entry.at).as_secs() < 60);
@@ -126,7 +126,7 @@ pub async fn an_import_leaves_a_trace_of_each_key(database: &Database) {
         let trail = trail(database).await;
         let told: Vec<_> = trail
             .iter()
-            .map(|entry| (entry.action.as_str(), entry.key_prefix.as_str()))
+            .map(|entry| (entry.action.as_str(), entry.key_prefix.as_deref().unwrap()))
             .collect();
         assert_eq!(told, [("import", "a"), ("import", "b")]);
         assert_eq!(trail[0].source, "database");
@@ -135,7 +135,7 @@ pub async fn an_import_leaves_a_trace_of_each_key(database: &Database) {
         assert!(
             stored
                 .iter()
-                .any(|key| key.id.to_string() == trail[0].key_id)
+                .any(|key| Some(key.id.to_string()) == trail[0].key_id)
         );
     }
 }
@@ -178,7 +178,7 @@ pub async fn the_trail_is_only_added_to(database: &Database) {
     } else {
         refused.push(
             "INSERT OR REPLACE INTO audit_logs SELECT seq, at, 'eve', actor_prefix, source, action, key_id, key_prefix, \
-             changed FROM audit_logs",
+             changed, team FROM audit_logs",
         );
     }
     for sql in refused {
@@ -213,4 +213,82 @@ pub async fn the_trail_is_told_in_pages(database: &Database) {
         paged.extend(page);
     }
     assert_eq!(paged, whole);
+}
+
+/// Nobody can say who it was, and that is what is told.
+pub async fn a_change_by_plain_sql_is_told_as_nobodys(database: &Database) {
+    database.insert_many(2).await;
+    let steps = [
+        "UPDATE api_keys SET name = 'new', scope = '[]' WHERE prefix = 'many_1'",
+        "UPDATE api_keys SET disabled_at = 1, expires_at = 2 WHERE prefix = 'many_1'",
+        // What is not logged, and what changes nothing.
+        "UPDATE api_keys SET last_used_at = 5 WHERE prefix = 'many_1'",
+        "UPDATE api_keys SET name = name WHERE prefix = 'many_1'",
+        "UPDATE api_keys SET deleted_at = 3 WHERE prefix = 'many_1'",
+        "DELETE FROM api_keys WHERE prefix = 'many_2'",
+    ];
+    for sql in steps {
+        database.by_hand(sql).await;
+    }
+    let trail = trail(database).await;
+    let told: Vec<_> = trail
+        .iter()
+        .map(|entry| {
+            let prefix = entry.key_prefix.as_deref().unwrap();
+            (entry.action.as_str(), prefix, entry.changed.join(" "))
+        })
+        .collect();
+    let nothing = String::new();
+    assert_eq!(
+        told,
+        [
+            ("create", "many_1", nothing.clone()),
+            ("create", "many_2", nothing.clone()),
+            ("update", "many_1", "name model_ids".to_owned()),
+            ("update", "many_1", "expires_at enabled".to_owned()),
+            ("delete", "many_1", "deleted_at".to_owned()),
+            ("delete", "many_2", nothing),
+        ]
+    );
+    for entry in &trail {
+        assert_eq!((&entry.actor, &entry.actor_prefix), (&None, &None));
+        assert_eq!(entry.source, "sql");
+    }
+    // What keyward does is told by it alone, before and after.
+    let wanted = NewApiKey {
+        by: Some(ada()),
+        ..new_key()
+    };
+    database.store.insert(&wanted).await.unwrap();
+    database
+        .by_hand("UPDATE api_keys SET name = 'newer' WHERE prefix = 'many_1'")
+        .await;
+    let actors: Vec<_> = self::trail(database).await.split_off(6);
+    let actors: Vec<_> = actors.iter().map(|entry| entry.actor.as_deref()).collect();
+    assert_eq!(actors, [Some("ada"), None]);
+}
+
+pub async fn what_is_no_key_is_told_by_its_name(database: &Database) {
+    let store = &database.store;
+    let by = ada();
+    store.insert_team_by(&name("ops"), Some(&by)).await.unwrap();
+    let taken = store.insert_team_by(&name("ops"), Some(&by)).await;
+    assert!(matches!(taken, Err(StoreError::TeamNameTaken(_))));
+    for token in [b"first", b"later"] {
+        let digest = KeyDigest::of(token);
+        store.keep_admin_token_by(&digest, Some(&by)).await.unwrap();
+    }
+    let trail = trail(database).await;
+    let told: Vec<_> = trail
+        .iter()
+        .map(|entry| (entry.action.as_str(), entry.team.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [("create_team", Some("ops")), ("create_admin_token", None)]
+    );
+    for entry in trail {
+        assert_eq!((entry.key_id, entry.key_prefix), (None, None));
+        assert_eq!(entry.actor.as_deref(), Some("ada"));
+    }
 }

@@ -9,7 +9,7 @@ use crate::support::postgres::Postgres;
 use crate::support::store::{DEADLINE, Database, in_time, new_key, open};
 
 /// The newest migration.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 5;
 
 /// An empty database.
 struct Empty {
@@ -166,7 +166,7 @@ async fn an_older_schema_is_refused_until_it_is_migrated() {
     empty.migrate().await.unwrap();
     empty
         .run(
-            "DROP TABLE instances, positions_wanted, audit_logs; DROP FUNCTION audit_logs_kept;
+            "DROP TABLE instances, positions_wanted, audit_logs; DROP FUNCTION audit_logs_kept, audit_is_by_others;
              DROP TRIGGER api_keys_update_lock ON api_keys;
              ALTER TABLE api_keys DROP COLUMN ends_calls;
              CREATE TRIGGER api_keys_update_lock BEFORE UPDATE OF digest ON api_keys
@@ -176,7 +176,7 @@ async fn an_older_schema_is_refused_until_it_is_migrated() {
         .await;
     let refusal = empty.refusal().await;
     assert!(
-        refusal.contains("its tables are of version 1, and this program needs version 4")
+        refusal.contains("its tables are of version 1, and this program needs version 5")
             && refusal.contains("keyward database migrate"),
         "{refusal}"
     );

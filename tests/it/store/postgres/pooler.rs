@@ -92,7 +92,7 @@ async fn with_the_poll_alone_everything_goes_through_the_pooler() {
         ..StoreConfig::default()
     };
     let migrated = keyward::store::migrate(&config).await.unwrap();
-    assert_eq!(migrated, Migrated { was: 0, is: 4 });
+    assert_eq!(migrated, Migrated { was: 0, is: 5 });
     let settings = format!(
         "store.url = \"{}\"\nstore.bell = \"poll\"\ncache.poll_every = \"50ms\"\n",
         config.url

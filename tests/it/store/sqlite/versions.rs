@@ -14,6 +14,10 @@ const FIRST_VERSION: &str = "
     ALTER TABLE key_changes DROP COLUMN at_ms;
     DROP TABLE instances;
     DROP TABLE positions_wanted;
+    DROP TRIGGER api_keys_insert_noted;
+    DROP TRIGGER api_keys_update_noted;
+    DROP TRIGGER api_keys_delete_noted;
+    DROP TABLE audit_writer;
     DROP TABLE audit_logs;
     DROP TRIGGER api_keys_updated;
     ALTER TABLE api_keys DROP COLUMN ends_calls;
