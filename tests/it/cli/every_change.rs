@@ -100,28 +100,8 @@ impl Trail {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_change_leaves_who_from_where_and_what() {
-    // A dialect that comes has its calls below, too.
-    let dialects: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name).collect();
-    assert_eq!(dialects, ["baseten", "px0", "bifrost"]);
-
-    let admin = TestAdmin::start().await;
-    let registry = KeyRegistry::new(Arc::clone(&admin.database.store), Clock::system(), None);
-    ensure_token(&registry, None).await.unwrap();
-    let ada = admin
-        .post("/v1/api_keys", &json!({ "type": "PERSONAL" }))
-        .await
-        .text("/api_key");
-    let mut trail = Trail {
-        admin,
-        ada,
-        told: 0,
-        table: String::new(),
-    };
-    trail.after("the first start; POST /v1/api_keys").await;
-
-    // Baseten's dialect. Bifrost's shows what we present to upstreams: nothing there changes a key.
+/// Baseten's and px0's. Bifrost's shows what we present to upstreams: nothing there changes a key.
+async fn by_dialects(trail: &mut Trail) {
     let key = json!({ "type": "WORKSPACE_INVOKE", "name": "ci", "model_ids": ["m"] });
     let made = trail.call(Method::POST, "/v1/api_keys", key).await;
     let prefix = made["api_key"].as_str().unwrap()[..11].to_owned();
@@ -158,8 +138,10 @@ async fn every_change_leaves_who_from_where_and_what() {
         .call(Method::POST, &format!("{path}/regenerate"), Value::Null)
         .await;
     trail.call(Method::DELETE, &path, Value::Null).await;
+}
 
-    // The command line, by both ways.
+/// The command line, by both ways.
+async fn by_commands(trail: &mut Trail) {
     for on_database in [false, true] {
         let create = "api-key create --type personal --name cli";
         let made = trail.command(&format!("org {create}"), on_database).await;
@@ -184,8 +166,10 @@ async fn every_change_leaves_who_from_where_and_what() {
     trail
         .command("org api-key import --format csv --create-teams", true)
         .await;
+}
 
-    // And whoever opens the database with something else.
+/// Whoever opens the database with something else.
+async fn by_others(trail: &mut Trail) {
     trail
         .sql("UPDATE api_keys SET disabled_at = 1 WHERE prefix = 'one'")
         .await;
@@ -196,7 +180,32 @@ async fn every_change_leaves_who_from_where_and_what() {
              SELECT 'x', 'by_hand', randomblob(32), 'PERSONAL', org_id, id FROM teams WHERE is_default",
         )
         .await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_leaves_who_from_where_and_what() {
+    // A dialect that comes has its calls below, too.
+    let dialects: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name).collect();
+    assert_eq!(dialects, ["baseten", "px0", "bifrost"]);
+
+    let admin = TestAdmin::start().await;
+    let registry = KeyRegistry::new(Arc::clone(&admin.database.store), Clock::system(), None);
+    ensure_token(&registry, None).await.unwrap();
+    let ada = admin
+        .post("/v1/api_keys", &json!({ "type": "PERSONAL" }))
+        .await
+        .text("/api_key");
+    let mut trail = Trail {
+        admin,
+        ada,
+        told: 0,
+        table: String::new(),
+    };
+    trail.after("the first start; POST /v1/api_keys").await;
+
+    by_dialects(&mut trail).await;
+    by_commands(&mut trail).await;
+    by_others(&mut trail).await;
     assert_data_eq!(
         trail.table,
         str![[r#"

@@ -19,6 +19,7 @@ mod life;
 mod migrate;
 mod pages;
 mod profile;
+mod recorded;
 mod refusals;
 pub mod shell;
 mod team;
