@@ -65,6 +65,7 @@ pub fn check(
         server: file.server,
         shutdown: file.shutdown,
         log: file.log,
+        access_log: file.access_log,
     })
 }
 

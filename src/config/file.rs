@@ -12,7 +12,7 @@ use crate::cache::CacheConfig;
 use crate::proxy::ProxyConfig;
 use crate::server::{ServerConfig, ShutdownConfig};
 use crate::store::StoreConfig;
-use crate::telemetry::LogConfig;
+use crate::telemetry::{AccessLogConfig, LogConfig};
 use crate::upstream::UpstreamConfig;
 use crate::usage::UsageConfig;
 
@@ -47,6 +47,8 @@ pub struct ConfigFile {
     pub shutdown: ShutdownConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// What is told of calls.
+    pub access_log: AccessLogConfig,
 }
 
 /// Reads the file `named`, or else the first of the searched ones that is there. Returns it with its name.

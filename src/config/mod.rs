@@ -35,7 +35,7 @@ use crate::proxy::ProxyConfig;
 use crate::route::RouteTable;
 use crate::server::{ServerConfig, ShutdownConfig};
 use crate::store::StoreConfig;
-use crate::telemetry::LogConfig;
+use crate::telemetry::{AccessLogConfig, LogConfig};
 use crate::tls::ServerTls;
 use crate::upstream::UpstreamPlan;
 use crate::usage::UsageConfig;
@@ -117,6 +117,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// What is told of calls.
+    pub access_log: AccessLogConfig,
 }
 
 /// Settings that were read, and what is known about them.

@@ -25,7 +25,7 @@ const PROFILE_ROUTES: &str = "\n# The routes of proxy.profiles, as proxy.routes 
 /// What takes effect when a running server reads its settings again.
 ///
 /// Everything else is built into listeners, pools and tasks when they are made.
-const RELOADABLE: [&str; 28] = [
+const RELOADABLE: [&str; 31] = [
     "proxy.routes",
     "proxy.profiles",
     "proxy.credentials",
@@ -54,6 +54,9 @@ const RELOADABLE: [&str; 28] = [
     "proxy.limits.http2_connection_window_bytes",
     "upstreams",
     "log.level",
+    "access_log.sample",
+    "access_log.refusals_per_second",
+    "access_log.client_address",
 ];
 
 /// Every setting in force, secrets as `***`.
@@ -325,7 +328,8 @@ fn inline(node: &Node) -> String {
     match &node.value {
         Value::Text(text) | Value::Raw(text) => toml::Value::from(text.as_str()).to_string(),
         Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
+        // 1.0 stays a number with a point.
+        Value::Float(number) => toml::Value::from(*number).to_string(),
         Value::Boolean(truth) => truth.to_string(),
         Value::Date(date) => date.clone(),
         Value::List(list) => {

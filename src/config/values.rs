@@ -68,6 +68,9 @@ impl<'c> Checks<'c> {
         if let Err(message) = file.log.filter() {
             self.wrong(&Path::dotted("log.level"), message);
         }
+        let refusals = Path::dotted("access_log.refusals_per_second");
+        let told = file.access_log.refusals_per_second;
+        self.within(&refusals, told, 0..=1_000_000, "lines");
     }
 
     /// Notes what is wrong at `path`.

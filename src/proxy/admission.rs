@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::request::Parts;
 
+use super::access::Told;
 use super::prepare::model_header;
 use super::streams::Stream;
 use super::target::Target;
@@ -43,6 +44,7 @@ impl Proxy {
         request: &Parts,
         body: Option<&mut RequestBody>,
         now: UnixTime,
+        told: &mut Told,
     ) -> Result<Admitted<'_>, Rejection> {
         let plan = &*self.plan;
 
@@ -51,6 +53,7 @@ impl Proxy {
         let mut matched = plan
             .routes
             .find(&request.method, target.host, target.path)?;
+        told.goes_by(matched.route);
 
         // Who is calling?                                                   401
         let presented = match plan.locations.read(&request.headers, &request.uri) {
@@ -62,6 +65,7 @@ impl Proxy {
         // Do we know this key? In memory, or once in the database.          401, 503
         let digest = presented.digest();
         let mut grant = self.keys.known_by(digest).await?;
+        told.is_by(&grant);
 
         // Which model does it name, in the head?                            400
         matched
@@ -84,7 +88,9 @@ impl Proxy {
             // While the body came, the key may have changed.
             now = self.now.unix_time();
             grant = self.keys.known_by(digest).await?;
+            told.is_by(&grant);
         }
+        told.names(matched.model());
 
         // May it call this model, now?                                      401, 403
         let purpose = matched.route.class.purpose();

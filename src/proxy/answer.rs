@@ -7,7 +7,6 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::rejection::log_refusal;
 use super::relay::{self, Answered};
 use super::trace::Trace;
 use super::{
@@ -111,7 +110,7 @@ impl Proxy {
                 }
             }
             Err(refusal) => {
-                log_refusal(&refusal.why, trace);
+                self.refusal_log.tell(&refusal.why, trace, &self.now);
                 refusal.answer(manner, place)
             }
         }

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
+use super::access::Told;
 use super::answer::{Passed, Refusal};
 use super::prepare::{OUR_NAMES, introduce};
 use super::shown::Shown;
@@ -269,6 +270,7 @@ impl Proxy {
         &self,
         question: Request<Incoming>,
         door: &ForwardAuthConfig,
+        told: &mut Told,
     ) -> Result<Passed, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
@@ -277,7 +279,7 @@ impl Proxy {
             Ok(call) => call,
             Err(why) => return Err(self.refusal(why, &question, body)),
         };
-        let admitted = match self.admit(&call, None, now).await {
+        let admitted = match self.admit(&call, None, now, told).await {
             Ok(admitted) => admitted,
             Err(why) => return Err(self.refusal(why, &call, body)),
         };

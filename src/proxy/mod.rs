@@ -7,6 +7,7 @@
 //!
 //! [`Grant::permit`]: crate::key::Grant::permit
 
+mod access;
 mod admission;
 mod answer;
 mod config;
@@ -36,12 +37,13 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+pub use access::{AccessLog, AccessRules};
 pub use answer::Answer;
 pub use config::{CallsOfEndedKeys, Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
 pub use in_flight::{ConnectionLoad, InFlight, Shortage, WorkerLoad};
 pub use prepare::Peer;
-pub use rejection::Rejection;
+pub use rejection::{RefusalLog, Rejection};
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;
 pub use streams::OpenStreams;
@@ -56,10 +58,10 @@ use crate::telemetry::metrics::ProxyMetrics;
 use crate::telemetry::refusals::RefusalTap;
 use crate::upstream::{Call, Handshake, HeldBodies, Memory, RequestBody, TrailerFilter, Upstreams};
 use crate::usage::UsageRecorder;
+use access::Told;
 use admission::Admitted;
 use answer::{Manner, Passed, Refusal, outcome};
 use prepare::{clean, filter_trailers, forward_for, forward_target, frame, introduce};
-use rejection::log_refusal;
 use relay::{Answered, Relayed};
 use shown::Shown;
 use streams::unless_ended;
@@ -82,6 +84,8 @@ pub struct ProxyPlan {
     pub bodies: BodyRules,
     /// Where another proxy asks.
     pub door: Option<ForwardAuthConfig>,
+    /// What is told of calls, where a log of them is kept.
+    pub access: AccessRules,
 }
 
 /// The data listener's decisions, as one worker makes them. Not shared between threads.
@@ -94,6 +98,8 @@ pub struct Proxy {
     trailers: TrailerFilter,
     load: WorkerLoad,
     open: OpenStreams,
+    access: Option<Rc<AccessLog>>,
+    refusal_log: Rc<RefusalLog>,
     metrics: ProxyMetrics,
     refusals: RefusalTap,
     now: Clock,
@@ -115,6 +121,8 @@ impl Proxy {
         held: HeldBodies,
         load: WorkerLoad,
         open: OpenStreams,
+        access: Option<Rc<AccessLog>>,
+        refusal_log: Rc<RefusalLog>,
         metrics: ProxyMetrics,
         refusals: RefusalTap,
         now: Clock,
@@ -133,6 +141,8 @@ impl Proxy {
             trailers,
             load,
             open,
+            access,
+            refusal_log,
             metrics,
             refusals,
             now,
@@ -151,7 +161,8 @@ impl Proxy {
         connection: &ConnectionLoad,
     ) -> Answer {
         let started = self.now.elapsed();
-        let trace = Trace::of(request.headers(), &self.ids);
+        let mut trace = Trace::of(request.headers(), &self.ids);
+        let mut told = self.tell_of(&request, peer, &mut trace, started);
         let _witness = Witness::of(&trace, &self.metrics);
         let door = self.plan.door.as_ref();
         let door = door.filter(|door| door.is_asked(request.uri(), peer.address));
@@ -160,10 +171,11 @@ impl Proxy {
         let (place, result) = match self.load.enter(connection) {
             Ok(place) => match door {
                 None => {
-                    let passed = self.admit_and_forward(request, peer, &trace, manner.is_grpc);
+                    let is_grpc = manner.is_grpc;
+                    let passed = self.admit_and_forward(request, peer, &trace, &mut told, is_grpc);
                     (place, passed.await)
                 }
-                Some(door) => (place, self.decide(request, door).await),
+                Some(door) => (place, self.decide(request, door, &mut told).await),
             },
             Err(place) => {
                 let (parts, body) = request.into_parts();
@@ -173,9 +185,11 @@ impl Proxy {
         };
 
         let took = self.now.elapsed().saturating_sub(started);
-        self.metrics.answered(outcome(&result), took);
+        let outcome = outcome(&result);
+        self.metrics.answered(outcome, took);
         let mut answer = self.answer(result, &manner, place, connection, &trace);
         trace.write(answer.response.headers_mut());
+        told.goes_with(&mut answer, outcome, took);
         answer
     }
 
@@ -190,14 +204,22 @@ impl Proxy {
         // Even one place too many is taken: it lasts no longer than the answer.
         let (Ok(place) | Err(place)) = self.load.enter(connection);
         let trace = Trace::of(&HeaderMap::new(), &self.ids);
-        self.metrics.answered(why.outcome(), Duration::ZERO);
+        let outcome = why.outcome();
+        self.metrics.answered(outcome, Duration::ZERO);
         self.note(&why, None, None);
-        log_refusal(&why, &trace);
+        self.refusal_log.tell(&why, &trace, &self.now);
+        let told = self.tell_of_head(&trace);
         // Which route it was meant for is not known.
         let form = self.plan.routes.error_form(None, "");
         let mut response = relay::answer(why.into_response(form, false), place);
         trace.write(response.headers_mut());
-        response
+        let mut answer = Answer {
+            response,
+            unread: None,
+            tunnel: None,
+        };
+        told.goes_with(&mut answer, outcome, Duration::ZERO);
+        answer.response
     }
 
     async fn admit_and_forward(
@@ -205,6 +227,7 @@ impl Proxy {
         request: Request<Incoming>,
         peer: Peer,
         trace: &Trace,
+        told: &mut Told,
         is_grpc: bool,
     ) -> Result<Passed, Refusal> {
         let started = self.now.elapsed();
@@ -213,8 +236,9 @@ impl Proxy {
         let patience = grpc::timeout(&parts.headers).filter(|_| is_grpc);
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
+        told.reads(&body);
 
-        let admitted = match self.admit(&parts, Some(&mut body), now).await {
+        let admitted = match self.admit(&parts, Some(&mut body), now, told).await {
             Ok(admitted) => admitted,
             Err(why) => return Err(self.refusal(why, &parts, body.into_unread())),
         };

@@ -1,18 +1,20 @@
 //! Every refusal: its status, its body in four forms, and its label, side by side.
 
 mod face;
+mod log;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::streams::KeyEnd;
-use super::trace::Trace;
 use crate::cache::LookupError;
 use crate::key::Denial;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
+
+pub use log::RefusalLog;
 
 use super::shown::Unfilterable;
 use face::{BAD_REQUEST, FORBIDDEN, Face, INVALID_KEY, body, face, grpc_status, trailers_only};
@@ -421,36 +423,6 @@ impl Rejection {
     /// What gRPC is told, as headers or as trailers.
     pub(super) fn grpc_status(&self) -> HeaderMap {
         grpc_status(&self.face(), &self.to_string())
-    }
-}
-
-/// One line for each refusal, at debug: the precise reason, which the caller is not told.
-pub(super) fn log_refusal(why: &Rejection, trace: &Trace) {
-    tracing::debug!(
-        request.id = trace.id.to_str().unwrap_or_default(),
-        reason = why.outcome().as_str(),
-        detail = %why,
-        "request refused"
-    );
-    let Rejection::Upstream(error) = why else {
-        return;
-    };
-    if let UpstreamError::NoKey
-    | UpstreamError::KeysResting { .. }
-    | UpstreamError::TooLargeToSign { .. }
-    | UpstreamError::NoRoom = error
-    {
-        return;
-    }
-    let (id, chain) = (
-        trace.id.to_str().unwrap_or_default(),
-        crate::telemetry::chain(error),
-    );
-    if let Some(failure) = error.failure() {
-        let reason = failure.as_str();
-        tracing::debug!(request.id = id, reason, error = %chain, "upstream did not answer");
-    } else {
-        tracing::debug!(request.id = id, error = %chain, "the request body broke off");
     }
 }
 

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::InFlight;
+use super::access::{End, Told};
 use super::last_words::LastWords;
 use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
@@ -27,6 +28,7 @@ use crate::upstream::{AnswerBody, Handshake, Patience, Share};
 /// It holds the request's place among those in flight until it ends or is dropped.
 pub struct ProxyBody {
     source: Source,
+    told: Told,
     /// None where what comes after the answer holds it.
     _in_flight: Option<InFlight>,
 }
@@ -57,6 +59,8 @@ struct Watched {
     last_words: LastWords,
     /// Nothing comes any more.
     is_over: bool,
+    /// Because of its key.
+    has_lost_its_key: bool,
 }
 
 /// What the upstream answered to a call.
@@ -92,6 +96,7 @@ struct EndedWithItsKey;
 pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response<ProxyBody> {
     response.map(|body| ProxyBody {
         source: Source::Ours(Full::new(body)),
+        told: Told::default(),
         _in_flight: Some(in_flight),
     })
 }
@@ -102,6 +107,7 @@ pub(super) fn switch(mut head: Parts) -> Response<ProxyBody> {
     Handshake::restore(&mut head.headers);
     let body = ProxyBody {
         source: Source::Ours(Full::default()),
+        told: Told::default(),
         _in_flight: None,
     };
     Response::from_parts(head, body)
@@ -140,6 +146,7 @@ pub(super) fn relay(
                     passage,
                     last_words,
                     is_over: false,
+                    has_lost_its_key: false,
                 }))
             }
         }
@@ -153,6 +160,7 @@ pub(super) fn relay(
                 _share: share,
             },
         },
+        told: Told::default(),
         _in_flight: Some(in_flight),
     })
 }
@@ -227,7 +235,7 @@ impl Watched {
             return Poll::Ready(None);
         }
         if let Poll::Ready(end) = self.stream.poll_end(cx) {
-            self.is_over = true;
+            (self.is_over, self.has_lost_its_key) = (true, true);
             let last = self.last_words.frame(&end.into());
             return Poll::Ready(Some(last.ok_or_else(|| EndedWithItsKey.into())));
         }
@@ -255,6 +263,43 @@ impl Watched {
     }
 }
 
+impl ProxyBody {
+    /// Tells of the call when this ends.
+    pub(super) fn tell(&mut self, mut told: Told) {
+        if self.is_end_stream() {
+            told.ended(End::Complete);
+        }
+        self.told = told;
+    }
+
+    /// Takes note of what is handed over.
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BoxError>>) {
+        match frame {
+            Some(Ok(frame)) => self.told.passed(frame),
+            Some(Err(error)) => return self.told.ended(end_of(&**error)),
+            None => {}
+        }
+        if matches!(&self.source, Source::Watched(watched) if watched.has_lost_its_key) {
+            self.told.ended(End::KeyEnded);
+        } else if frame.is_none() || self.is_end_stream() {
+            self.told.ended(End::Complete);
+        }
+    }
+}
+
+/// What an answer that breaks off is told as.
+fn end_of(error: &(dyn Error + 'static)) -> End {
+    if error.is::<Stalled>() {
+        End::Stalled
+    } else if error.is::<EndedWithItsKey>() {
+        End::KeyEnded
+    } else if error.is::<hyper::Error>() {
+        End::UpstreamBroken
+    } else {
+        End::Unfilterable
+    }
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -263,13 +308,17 @@ impl Body for ProxyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.source {
+        let polled = match &mut self.source {
             Source::Ours(body) | Source::Whole { body, .. } => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
             Source::Upstream { incoming, passage } => passage.poll_frame(incoming, cx),
             Source::Watched(watched) => watched.poll_frame(cx),
+        };
+        if let (Poll::Ready(frame), true) = (&polled, self.told.is_kept()) {
+            self.note(frame.as_ref());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
+use std::ops::Range;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -44,7 +45,25 @@ impl IdMaker {
 pub(super) struct Trace {
     pub(super) id: HeaderValue,
     parent: HeaderValue,
+    origin: Origin,
 }
+
+/// Whose trace it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The caller's, passed on as it came.
+    Continued,
+    /// The caller's, in which we are a span of our own below this one.
+    Joined { caller: u64 },
+    /// Ours: the caller sent none, or none that is well formed.
+    Begun,
+}
+
+/// The flag that says that whoever sent this may have recorded it (Trace Context, 3.2.2.5).
+const SAMPLED: u8 = 1;
+/// The flags that are known: beside it, that the trace's id is random (Trace Context Level 2, 4.2.1.2). Others are not
+/// passed on by whoever writes a header of their own.
+const KNOWN_FLAGS: u8 = 3;
 
 impl Trace {
     /// Takes over what the caller sent, if it is well formed and sent once; makes the rest.
@@ -59,18 +78,66 @@ impl Trace {
         let parent = only(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
         Self {
             id: id.cloned().unwrap_or_else(|| fresh_id(ids)),
+            origin: parent.map_or(Origin::Begun, |_| Origin::Continued),
             parent: parent.cloned().unwrap_or_else(|| begin(ids)),
+        }
+    }
+
+    /// Makes this call a span of its own in its trace, as whoever records one must (Trace Context, 3.4): what goes on names
+    /// us as the parent, in the version that we know (3.2.4). Whoever records nothing passes on what came.
+    ///
+    /// The caller's flags stay: whether others record is its decision. A trace that begins here says that it is recorded.
+    pub(super) fn join(&mut self, ids: &IdMaker) {
+        let (trace, span, flags) = (self.trace_id(), self.span_id(), self.flags());
+        match self.origin {
+            Origin::Joined { .. } => {}
+            Origin::Begun => self.parent = traceparent(trace, span, SAMPLED),
+            Origin::Continued => {
+                let ours = fresh_span(ids);
+                self.parent = traceparent(trace, ours, flags & KNOWN_FLAGS);
+                self.origin = Origin::Joined { caller: span };
+            }
         }
     }
 
     /// Puts the names on a request or an answer, replacing what is there.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let ours = self.part(3..35).as_bytes();
         let replaced = headers.insert(TRACEPARENT, self.parent.clone());
-        if replaced.is_none_or(|before| before != self.parent) {
-            // What a caller's state says belongs to its own parent (Trace Context, 3.3.1.1).
+        if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
+            // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
             headers.remove(TRACESTATE);
         }
         headers.insert(REQUEST_ID, self.id.clone());
+    }
+
+    /// The trace.
+    pub(super) fn trace_id(&self) -> u128 {
+        u128::from_str_radix(self.part(3..35), 16).unwrap_or_default()
+    }
+
+    /// What goes on as the parent of the upstream's span: ours, where we are one.
+    pub(super) fn span_id(&self) -> u64 {
+        u64::from_str_radix(self.part(36..52), 16).unwrap_or_default()
+    }
+
+    /// The caller's span, where it named one.
+    pub(super) fn caller_span_id(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Begun => None,
+            Origin::Continued => Some(self.span_id()),
+            Origin::Joined { caller } => Some(caller),
+        }
+    }
+
+    fn flags(&self) -> u8 {
+        u8::from_str_radix(self.part(53..55), 16).unwrap_or_default()
+    }
+
+    /// A part of the header, whose form was checked when it came or was made.
+    fn part(&self, place: Range<usize>) -> &str {
+        let text = self.parent.to_str().unwrap_or_default();
+        text.get(place).unwrap_or_default()
     }
 }
 
@@ -100,12 +167,27 @@ fn is_traceparent(text: &[u8]) -> bool {
         && text.iter().all(u8::is_ascii_graphic)
 }
 
-/// A trace of our own, not sampled: whether it is recorded is for others to decide.
+/// A trace of our own, not sampled: nobody has recorded anything of it yet.
 fn begin(ids: &IdMaker) -> HeaderValue {
-    let trace = ids.next().max(1);
-    let parent = (ids.next() >> 64).max(1);
+    traceparent(ids.next().max(1), fresh_span(ids), 0)
+}
+
+fn fresh_span(ids: &IdMaker) -> u64 {
+    let [_, high] = halves(ids.next());
+    high.max(1)
+}
+
+const fn halves(id: u128) -> [u64; 2] {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the half that is left out is the other one"
+    )]
+    [id as u64, (id >> 64) as u64]
+}
+
+fn traceparent(trace: u128, span: u64, flags: u8) -> HeaderValue {
     let mut text = String::with_capacity(55);
-    write!(text, "00-{trace:032x}-{parent:016x}-00").expect("a String takes everything");
+    write!(text, "00-{trace:032x}-{span:016x}-{flags:02x}").expect("a String takes everything");
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).expect("hex and dashes are visible")
 }
 
@@ -122,24 +204,98 @@ mod tests {
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    #[rstest]
-    #[case(GOOD, true)]
-    #[case("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", true)]
-    #[case("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", false)]
-    #[case("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
-    #[case("00-00000000000000000000000000000000-b7ad6b7169203331-01", false)]
-    #[case("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false)]
-    #[case("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false)]
-    #[case("00-0af7651916cd43dd8448eb211c80319c", false)]
-    #[case("", false)]
-    fn a_trace_is_continued_only_when_well_formed(#[case] text: &str, #[case] continued: bool) {
+    fn sent(text: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(TRACEPARENT, HeaderValue::from_str(text).unwrap());
         headers.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
+        headers
+    }
+
+    #[rstest]
+    #[case(GOOD, true)]
+    #[case::not_sampled("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", true)]
+    #[case::unknown_flags("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", true)]
+    #[case::later("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true)]
+    #[case::longer("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", true)]
+    #[case::longer_at_once("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01later", false)]
+    #[case::too_long("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", false)]
+    #[case::no_version("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
+    #[case::version_is_no_hex("0g-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
+    #[case::no_trace("00-00000000000000000000000000000000-b7ad6b7169203331-01", false)]
+    #[case::no_span("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false)]
+    #[case::capitals("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false)]
+    #[case::capital_flags("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0A", false)]
+    #[case::other_dashes("00_0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331_01", false)]
+    #[case::short("00-0af7651916cd43dd8448eb211c80319c", false)]
+    #[case::shorter_flags("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1", false)]
+    #[case::spaces(" 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
+    #[case::nothing("", false)]
+    fn a_trace_is_continued_only_when_well_formed(#[case] text: &str, #[case] continued: bool) {
+        let mut headers = sent(text);
         Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
         assert_eq!(headers[TRACEPARENT] == text, continued);
         assert_eq!(headers.contains_key(TRACESTATE), continued);
         assert!(is_traceparent(headers[TRACEPARENT].as_bytes()));
+    }
+
+    #[test]
+    fn two_parents_are_none_and_a_state_alone_is_dropped() {
+        let mut headers = sent(GOOD);
+        headers.append(TRACEPARENT, HeaderValue::from_static(GOOD));
+        Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
+        assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
+        assert!(headers[TRACEPARENT] != GOOD && !headers.contains_key(TRACESTATE));
+        let mut headers = sent(GOOD);
+        headers.remove(TRACEPARENT);
+        Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
+        assert!(!headers.contains_key(TRACESTATE));
+    }
+
+    #[rstest]
+    #[case::as_it_was(GOOD, "01")]
+    #[case::not_sampled("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00")]
+    #[case::random("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03", "03")]
+    #[case::unknown_flags("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-fd", "01")]
+    #[case::later("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", "01")]
+    fn whoever_joins_a_trace_names_itself_and_keeps_the_rest(
+        #[case] text: &str,
+        #[case] flags: &str,
+    ) {
+        let mut headers = sent(text);
+        let ids = IdMaker::new(7);
+        let mut trace = Trace::of(&headers, &ids);
+        trace.join(&ids);
+        // Once is enough.
+        let span = trace.span_id();
+        trace.join(&ids);
+        trace.write(&mut headers);
+        assert_eq!(trace.trace_id(), 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!(trace.caller_span_id(), Some(0xb7ad_6b71_6920_3331));
+        assert_ne!(span, 0xb7ad_6b71_6920_3331);
+        let expected = format!("00-0af7651916cd43dd8448eb211c80319c-{span:016x}-{flags}");
+        assert_eq!(headers[TRACEPARENT], expected);
+        assert_eq!(headers[TRACESTATE], "vendor=1");
+    }
+
+    #[test]
+    fn a_trace_that_begins_here_is_sampled_when_it_is_recorded() {
+        let ids = IdMaker::new(7);
+        for (joins, flags) in [(false, "-00"), (true, "-01")] {
+            let mut trace = Trace::of(&HeaderMap::new(), &ids);
+            let before = (trace.trace_id(), trace.span_id());
+            if joins {
+                trace.join(&ids);
+            }
+            assert_eq!((trace.trace_id(), trace.span_id()), before);
+            assert_eq!(trace.caller_span_id(), None);
+            let mut headers = HeaderMap::new();
+            trace.write(&mut headers);
+            let text = headers[TRACEPARENT].to_str().unwrap();
+            assert!(
+                is_traceparent(text.as_bytes()) && text.ends_with(flags),
+                "{text}"
+            );
+        }
     }
 
     #[rstest]

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidire
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::access::Told;
 use super::relay::{Answered, Relayed};
 use super::streams::{KeyEnd, Stream, key_ends};
 use super::{InFlight, LimitsConfig, Rejection};
@@ -33,6 +34,7 @@ pub struct Tunnel {
     metrics: ProxyMetrics,
     /// There when it ends with its key.
     watched: Option<Rc<Stream>>,
+    told: Told,
     _in_flight: InFlight,
     /// Empty; while it is there, the upstream is known to be busy.
     _answer: Relayed,
@@ -73,10 +75,16 @@ impl Tunnel {
             limits,
             metrics,
             watched,
+            told: Told::default(),
             _in_flight: place,
             _answer: answer,
         };
         (head, tunnel)
+    }
+
+    /// Tells of the call when this ends.
+    pub(super) fn tell(&mut self, told: Told) {
+        self.told = told;
     }
 
     /// Hands bytes on, both ways, until both sides are done, one breaks off, or a silence lasts too long. One that is done
@@ -92,6 +100,10 @@ impl Tunnel {
         self.metrics.websocket_opened();
         let _open = Open(&self.metrics);
         let said = Said::new();
+        let mut telling = Telling {
+            told: self.told,
+            said: &said,
+        };
         let mut caller = Watched {
             io: TokioIo::new(caller),
             said: &said,
@@ -113,6 +125,8 @@ impl Tunnel {
             () = said.too_little(self.limits) => WebSocketEnd::Silent,
         };
         self.metrics.websocket_ended(end);
+        telling.told.ended(end.into());
+        drop(telling);
         drop(upstream);
         if let Some(end) = key_end {
             // It may not be listening.
@@ -130,9 +144,25 @@ impl Drop for Open<'_> {
     }
 }
 
+/// Tells what was said, however the tunnel ends.
+struct Telling<'s> {
+    told: Told,
+    said: &'s Said,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.told
+            .carried(self.said.by_caller.get(), self.said.to_caller.get());
+    }
+}
+
 /// When something was last said, and whether one side is done.
 struct Said {
     last: Cell<Instant>,
+    /// How much, in bytes.
+    by_caller: Cell<u64>,
+    to_caller: Cell<u64>,
     is_half_closed: Cell<bool>,
     half_closes: Notify,
 }
@@ -141,6 +171,8 @@ impl Said {
     fn new() -> Self {
         Self {
             last: Cell::new(Instant::now()),
+            by_caller: Cell::new(0),
+            to_caller: Cell::new(0),
             is_half_closed: Cell::new(false),
             half_closes: Notify::new(),
         }
@@ -148,6 +180,12 @@ impl Said {
 
     fn note(&self) {
         self.last.set(Instant::now());
+    }
+
+    fn count(&self, all: &Cell<u64>, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        all.set(all.get().saturating_add(bytes));
+        self.note();
     }
 
     fn half_close(&self) {
@@ -214,8 +252,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.said.note();
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            self.said.count(&self.said.by_caller, read);
         } else {
             self.said.half_close();
         }
@@ -230,7 +269,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.said.note();
+        self.said.count(&self.said.to_caller, written);
         if let Some(sent) = &mut self.sent {
             sent.pass(bytes.get(..written).unwrap_or_default());
         }

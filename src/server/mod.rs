@@ -4,6 +4,7 @@
 //! data listener has threads of its own (`worker`); everything else runs beside them, on the runtime that `start` is
 //! called on, so that no background work ever delays a call.
 
+mod access;
 mod aside;
 mod certificates;
 mod config;
@@ -58,6 +59,7 @@ use crate::key::NewSecret;
 use crate::registry::KeyRegistry;
 use crate::store::{self, KeyStore, StoreConfig, StoreError};
 use crate::telemetry::Telemetry;
+use crate::telemetry::access::AccessSink;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{self, Fleet, HeldBodies, KeyCatalogue, UpstreamPlan};
 use crate::usage::UsageRecorder;
@@ -87,6 +89,9 @@ pub enum ServeError {
     /// The admin token.
     #[error("there is no admin token")]
     Token(#[from] TokenError),
+    /// The file of the log of calls.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] std::io::Error),
     /// A thread, a signal handler, or randomness.
     #[error("the system refuses what a server needs")]
     System(#[from] std::io::Error),
@@ -126,6 +131,8 @@ pub struct Server {
     readiness: Readiness,
     store: Arc<dyn KeyStore>,
     certificates: Certificates,
+    /// Where the log of calls goes, if there is one.
+    access: Option<AccessSink>,
     /// The upstreams whose servers are asked how they do.
     asked: watch::Sender<Arc<[UpstreamPlan]>>,
     /// What administrators are shown.
@@ -172,11 +179,7 @@ impl Server {
         )
         .await;
 
-        // When keys were used.
-        let (usage, flusher) =
-            UsageRecorder::new(Arc::clone(&store), &config.usage, metrics.usage.clone());
-        let flusher = flusher.run(closing.writers.stop.clone());
-        closing.writers.spawn("flusher", flusher);
+        let usage = begin_usage(config, &store, metrics, &closing.writers);
 
         // Who administers, and who asks how we are.
         let registry = KeyRegistry::new(Arc::clone(&store), clock.clone(), Some(keys.applied()));
@@ -213,6 +216,8 @@ impl Server {
         let group = &closing.followers;
         let certificates = certificates::begin(config, metrics, clock.clone(), group);
         let filled = keys.clone();
+        let log = &config.access_log;
+        let access = access::begin(log, metrics.access_log.clone(), &closing.writers)?;
         let shared = Shared {
             keys,
             usage,
@@ -223,6 +228,7 @@ impl Server {
             fleet: fleet.clone(),
             shortage: shortage::begin(&config.proxy.limits, metrics, &closing.followers),
             tls: config.tls.clone(),
+            access: access.clone(),
             draining: closing.draining.clone(),
         };
         let workers = start_workers(config.proxy.workers, &plan, &shared)?;
@@ -251,6 +257,7 @@ impl Server {
             readiness,
             store,
             certificates,
+            access,
             asked,
             views,
             successor,
@@ -369,6 +376,19 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<dyn KeySto
         ..config.store.clone()
     };
     store::open_or_await(&store, metrics.store.clone()).await
+}
+
+/// Notes when keys were used, and writes it down.
+fn begin_usage(
+    config: &Config,
+    store: &Arc<dyn KeyStore>,
+    metrics: &Metrics,
+    group: &Group,
+) -> UsageRecorder {
+    let (store, metrics) = (Arc::clone(store), metrics.usage.clone());
+    let (usage, flusher) = UsageRecorder::new(store, &config.usage, metrics);
+    group.spawn("flusher", flusher.run(group.stop.clone()));
+    usage
 }
 
 /// What will be known of every upstream's servers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::proxy::ProxyPlan;
+use crate::proxy::{AccessRules, ProxyPlan};
 use crate::upstream::UpstreamPlan;
 
 /// Everything that may change while serving. Cheap to copy.
@@ -25,6 +25,16 @@ impl ServingPlan {
                 limits: config.proxy.limits.clone(),
                 bodies: config.proxy.body_rules(),
                 door: config.proxy.forward_auth.clone(),
+                access: AccessRules {
+                    sample: config.access_log.sample,
+                    refusals_per_second: config.access_log.refusals_per_second,
+                    client_address: config.access_log.client_address,
+                    upstreams: config
+                        .upstreams
+                        .iter()
+                        .map(|upstream| upstream.name.as_str().into())
+                        .collect(),
+                },
             }),
             upstreams: config.upstreams.clone().into(),
         }

@@ -60,8 +60,11 @@ pub async fn until_told(
                 if let Some(config) = reload() {
                     server.adopt(&config);
                 }
-                // Whatever became of the settings: certificates stand for themselves.
+                // Whatever became of the settings: certificates and the log of calls stand for themselves.
                 server.certificates.look();
+                if let Some(access) = &server.access {
+                    access.reopen();
+                }
                 if is_ready {
                     manager.ready();
                 }

@@ -24,7 +24,8 @@ use super::io::Silences;
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::proxy::{LimitsConfig, OpenStreams, Proxy, Shortage, WorkerLoad};
+use crate::proxy::{AccessLog, LimitsConfig, OpenStreams, Proxy, RefusalLog, Shortage, WorkerLoad};
+use crate::telemetry::access::AccessSink;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::tls::ServerTls;
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) fleet: Fleet,
     /// While memory is short, few calls are taken.
     pub(super) shortage: Shortage,
+    /// Where the log of calls goes, if there is one.
+    pub(super) access: Option<AccessSink>,
     /// What callers are met with; nothing where they are met in the open.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
@@ -106,7 +109,8 @@ impl Worker {
                 let share = plan.proxy.limits.requests.div_ceil(of);
                 let metrics = shared.metrics.proxy.clone();
                 let load = WorkerLoad::new(share, shared.shortage.clone(), metrics);
-                let room = Room::new(&plan, shared, load, seed, count);
+                let logs = Logs::of(&shared, of);
+                let room = Room::new(&plan, shared, load, logs, seed, count);
                 runtime.block_on(serve(room, messages));
             })?;
         begins.recv().map_err(io::Error::other)??;
@@ -170,6 +174,7 @@ pub(super) struct Room {
     pub(super) shared: Shared,
     load: WorkerLoad,
     open: OpenStreams,
+    logs: Logs,
     seed: Cell<u64>,
     pub(super) silences: Cell<Silences>,
     pub(super) heads: Cell<HeadLimits>,
@@ -178,6 +183,25 @@ pub(super) struct Room {
     /// Set when connections are to end: whoever has not shaken hands by then has nothing to lose.
     pub(super) leaving: CancellationToken,
     pub(super) drain: Cell<(usize, Duration)>,
+}
+
+/// What one worker tells of calls.
+struct Logs {
+    calls: Option<Rc<AccessLog>>,
+    refusals: Rc<RefusalLog>,
+}
+
+impl Logs {
+    /// Those of one of so many workers.
+    fn of(shared: &Shared, workers: usize) -> Self {
+        let calls = |sink: &AccessSink| {
+            Rc::new(AccessLog::new(sink.lines(), workers, shared.clock.clone()))
+        };
+        Self {
+            calls: shared.access.as_ref().map(calls),
+            refusals: Rc::default(),
+        }
+    }
 }
 
 /// hyper, set up.
@@ -193,13 +217,14 @@ impl Room {
         plan: &ServingPlan,
         shared: Shared,
         load: WorkerLoad,
+        logs: Logs,
         seed: u64,
         connections: Arc<AtomicUsize>,
     ) -> Self {
         let keys = Rc::new(shared.keys.front());
         let open = OpenStreams::default();
         let limits = &plan.proxy.limits;
-        let proxy = make_proxy(plan, &keys, &shared, &load, &open, seed);
+        let proxy = make_proxy(plan, &keys, &shared, &load, &open, &logs, seed);
         Self {
             proxy: RefCell::new(Rc::new(proxy)),
             silences: Cell::new(limits.into()),
@@ -211,6 +236,7 @@ impl Room {
             shared,
             load,
             open,
+            logs,
             connections,
             leaving: CancellationToken::new(),
         }
@@ -225,9 +251,10 @@ impl Room {
             shared,
             load,
             open,
+            logs,
             ..
         } = self;
-        let proxy = make_proxy(plan, keys, shared, load, open, seed);
+        let proxy = make_proxy(plan, keys, shared, load, open, logs, seed);
         let limits = &plan.proxy.limits;
         self.proxy.replace(Rc::new(proxy));
         self.silences.set(limits.into());
@@ -272,6 +299,7 @@ fn make_proxy(
     shared: &Shared,
     load: &WorkerLoad,
     open: &OpenStreams,
+    logs: &Logs,
     seed: u64,
 ) -> Proxy {
     let metrics = |name: &str| shared.metrics.upstream(name);
@@ -289,6 +317,8 @@ fn make_proxy(
         shared.held.clone(),
         load.clone(),
         open.clone(),
+        logs.calls.clone(),
+        Rc::clone(&logs.refusals),
         shared.metrics.proxy.clone(),
         shared.refusals.tap(),
         shared.clock.clone(),
@@ -341,6 +371,10 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     let room = Rc::new(room);
     tokio::task::spawn_local(room.end_calls_with_their_keys());
     tokio::task::spawn_local(Rc::clone(&room).sweep());
+    tokio::task::spawn_local(Rc::clone(&room.logs.refusals).attend());
+    if let Some(calls) = room.logs.calls.clone() {
+        tokio::task::spawn_local(calls.attend());
+    }
     let graceful = GracefulShutdown::new();
     while let Some(message) = messages.recv().await {
         match message {
@@ -359,4 +393,7 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
     }
     room.leaving.cancel();
     graceful.shutdown().await;
+    if let Some(calls) = &room.logs.calls {
+        calls.close();
+    }
 }

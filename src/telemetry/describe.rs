@@ -266,6 +266,12 @@ pub const METRICS: &[Description] = &[
         help: "Last uses not written because too many waited; the next use of the key tries again.",
     },
     Description {
+        name: "keyward_access_log_lines_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Lines about calls: written, left out because too many calls were refused in a second, or lost.",
+    },
+    Description {
         name: "keyward_upstream_duration_seconds",
         kind: Kind::Histogram(ANSWER),
         labels: &["upstream"],

@@ -4,6 +4,7 @@
 //! sets and never hold a key, a prefix, a model, a path or an address (SECURITY X5). Every series exists from the
 //! start, so that `rate()` sees the first failure.
 
+mod access;
 mod admin;
 mod cache;
 mod proxy;
@@ -13,6 +14,7 @@ mod tls;
 mod upstream;
 mod usage;
 
+pub use access::{AccessLogMetrics, AccessLogResult};
 pub use admin::{AdminCommand, AdminMetrics};
 pub use cache::{CacheMetrics, RefillReason, SealLoad, SealWrite};
 pub use proxy::{ProxyMetrics, RequestOutcome, WebSocketEnd};
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// For `usage`.
     pub usage: UsageMetrics,
+    /// For the log of calls.
+    pub access_log: AccessLogMetrics,
     /// For `server`.
     pub server: ServerMetrics,
     recorder: std::sync::Arc<dyn Recorder + Send + Sync>,
@@ -75,6 +79,7 @@ impl Metrics {
             cache: CacheMetrics::register(&*recorder),
             store: StoreMetrics::register(&*recorder),
             usage: UsageMetrics::register(&*recorder),
+            access_log: AccessLogMetrics::register(&*recorder),
             server: ServerMetrics::register(&*recorder),
             recorder,
         }

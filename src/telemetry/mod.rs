@@ -1,5 +1,6 @@
-//! The cellar: metric names and logging. Knows no other room.
+//! The cellar: metric names, logging, and where lines about calls go. Knows no other room.
 
+pub mod access;
 mod describe;
 mod histogram;
 pub mod logging;
@@ -13,6 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+pub use access::AccessLogConfig;
 pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogControl, LogFormat};
 pub use process::resident_bytes;

@@ -74,6 +74,7 @@ pub struct Progress {
     /// When the upstream's connection last took a part, or the end, in milliseconds since `begun`; [`AWAITING_CALLER`]
     /// while it is the caller who has nothing to give.
     taken_ms: AtomicU64,
+    bytes: AtomicU64,
     is_broken: AtomicBool,
     is_malformed: AtomicBool,
     fault: OnceLock<BodyFault>,
@@ -88,6 +89,7 @@ impl Progress {
         Self {
             begun: Instant::now(),
             taken_ms: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
             is_malformed: AtomicBool::new(false),
             fault: OnceLock::new(),
@@ -99,6 +101,12 @@ impl Progress {
     pub fn taken_at(&self) -> Option<Instant> {
         let millis = self.taken_ms.load(Ordering::Acquire);
         (millis != AWAITING_CALLER).then(|| self.begun + Duration::from_millis(millis))
+    }
+
+    /// How much of it the caller has sent that was read, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the caller broke the body off.
@@ -122,6 +130,13 @@ impl Progress {
         } else {
             UpstreamError::RequestBody(cause)
         }
+    }
+
+    fn read(&self, bytes: usize) {
+        // Only the body itself writes it.
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let all = self.bytes.load(Ordering::Relaxed).wrapping_add(bytes);
+        self.bytes.store(all, Ordering::Relaxed);
     }
 
     fn take(&self) {
@@ -250,6 +265,7 @@ impl RequestBody {
                 if let Some(trailers) = frame.trailers_mut() {
                     (self.trailers)(trailers);
                 }
+                self.progress.read(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(Ok(frame)))
             }
         }

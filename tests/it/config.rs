@@ -528,12 +528,12 @@ fn a_wrong_variable_is_told_by_its_name() {
     assert_data_eq!(
         settings.mistakes(),
         str![[r#"
-KEYWARD__KEYS: _keys: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `server`, `shutdown`, `log`
+KEYWARD__KEYS: _keys: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `server`, `shutdown`, `log`, `access_log`
 KEYWARD_ADMIN__DIALECTS__0: admin.dialects: is a table, but must be a list
 KEYWARD_CACHE__KEYZ: cache.keyz: is no setting; did you mean `KEYWARD_CACHE__KEYS`?
 KEYWARD_CACHE__POLL_EVERY: cache.poll_every: must be a time, such as `1m 30s`, with units from `h` down to `ms`
 KEYWARD_CASH__KEYS: cash: is no setting; did you mean `KEYWARD_CACHE__KEYS`?
-KEYWARD_DEFAULT__: default: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `server`, `shutdown`, `log`
+KEYWARD_DEFAULT__: default: is no setting; here are `proxy`, `upstreams`, `store`, `cache`, `usage`, `probes`, `admin`, `server`, `shutdown`, `log`, `access_log`
 KEYWARD_PROXY__CREDENTIALS: proxy.credentials[0].in: must be one of `authorization`, `header`, `query`, `websocket-protocol`
 KEYWARD_PROXY__LISTEN: proxy.listen: is set by `KEYWARD_LISTEN`, too
 KEYWARD_STORE__URL_FILE: store.url: cannot read the file `/nowhere`: No such file or directory (os error 2)

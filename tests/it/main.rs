@@ -10,6 +10,7 @@
     reason = "snapbox writes snapshots so"
 )]
 
+mod access_log;
 mod admin;
 mod cache;
 mod cli;

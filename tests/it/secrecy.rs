@@ -186,6 +186,7 @@ async fn no_secret_gets_out() {
 fn settings(upstream: &str) -> String {
     format!(
         "log.level = \"trace\"\nlog.format = \"json\"\n\
+         access_log = {{ to = \"./access.log\", refusals_per_second = 1000000, client_address = true }}\n\
          usage.flush_every = \"20ms\"\nusage.first_within = \"10ms\"\n{upstream}\n\
          upstreams.default.limits.connect_timeout = \"200ms\"\n\
          upstreams.default.credential = {{ kind = \"fixed\", secret = {{ inline = \"{CREDENTIAL}\" }}, \
@@ -548,6 +549,16 @@ impl Run {
         let log = fs::read(self.keyward.path("keyward.log")).expect("it is ours");
         let theirs = [("a caller's query", QUERY), ("a caller's body", BODY)];
         self.nothing_in("the log", &log, &theirs);
+        let calls = fs::read(self.keyward.path("access.log")).expect("it is ours");
+        self.nothing_in("the log of calls", &calls, &theirs);
+        let calls = String::from_utf8(calls).expect("a log is text");
+        let call =
+            |line| serde_json::from_str::<serde_json::Value>(line).expect("one call one line");
+        let told: BTreeSet<String> = calls
+            .lines()
+            .map(|line| call(line)["outcome"].to_string())
+            .collect();
+        assert!(told.len() > 5, "too little was told: {told:?}");
         let text = String::from_utf8(log).expect("a log is text");
         let lines = text.lines().map(|line| {
             let json: serde_json::Value = serde_json::from_str(line).expect("one event one line");

@@ -164,6 +164,7 @@ env = "TOKEN"  # keyward.toml:21
 [server]
 [shutdown]
 [log]
+[access_log]
 "#]]
     );
 }

@@ -80,13 +80,23 @@ fn the_tests_that_the_page_of_threats_names_are_there() {
 fn settings_that_pages_name_are_there() {
     let settings = fs::read_to_string(package().join("config/keyward.toml")).expect("text");
     let sections = [
-        "cache", "store", "proxy", "server", "usage", "shutdown", "probes", "admin", "log",
+        "cache",
+        "store",
+        "proxy",
+        "server",
+        "usage",
+        "shutdown",
+        "probes",
+        "admin",
+        "log",
+        "access_log",
     ];
     let mut count = 0;
     for page in [
         "runbook.md",
         "promises.md",
         "threats.md",
+        "access-log.md",
         "kubernetes/README.md",
     ] {
         let text = read(page);
