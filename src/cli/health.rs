@@ -40,10 +40,7 @@ pub struct HealthArgs {
 ///
 /// When the server does not answer, or answers that it is not ready. Every such error ends with 1.
 pub async fn run(args: HealthArgs, common: &Common) -> anyhow::Result<Answer> {
-    let url = match args.url.filter(|url| !url.is_empty()) {
-        Some(url) => BaseUrl::parse(&url)?,
-        None => listening(environment::variable(LISTEN).as_deref())?,
-    };
+    let url = url_of(args.url.as_deref())?;
     let timeout = common.timeout.unwrap_or(TIMEOUT);
     let http = Http::new(HeaderMap::new(), timeout, common.verbose)?;
     let reply = http.ask(Method::GET, &url.join("/readyz"), None).await;
@@ -56,6 +53,18 @@ pub async fn run(args: HealthArgs, common: &Common) -> anyhow::Result<Answer> {
         );
     }
     Ok(Answer::new(&json!({ "ready": true }))?.text("ready\n".to_owned()))
+}
+
+/// Where the probes listener is: at `url`, or where the settings say.
+///
+/// # Errors
+///
+/// When that is no URL, or no address.
+pub(super) fn url_of(url: Option<&str>) -> anyhow::Result<BaseUrl> {
+    match url.filter(|url| !url.is_empty()) {
+        Some(url) => BaseUrl::parse(url),
+        None => listening(environment::variable(LISTEN).as_deref()),
+    }
 }
 
 /// Where a listener bound to `listen` is reached from here.

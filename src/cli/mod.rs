@@ -33,6 +33,7 @@ mod session;
 mod shell;
 mod table;
 mod team;
+mod top;
 
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ enum Command {
     Profile(profile::ProfileCommand),
     /// Ask whether a server is ready; exits with 0 when it is
     Health(health::HealthArgs),
+    /// Watch decisions, latency and freshness of a server, second by second
+    Top(top::TopArgs),
     /// Look at everything a server needs, and say what to do about what is wrong
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstream::AutoStream;
+use unicode_width::UnicodeWidthChar as _;
 
 /// Why nothing more can be written to standard output.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,85 @@ impl Stream {
     pub fn finish(mut self) -> Result<(), PrintError> {
         Ok(self.inner.flush()?)
     }
+}
+
+/// Standard output, for frames that take each other's place on a terminal, and follow each other elsewhere.
+///
+/// Dropping it gives the terminal back as it was.
+pub struct Screen {
+    is_terminal: bool,
+}
+
+impl Screen {
+    /// Takes the terminal, if there is one: another page of it, without a cursor.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn open() -> Result<Self, PrintError> {
+        let screen = Self {
+            is_terminal: io::stdout().is_terminal(),
+        };
+        if screen.is_terminal {
+            write_now("\x1b[?1049h\x1b[?25l")?;
+        }
+        Ok(screen)
+    }
+
+    /// Shows these lines in place of those before, as many and as much of them as there is room for. Where there is no
+    /// terminal they are written as they are, and an empty line after them.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub fn show(&self, lines: &[String]) -> Result<(), PrintError> {
+        if !self.is_terminal {
+            return write_now(&(lines.join("\n") + "\n\n"));
+        }
+        // A terminal that does not say how large it is has room for everything.
+        let (columns, rows) = match rustix::termios::tcgetwinsize(io::stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            _ => (u16::MAX, u16::MAX),
+        };
+        let mut frame = "\x1b[H".to_owned();
+        let most = usize::from(rows).min(lines.len());
+        for (place, line) in lines.iter().take(most).enumerate() {
+            // What is wider than the terminal would go on in the next line.
+            frame.push_str(cut(line, usize::from(columns)));
+            frame.push_str("\x1b[K");
+            if place + 1 < most {
+                frame.push('\n');
+            }
+        }
+        frame.push_str("\x1b[J");
+        write_now(&frame)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.is_terminal {
+            // A terminal that is gone needs nothing back.
+            let _ = write_now("\x1b[?25h\x1b[?1049l");
+        }
+    }
+}
+
+fn write_now(text: &str) -> Result<(), PrintError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// As much of `line` as is no wider than `columns`.
+fn cut(line: &str, columns: usize) -> &str {
+    let mut width = 0;
+    let end = line.char_indices().find(|(_, character)| {
+        width += character.width().unwrap_or(0);
+        width > columns
+    });
+    let end = end.map_or(line.len(), |(at, _)| at);
+    line.split_at_checked(end).map_or(line, |(begin, _)| begin)
 }
 
 /// Whether somebody looks at standard output.

@@ -12,7 +12,7 @@ use super::answer::{Answer, Form};
 use super::failure::{self, Failure};
 use super::{
     Cli, Command, Common, OrgCommand, api_key, audit, config, database, demo, doctor, health,
-    print, profile, serve, shell, team,
+    print, profile, serve, shell, team, top,
 };
 use crate::telemetry::{REVISION, VERSION};
 
@@ -82,6 +82,7 @@ async fn answer(command: Command, common: &Common) -> anyhow::Result<Answer> {
         Command::Org(OrgCommand::Audit(command)) => audit::run(command, common).await,
         Command::Profile(command) => profile::run(command, common).await,
         Command::Health(args) => health::run(args, common).await,
+        Command::Top(args) => top::run(args, common).await,
         Command::Doctor(args) => doctor::run(args, common).await,
         Command::Serve(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
             Answer::new(&())

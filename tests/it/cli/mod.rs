@@ -24,4 +24,5 @@ mod refusals;
 pub mod shell;
 mod team;
 mod terminal;
+mod top;
 mod wait;

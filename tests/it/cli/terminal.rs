@@ -18,7 +18,7 @@ const KEYS: &str = r#"{"keys":[{"prefix":"kw_1","name":"\u001b[31mred","type":"P
 /// A terminal: the end we hold, and the end a program gets.
 pub struct Terminal {
     ours: File,
-    theirs: File,
+    pub theirs: File,
 }
 
 impl Terminal {
@@ -75,7 +75,7 @@ impl Terminal {
 }
 
 /// Waits until `is_so`, for at most ten seconds.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
@@ -84,7 +84,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// How `child` ends, soon; it is killed if it does not.
-fn end_of(child: &mut Child) -> Option<i32> {
+pub(super) fn end_of(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -183,7 +183,7 @@ fn a_full_disk_is_an_error() {
     }
 }
 
-fn interrupt(child: &Child, signal: Signal) {
+pub(super) fn interrupt(child: &Child, signal: Signal) {
     let id = i32::try_from(child.id()).unwrap();
     kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
 }
