@@ -221,11 +221,11 @@ mod tests {
                 let lines = sink.lines();
                 let text = String::from_utf8(vec![letter; 999]).unwrap();
                 for _ in 0..500 {
+                    add(&lines, &text);
                     // Where there is no room yet, it is tried again: nothing is lost here.
                     while !lines.hand_over() {
                         std::thread::yield_now();
                     }
-                    add(&lines, &text);
                 }
             })
         });

@@ -82,7 +82,7 @@ fn lasting(line: &Value) -> Value {
     line
 }
 
-async fn id_of(keyward: &TestKeyward, key: &TestKey) -> String {
+fn id_of(keyward: &TestKeyward, key: &TestKey) -> String {
     let seen = keyward.upstream.requests();
     let seen = seen.iter().rev();
     let id = seen
@@ -116,7 +116,7 @@ async fn a_call_is_told_in_one_line() {
     let expected = json!({
         "log": "access", "end": "complete", "outcome": "forwarded", "status": 200, "method": "POST",
         "path": PREDICT, "protocol": "HTTP/1.1", "route": "/models/{model}/predict", "upstream": "default",
-        "model": "m", "key_id": id_of(&keyward, &key).await, "key_prefix": key.prefix, "team": team, "org": org,
+        "model": "m", "key_id": id_of(&keyward, &key), "key_prefix": key.prefix, "team": team, "org": org,
         "client": "127.0.0.1", "parent_span_id": "b7ad6b7169203331", "bytes_in": 3, "bytes_out": 5,
     });
     assert_eq!(lasting(line), expected);

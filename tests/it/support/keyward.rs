@@ -46,7 +46,8 @@ impl TestKeyward {
 
     /// With these settings; `{upstream}` in them stands for the fake upstream's url.
     pub async fn with(settings: &str) -> Self {
-        Self::with_clock(settings, Clock::system()).await
+        // All settings in it make the future of a start a large one.
+        Box::pin(Self::with_clock(settings, Clock::system())).await
     }
 
     /// The same, and this is what time it is.
