@@ -203,8 +203,7 @@ impl Server {
             metrics.clone(),
             views.clone(),
         )?;
-        let looking = views::look(telemetry.clone(), clock.clone());
-        closing.followers.spawn_until_stopped("traffic", looking);
+        views::begin(telemetry, &clock, &closing.followers);
         // Nobody is accepted before it is our turn.
         let turn = CancellationToken::new();
         let admin = (TcpListener::from_std(ports.admin)?, admin::router(&state));

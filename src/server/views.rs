@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::time::interval;
 
+use super::group::Group;
 use super::identity;
 use super::plan::ServingPlan;
 use crate::admin::{ExampleCall, MemoryFreshness, ThisInstance, Views};
@@ -94,12 +95,16 @@ impl Views for ServerViews {
     }
 }
 
-/// Looks at the traffic again and again.
-pub(super) async fn look(telemetry: Telemetry, clock: Clock) {
-    let mut looks = interval(LOOK_EVERY);
-    loop {
-        looks.tick().await;
-        let now = clock.unix_time().as_secs();
-        telemetry.traffic.look(clock.elapsed(), now);
-    }
+/// Begins to look at the traffic, again and again.
+pub(super) fn begin(telemetry: &Telemetry, clock: &Clock, group: &Group) {
+    let (telemetry, clock) = (telemetry.clone(), clock.clone());
+    let looking = async move {
+        let mut looks = interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            let now = clock.unix_time().as_secs();
+            telemetry.traffic.look(clock.elapsed(), now);
+        }
+    };
+    group.spawn_until_stopped("traffic", looking);
 }
