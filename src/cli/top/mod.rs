@@ -23,6 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What to look at, and how often.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Output:
+  text: a frame of lines, on a terminal drawn over the last one
+  json: {\"version\", \"state\", \"troubles\", \"calls\", \"keys\", \"database\", \"upstreams\", \"process\"}: with --once alone
+Exit codes: 0 it was shown; 1 with --once, the server does not answer or is no keyward; 2 mistakes in the arguments
+Example: keyward top --once --jq '.calls.per_second'")]
 pub struct TopArgs {
     /// Where the probes listener is; `KEYWARD_PROBES__LISTEN` or `http://127.0.0.1:9091` unless given
     #[arg(long, value_name = "URL")]

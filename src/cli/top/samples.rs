@@ -37,7 +37,8 @@ impl Samples {
     /// The sum of those that have these labels.
     pub(super) fn with(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let fitting = self.all(name).iter().filter(|sample| sample.has(labels));
-        fitting.map(|sample| sample.value).sum()
+        // Of nothing the library's sum is -0.
+        fitting.map(|sample| sample.value).sum::<f64>() + 0.0
     }
 
     /// Whether there is a series with these labels.

@@ -180,6 +180,7 @@ impl World {
         let world = Self::bare()
             .with_server("MODEL", "[MODEL]", Server::ok("{}"))
             .with_server("READY", "[READY]", Server::ok("ready\n"))
+            .with_server("WATCHED", "[WATCHED]", Server::ok("keyward_ready 1\n"))
             .with_server("UNREADY", "[UNREADY]", Server::always(503, "not ready\n"))
             .without_server()
             .with_database();
