@@ -36,7 +36,12 @@ pub(super) fn kind_of(head: &[u8]) -> Result<PartKind, BodyFault> {
             return Err(BodyFault::NotForm);
         }
         let value = value.trim_matches([' ', '\t']);
-        let seen_before = match name.to_ascii_lowercase().as_str() {
+        let name = name.to_ascii_lowercase();
+        // Some look for the part's name wherever it stands in its head.
+        if name != "content-disposition" && value.to_ascii_lowercase().contains("name=") {
+            return Err(BodyFault::NotForm);
+        }
+        let seen_before = match name.as_str() {
             "content-disposition" => disposition.replace(read_disposition(value)?).is_some(),
             "content-type" => kind.replace(value.to_ascii_lowercase()).is_some(),
             // Where one is named, some decode and some do not.
