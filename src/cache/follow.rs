@@ -240,8 +240,8 @@ impl Follower {
         let was_complete = memory.is_complete();
         memory.apply(changes);
         self.live = if was_complete {
-            // As long as memory was complete, what it held is what there is.
-            memory.held()
+            // As long as memory was complete, what it held is what there is; what it could not hold is counted.
+            memory.held() + memory.lacking()
         } else {
             self.live
                 .saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX))

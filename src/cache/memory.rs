@@ -1,14 +1,15 @@
+mod known;
+
 use std::hash::{BuildHasher, RandomState as StdRandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use moka::notification::RemovalCause;
-use moka::ops::compute::{CompResult, Op};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use self::known::{Grants, Known};
 use super::CacheConfig;
 use super::fence::{Epoch, Fence};
 use crate::key::{ApiKey, Grant, KeyDigest, UnixTime};
@@ -21,7 +22,7 @@ use crate::store::KeyChange;
 /// nanoseconds.
 #[derive(Debug)]
 pub(super) struct Memory {
-    known: Cache<KeyDigest, Remembered, RandomState>,
+    known: Known,
     unknown: Cache<KeyDigest, Absence, RandomState>,
     unknown_for: Duration,
     fence: Fence,
@@ -29,7 +30,6 @@ pub(super) struct Memory {
     /// The last fill begun, and the last one ended.
     fill_begun: AtomicU64,
     fill_ended: AtomicU64,
-    census: Arc<Census>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,29 +62,8 @@ pub(super) struct Version {
     evicted: u64,
 }
 
-/// How many grants there are, and whether one had to leave for want of room.
-#[derive(Debug)]
-struct Census {
-    capacity: u64,
-    held: AtomicU64,
-    evicted: AtomicU64,
-    /// What `evicted` was when the last ended fill began; while it has not grown, memory holds every key.
-    evicted_at_fill: AtomicU64,
-}
-
 impl Memory {
     pub fn new(config: &CacheConfig) -> Self {
-        let census = Arc::new(Census {
-            capacity: config.keys,
-            held: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-            evicted_at_fill: AtomicU64::new(u64::MAX),
-        });
-        let counted = Arc::clone(&census);
-        let known = Cache::builder()
-            .max_capacity(config.keys)
-            .eviction_listener(move |_, _, cause| counted.left(cause))
-            .build_with_hasher(keyed_hasher());
         // The least recently used goes first: a flood of invented keys must not be kept out by those before it.
         let unknown = Cache::builder()
             .max_capacity(config.unknown_keys)
@@ -92,20 +71,19 @@ impl Memory {
             .time_to_live(config.unknown_for)
             .build_with_hasher(keyed_hasher());
         Self {
-            known,
+            known: Known::new(config.keys),
             unknown,
             unknown_for: config.unknown_for,
             fence: Fence::default(),
             generation: AtomicU64::new(0),
             fill_begun: AtomicU64::new(0),
             fill_ended: AtomicU64::new(0),
-            census,
         }
     }
 
     /// The grant known by `digest`.
     pub fn known(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {
-        self.known.get(digest).map(|remembered| remembered.grant)
+        self.known.get(digest)
     }
 
     /// Whether the database has just said that no key is known by `digest`, and nothing has changed since.
@@ -129,7 +107,7 @@ impl Memory {
     ///
     /// Ends before the first key has to leave for want of room; a fill may restore it.
     pub fn is_complete(&self) -> bool {
-        self.census.is_complete()
+        self.known.is_complete()
     }
 
     /// Takes in a grant that the database told a look-up of epoch `since`, unless there is one already.
@@ -141,13 +119,7 @@ impl Memory {
                 grant: Arc::clone(grant),
                 fill: Fill(self.fill_ended.load(Ordering::Relaxed)),
             };
-            self.known.entry(digest).and_compute_with(|present| {
-                if present.is_some() {
-                    return Op::Nop;
-                }
-                self.census.comes();
-                Op::Put(remembered)
-            });
+            self.known.put_if_absent(digest, &remembered);
         };
         self.fence.unless_raised(since, put).is_some()
     }
@@ -170,9 +142,11 @@ impl Memory {
         for change in changes {
             match change {
                 KeyChange::Put(key) => {
-                    self.put(&key, fill);
+                    for (digest, grant) in grants_of(&key) {
+                        self.known.put(digest, &Remembered { grant, fill });
+                    }
                 }
-                KeyChange::Gone(digest) => self.remove_if(digest, |_| true),
+                KeyChange::Gone(digest) => self.known.remove_if(digest, |_| true),
             }
         }
         self.raise_generation();
@@ -183,18 +157,18 @@ impl Memory {
         Filling {
             memory: self,
             fill: Fill(self.fill_begun.fetch_add(1, Ordering::Relaxed) + 1),
-            evicted_before: self.census.evicted.load(Ordering::Acquire),
+            evicted_before: self.known.evicted(),
         }
     }
 
-    /// How many grants are held, to be compared with the capacity.
+    /// How many grants are held.
     pub fn held(&self) -> u64 {
-        self.census.held.load(Ordering::Acquire)
+        self.known.held()
     }
 
-    /// How many grants are held, as of the last housekeeping.
-    pub fn known_count(&self) -> u64 {
-        self.known.entry_count()
+    /// How many had to leave, or could not come, for want of room since the last ended fill began.
+    pub fn lacking(&self) -> u64 {
+        self.known.evicted_since_fill()
     }
 
     /// How many digests without a key are held.
@@ -204,53 +178,20 @@ impl Memory {
 
     /// Does the housekeeping of both memories, so that requests seldom have to.
     pub fn tidy(&self) {
-        self.known.run_pending_tasks();
+        self.known.tidy();
         self.unknown.run_pending_tasks();
     }
 
-    /// Every grant that is held, in no order. Takes no lock for longer than one of them; what changes meanwhile is seen
-    /// or not.
-    pub fn grants(&self) -> impl Iterator<Item = (Arc<KeyDigest>, Arc<Grant>)> + Send {
-        let known = self.known.iter();
-        known.map(|(digest, remembered)| (digest, remembered.grant))
+    /// Every grant that is held.
+    pub fn grants(&self) -> Grants<'_> {
+        self.known.grants()
     }
 
     /// What changes whenever what [`Self::grants`] gives does.
     pub fn version(&self) -> Version {
         Version {
             generation: self.generation(),
-            evicted: self.census.evicted.load(Ordering::Acquire),
-        }
-    }
-
-    fn put(&self, key: &ApiKey, fill: Fill) -> u64 {
-        let mut digests = 0;
-        for (digest, grant) in grants_of(key) {
-            digests += 1;
-            self.put_grant(digest, grant, fill);
-        }
-        digests
-    }
-
-    fn put_grant(&self, digest: KeyDigest, grant: Arc<Grant>, fill: Fill) {
-        self.known.entry(digest).and_compute_with(|present| {
-            if present.is_none() {
-                self.census.comes();
-            }
-            Op::Put(Remembered { grant, fill })
-        });
-    }
-
-    fn remove_if(&self, digest: KeyDigest, goes: impl FnOnce(&Remembered) -> bool) {
-        let result = self
-            .known
-            .entry(digest)
-            .and_compute_with(|present| match present {
-                Some(present) if goes(present.value()) => Op::Remove,
-                _ => Op::Nop,
-            });
-        if matches!(result, CompResult::Removed(_)) {
-            self.census.goes();
+            evicted: self.known.evicted(),
         }
     }
 
@@ -273,12 +214,19 @@ pub(super) struct Filling<'m> {
 impl Filling<'_> {
     /// Takes in one key of the set; returns by how many digests it is known.
     pub fn put(&self, key: &ApiKey) -> u64 {
-        self.memory.put(key, self.fill)
+        let mut digests = 0;
+        for (digest, grant) in grants_of(key) {
+            digests += 1;
+            self.put_grant(digest, grant);
+        }
+        digests
     }
 
     /// Takes in one grant of the set.
     pub fn put_grant(&self, digest: KeyDigest, grant: Arc<Grant>) {
-        self.memory.put_grant(digest, grant, self.fill);
+        let fill = self.fill;
+        let known = &self.memory.known;
+        known.put_if_room(digest, &Remembered { grant, fill });
     }
 
     /// Removes what the set did not hold.
@@ -292,44 +240,14 @@ impl Filling<'_> {
         memory
             .fence
             .raise(|| memory.fill_ended.store(fill.0, Ordering::Relaxed));
-        for (digest, remembered) in &memory.known {
-            if remembered.fill != fill {
-                memory.remove_if(*digest, |present| present.fill != fill);
-            }
-        }
-        memory.known.run_pending_tasks();
-        memory
-            .census
-            .evicted_at_fill
-            .store(self.evicted_before, Ordering::Release);
+        let is_of_this = |remembered: &Remembered| remembered.fill == fill;
+        memory.known.settle(self.evicted_before, is_of_this);
     }
 }
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         self.memory.raise_generation();
-    }
-}
-
-impl Census {
-    fn comes(&self) {
-        self.held.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn goes(&self) {
-        self.held.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    fn left(&self, cause: RemovalCause) {
-        if cause == RemovalCause::Size {
-            self.evicted.fetch_add(1, Ordering::AcqRel);
-            self.goes();
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        self.evicted.load(Ordering::Acquire) == self.evicted_at_fill.load(Ordering::Acquire)
-            && self.held.load(Ordering::Acquire) <= self.capacity
     }
 }
 

@@ -3,7 +3,9 @@
 //! Memory is a copy of the key set that follows the database. Six parts, each with one job:
 //!
 //! * `memory` holds what is known, and digests that no key has. An answer that a change has overtaken does not get
-//!   past its `fence`: nobody comes back from the dead.
+//!   past its `fence`: nobody comes back from the dead. While every key fits, what is known is a plain concurrent map
+//!   (papaya), so that a look costs the same however many there are; what does not fit there, and the digests without
+//!   a key, are caches that keep what is asked for (moka).
 //! * `follow` is the task that fills memory once and then applies the change log to it.
 //! * `load` asks the database for one key that memory does not hold: once however many callers wait, within a budget
 //!   for the whole process.

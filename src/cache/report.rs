@@ -50,7 +50,7 @@ impl Report {
         self.shared.metrics.refilled(reason);
         self.shared.metrics.sealed(false);
         tracing::info!(
-            cache.keys = memory.known_count(),
+            cache.keys = memory.held(),
             cache.is_complete = memory.is_complete(),
             reason = reason.as_str(),
             took_ms = telemetry::millis(took),
@@ -72,9 +72,9 @@ impl Report {
         memory.tidy();
         metrics.seal_loaded(SealLoad::Loaded);
         metrics.sealed(true);
-        metrics.holds(memory.known_count(), 0, false);
+        metrics.holds(memory.held(), 0, false);
         tracing::warn!(
-            cache.keys = memory.known_count(),
+            cache.keys = memory.held(),
             confirmed_secs_ago = confirmed.as_secs(),
             took_ms = telemetry::millis(took),
             "the key database does not answer at the start; keys are served from the sealed set"
@@ -133,7 +133,7 @@ impl Report {
         let is_complete = memory.is_complete();
         self.shared
             .metrics
-            .holds(memory.known_count(), memory.unknown_count(), is_complete);
+            .holds(memory.held(), memory.unknown_count(), is_complete);
         if is_complete != std::mem::replace(&mut self.was_complete, is_complete) {
             if is_complete {
                 tracing::info!("memory holds every key again");

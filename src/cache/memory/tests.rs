@@ -85,10 +85,138 @@ fn memory_is_bounded() {
         memory.remember_unknown(digest(n + 20_000), memory.epoch(), Duration::ZERO);
     }
     memory.tidy();
-    assert!(memory.known_count() <= 50);
+    assert!(memory.held() <= 50);
     assert!(memory.unknown_count() <= 100);
-    assert_eq!(memory.held(), memory.known_count());
+    memory.known.count();
     assert!(!memory.is_complete());
+}
+
+/// Every key from `keys`, as the database tells them.
+fn fill(memory: &Memory, keys: impl Iterator<Item = u64>) {
+    let filling = memory.begin_fill();
+    for n in keys {
+        filling.put(&key(n, 0));
+    }
+    filling.end();
+}
+
+/// Asks for a key as a worker does, and looks it up where memory does not know it.
+fn ask_or_load(memory: &Memory, n: u64) -> bool {
+    let is_known = memory.known(&digest(n)).is_some();
+    if !is_known {
+        memory.remember_loaded(digest(n), &grant(n, 0), memory.epoch());
+    }
+    is_known
+}
+
+#[test]
+fn no_moment_sees_more_than_there_is_room_for() {
+    let memory = memory(50);
+    fill(&memory, 0..50);
+    assert_eq!(memory.known.count(), (50, 0));
+    for n in 0..500 {
+        memory.apply(vec![put(n + 50, 0)]);
+        ask_or_load(&memory, n % 80);
+        memory.tidy();
+        assert!(memory.held() <= 50, "{} after {n}", memory.held());
+    }
+    memory.known.count();
+}
+
+#[test]
+fn what_is_asked_for_stays_when_there_is_no_room_for_all() {
+    const ROOM: u64 = 1_000;
+    const HOT: u64 = 100;
+    let memory = memory(ROOM);
+    // The hot ones are among those that do not fit at first.
+    fill(&memory, 0..4 * ROOM);
+    assert_eq!(memory.known.count(), (ROOM, 0));
+    let hot = 3 * ROOM..3 * ROOM + HOT;
+    for n in hot.clone().chain(hot.clone()) {
+        ask_or_load(&memory, n);
+    }
+    // Many others are asked for once; between any two the hot ones are asked for again, as are keys that are new.
+    for cold in 0..3 * ROOM {
+        ask_or_load(&memory, cold);
+        for n in [cold % HOT, (cold + 50) % HOT] {
+            ask_or_load(&memory, 3 * ROOM + n);
+        }
+        memory.tidy();
+    }
+    let known = hot.filter(|n| memory.known(&digest(*n)).is_some()).count();
+    assert!(known >= 95, "{known} of {HOT} hot keys are held");
+    memory.known.count();
+}
+
+#[test]
+fn a_key_that_was_asked_for_outlasts_those_that_were_not() {
+    let memory = memory(128);
+    fill(&memory, 0..200);
+    let asked: Vec<u64> = (0..200)
+        .filter(|n| memory.known(&digest(*n)).is_some())
+        .take(60)
+        .collect();
+    // There are enough others to be put out.
+    for n in 1_000..1_060 {
+        ask_or_load(&memory, n);
+    }
+    for n in asked {
+        assert!(memory.known(&digest(n)).is_some(), "{n} was put out");
+    }
+}
+
+#[test]
+fn a_fill_that_gives_more_than_fits_puts_nobody_out() {
+    let memory = memory(50);
+    fill(&memory, 0..50);
+    fill(&memory, 0..100);
+    assert!((0..50).all(|n| memory.known(&digest(n)).is_some()));
+    assert!(!memory.is_complete());
+    assert_eq!((memory.held(), memory.lacking()), (50, 50));
+}
+
+#[test]
+fn once_every_key_fits_again_all_are_in_the_plain_map() {
+    let memory = memory(50);
+    fill(&memory, 0..100);
+    for n in 0..100 {
+        ask_or_load(&memory, n);
+        memory.known(&digest(n));
+    }
+    let (_, asked) = memory.known.count();
+    assert!(asked > 0);
+    let gone = (50..100).map(|n| KeyChange::Gone(digest(n)));
+    memory.apply(gone.collect());
+    assert!(!memory.is_complete());
+    fill(&memory, 0..50);
+    assert!(memory.is_complete());
+    assert_eq!(memory.lacking(), 0);
+    assert!((0..50).all(|n| memory.known(&digest(n)).is_some()));
+    assert_eq!(memory.known.count(), (50, 0));
+}
+
+#[test]
+fn what_is_changed_or_deleted_is_so_in_either_place() {
+    let memory = memory(4);
+    fill(&memory, 0..8);
+    // Some are in one place, some in the other, some in none.
+    for n in [0, 1, 6] {
+        ask_or_load(&memory, n);
+        memory.known(&digest(n));
+    }
+    let held: Vec<u64> = (0..8)
+        .filter(|n| memory.grants().iter().any(|(held, _)| held == digest(*n)))
+        .collect();
+    for n in held {
+        memory.apply(vec![put(n, 1)]);
+        let told = memory.known(&digest(n)).expect("it was there");
+        assert_eq!(state_of(&told), 1);
+        memory.remember_loaded(digest(n), &grant(n, 0), memory.epoch());
+        assert_eq!(state_of(&memory.known(&digest(n)).unwrap()), 1);
+        memory.apply(vec![KeyChange::Gone(digest(n))]);
+        assert!(memory.known(&digest(n)).is_none());
+    }
+    memory.known.count();
 }
 
 #[test]
@@ -144,11 +272,14 @@ fn a_flood_of_texts_without_keys_moves_on() {
 }
 
 /// Threads that look up and read while another makes and deletes keys, one after the other: whoever asks after a
-/// deletion was applied does not find the key.
-#[test]
-fn no_thread_finds_a_key_after_its_deletion_was_applied() {
+/// deletion was applied does not find the key. Where there is no room for others, those who ask move it about.
+#[rstest]
+#[case::with_room(0)]
+#[case::without_room(200)]
+fn no_thread_finds_a_key_after_its_deletion_was_applied(#[case] others: u64) {
     const ROUNDS: u64 = 200;
     let memory = memory(100);
+    fill(&memory, 1_000_000..1_000_000 + others);
     let [committed, applied, looked_up, read, back] = [const { AtomicU64::new(0) }; 5];
     let is_before = |counter: &AtomicU64, n| counter.load(Ordering::Acquire) <= n;
     std::thread::scope(|scope| {
@@ -199,13 +330,7 @@ fn no_thread_misses_a_key_while_memory_is_filled_again() {
     const STAY: u64 = 500;
     const FILLS: u64 = 20;
     let memory = memory(2 * STAY);
-    let fill = |round: u64| {
-        let filling = memory.begin_fill();
-        for n in (0..STAY).chain([STAY + round]) {
-            filling.put(&key(n, 0));
-        }
-        filling.end();
-    };
+    let fill = |round: u64| fill(&memory, (0..STAY).chain([STAY + round]));
     fill(0);
     let [rounds, missed] = [const { AtomicU64::new(0) }; 2];
     std::thread::scope(|scope| {
@@ -232,6 +357,42 @@ fn no_thread_misses_a_key_while_memory_is_filled_again() {
             "{gone} is still known"
         );
     }
+}
+
+/// Threads that ask for keys while memory, which was short of room, is filled again, with all that there is: whoever is
+/// told that memory is complete, before and after, finds each key.
+#[test]
+fn no_thread_misses_a_key_of_complete_memory_while_keys_move_back() {
+    const STAY: u64 = 200;
+    const ROUNDS: u64 = 50;
+    let memory = memory(2 * STAY);
+    let [rounds, missed] = [const { AtomicU64::new(0) }; 2];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while rounds.load(Ordering::Acquire) < ROUNDS {
+                for n in 0..STAY {
+                    let was_complete = memory.is_complete();
+                    let is_known = memory.known(&digest(n)).is_some();
+                    if was_complete && !is_known && memory.is_complete() {
+                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        for round in 1..=ROUNDS {
+            fill(&memory, 0..3 * STAY);
+            for n in 0..STAY {
+                ask_or_load(&memory, n);
+            }
+            fill(&memory, 0..STAY);
+            // What did not stay made room only at the end.
+            fill(&memory, 0..STAY);
+            assert!(memory.is_complete());
+            assert_eq!(memory.known.count(), (STAY, 0));
+            rounds.store(round, Ordering::Release);
+        }
+    });
+    assert_eq!(missed.into_inner(), 0, "keys were missed");
 }
 
 /// One step of a history: somebody does something, with one of a few keys or look-ups.
@@ -461,9 +622,7 @@ impl<'m> History<'m> {
     }
 
     fn evict(&self, n: u64) {
-        if self.memory.known.remove(&digest(n)).is_some() {
-            self.memory.census.left(RemovalCause::Size);
-        }
+        self.memory.known.put_out(&digest(n));
     }
 
     fn ask(&mut self, n: u64) {
@@ -512,9 +671,9 @@ fn index(n: u64) -> usize {
     usize::try_from(n).unwrap()
 }
 
-/// Lets `steps` happen, each with what must hold after it, and then everything come to rest.
-fn live_through(steps: &[Step]) {
-    let memory = memory(10);
+/// Lets `steps` happen to a memory with `room` for so many, each with what must hold after it, and then everything come to rest.
+fn live_through(steps: &[Step], room: u64) {
+    let memory = memory(room);
     let mut history = History::new(&memory);
     for step in steps {
         history.go(step);
@@ -532,6 +691,8 @@ fn live_through(steps: &[Step]) {
             assert!(!history.is_live(n, now));
         }
     }
+    memory.known.count();
+    assert!(memory.held() <= room);
 }
 
 #[rstest]
@@ -562,13 +723,14 @@ fn live_through(steps: &[Step]) {
 #[case::change_during_a_fill(&[
     Put(0), FillBegin, FillRead, Delete(0), FillEnd, Follow(9), Ask(0),
 ])]
-fn a_known_trap_catches_nobody(#[case] steps: &[Step]) {
-    live_through(steps);
+fn a_known_trap_catches_nobody(#[case] steps: &[Step], #[values(1, 10)] room: u64) {
+    live_through(steps, room);
 }
 
 proptest! {
     #[test]
-    fn any_history_ends_with_what_the_database_says(steps in steps()) {
-        live_through(&steps);
+    fn any_history_ends_with_what_the_database_says(steps in steps(), room in 1..4_u64) {
+        // With room for one, two keys are in each other's way; with room for three, never.
+        live_through(&steps, room);
     }
 }

@@ -151,7 +151,8 @@ impl Sealer {
         let mut draft = Draft::begin(&self.path).await?;
         let mut chunk = Vec::with_capacity(CHUNK + RECORD_HEAD);
         let mut count = 0;
-        for (digest, grant) in shared.memory.grants() {
+        let grants = shared.memory.grants();
+        for (digest, grant) in grants.iter() {
             format::push_record(&mut chunk, &digest, &grant);
             count += 1;
             if chunk.len() >= CHUNK {

@@ -221,6 +221,11 @@ pub const PLACES: &[Place] = &[
         why: "time comes in as a Clock",
     },
     Place {
+        words: &["papaya"],
+        only_in: &["cache/memory/"],
+        why: "one file knows where a grant is, and changes it there under one lock",
+    },
+    Place {
         words: &["AssertSqlSafe"],
         only_in: &["store/"],
         why: "statements are constants",
