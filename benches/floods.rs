@@ -109,7 +109,7 @@ const FLOODS: &[Flood] = &[
     },
     Flood {
         name: "fields",
-        made_by: "32 connections, each with heads of 100,000 fields",
+        made_by: "32 connections, each with heads of 1,000,000 fields",
         connections: 32,
         kind: Kind::Fields,
     },
@@ -220,7 +220,7 @@ impl Flood {
                 Kind::Fields => {
                     floods.spawn(again(to, over, count, |number| match number {
                         0 => (b"POST /models/llama/predict HTTP/1.1\r\n".to_vec(), 0),
-                        1..100_000 => (b"a: b\r\n".repeat(1_000), 0),
+                        1..=1_000 => (b"a: b\r\n".repeat(1_000), 0),
                         _ => (b"\r\n".to_vec(), 0),
                     }));
                 }
