@@ -1,11 +1,14 @@
 //! More than there is room for: an answer at once that says when to come again, and what is under way goes on
 //! (SECURITY 4). What each single limit is, `limits.rs` and `body_model/limits.rs` show.
 
+use std::fs;
+
 use http::Request;
 use rstest::rstest;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
-use crate::support::keyward::{TestKey, TestKeyward, post};
+use crate::support::keyward::{KeywardProcess, TestKey, TestKeyward, post};
 use crate::support::raw::{Head, RawConnection};
 use crate::support::stream::{Stream, empty};
 use crate::support::upstream::Answer;
@@ -147,4 +150,50 @@ async fn memory_that_suffices_is_no_limit() {
     assert_eq!(keyward.call(&key, "m").await.status(), 200);
     assert!(!keyward.counted.is_memory_short());
     go_on(callers).await;
+}
+
+/// The system has no descriptors left for the process: whoever is connected is served, and nobody else is lost.
+#[tokio::test]
+async fn without_descriptors_callers_go_on_and_others_come_when_there_are_some_again() {
+    let keyward =
+        KeywardProcess::start("upstreams.default.limits.pool_idle_timeout = \"1m\"\n").await;
+    let key = keyward.key().await;
+    let request = post(PREDICT, &key, "{}");
+    let mut caller = keyward.raw().await;
+    assert_eq!(caller.call(&request).await.status(), 200);
+    let open = fs::read_dir(format!("/proc/{}/fd", keyward.pid().as_raw_nonzero()));
+    let open = open.expect("it runs").count();
+    let open = u64::try_from(open).expect("few");
+    let limit = |current| {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current, maximum };
+        prlimit(Some(keyward.pid()), Resource::Nofile, limit).expect("it is our own child")
+    };
+    let before = limit(Some(open));
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        let mut other = keyward.raw().await;
+        other.write(&request).await;
+        others.push(other);
+    }
+    let told = "no more connections can be accepted";
+    eventually("it is told", || keyward.said().contains(told).then_some(())).await;
+    for _ in 0..100 {
+        assert_eq!(caller.call(&request).await.status(), 200);
+    }
+    limit(before.current);
+    for other in &mut others {
+        assert_eq!(other.read_answer().await.status(), 200);
+    }
+    let again = "connections are accepted again";
+    eventually("it is told", || {
+        keyward.said().contains(again).then_some(())
+    })
+    .await;
+    let said = keyward.said();
+    assert_eq!(
+        [told, again].map(|words| said.matches(words).count()),
+        [1, 1],
+        "{said}"
+    );
 }
