@@ -7,8 +7,10 @@ mod by_hand;
 mod calls;
 mod instances;
 mod keys;
+mod lists;
 mod log;
 mod names;
+mod rotation;
 mod teams;
 mod unreadable;
 
@@ -59,17 +61,17 @@ suite! {
     keys::an_update_to_no_team_of_the_organisation_is_refused,
     keys::a_key_that_may_do_something_else_by_now_is_not_changed,
     keys::an_update_of_no_live_key_is_refused,
-    keys::the_old_text_works_until_its_grace_is_over,
-    keys::a_rotation_without_grace_ends_the_old_text_at_once,
-    keys::a_second_rotation_ends_the_first_text,
-    keys::the_longest_grace_does_not_overflow,
+    rotation::the_old_text_works_until_its_grace_is_over,
+    rotation::a_rotation_without_grace_ends_the_old_text_at_once,
+    rotation::a_second_rotation_ends_the_first_text,
+    rotation::the_longest_grace_does_not_overflow,
     keys::prefixes_and_texts_are_taken_for_ever,
-    keys::keys_are_listed_newest_first,
-    keys::a_list_shows_what_its_filter_lets_through,
-    keys::a_list_is_told_in_pages,
+    lists::keys_are_listed_newest_first,
+    lists::a_list_shows_what_its_filter_lets_through,
+    lists::a_list_is_told_in_pages,
     keys::the_later_moment_of_use_is_kept,
     keys::moments_of_unknown_keys_and_no_moments_are_no_error,
-    keys::a_fill_gives_every_live_key_once,
+    lists::a_fill_gives_every_live_key_once,
     audit::a_change_leaves_who_when_from_where_and_what,
     audit::an_import_leaves_a_trace_of_each_key,
     audit::what_was_refused_leaves_none,

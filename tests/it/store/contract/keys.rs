@@ -1,29 +1,14 @@
-//! Keys: made, found, listed, changed, deleted.
-
-use std::collections::BTreeSet;
+//! Keys: made, found, changed, deleted.
 
 use keyward::key::{
     ApiKey, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate, ModelScope, NewApiKey,
-    OldDigest, Operation, Rights, Rotation, TeamId, TeamRef, UnixTime,
+    Operation, Rights, Rotation, TeamId, TeamRef, UnixTime,
 };
 use keyward::store::{Cursor, KeyChange, StoreError};
 use uuid::Uuid;
 
+use super::rotation::{GRACE_SECS, rotation};
 use crate::support::store::{Database, name, new_key, new_key_named, new_secret};
-
-const GRACE_SECS: u64 = 3600;
-
-fn rotation(grace_secs: u64) -> KeyUpdate {
-    let secret = new_secret();
-    KeyUpdate {
-        rotate: Some(Rotation {
-            digest: secret.digest(),
-            prefix: secret.prefix(),
-            grace_secs,
-        }),
-        ..KeyUpdate::default()
-    }
-}
 
 fn scope(models: &[&str]) -> ModelScope {
     ModelScope::from_request(Some(models)).unwrap()
@@ -311,86 +296,6 @@ pub async fn an_update_of_no_live_key_is_refused(database: &Database) {
     }
 }
 
-pub async fn the_old_text_works_until_its_grace_is_over(database: &Database) {
-    let store = &database.store;
-    let (key, before) = store.insert(&new_key()).await.unwrap();
-    let change = rotation(GRACE_SECS);
-    let (rotated, cursor) = store
-        .update(&KeySelector::Id(key.id), &change)
-        .await
-        .unwrap();
-    let new = change.rotate.unwrap();
-    let until = rotated.old.map(|old| old.until).unwrap();
-    let grace = until.since(database.now().await).as_secs();
-    assert!((GRACE_SECS - 60..=GRACE_SECS).contains(&grace), "{grace}");
-    let old = Some(OldDigest {
-        digest: key.digest,
-        until,
-    });
-    let (digest, prefix) = (new.digest, new.prefix);
-    assert_eq!(
-        rotated,
-        ApiKey {
-            digest,
-            prefix,
-            old,
-            ..key.clone()
-        }
-    );
-    let told = database.changes(before).await;
-    assert_eq!(told, [KeyChange::Put(Box::new(rotated.clone()))]);
-    for digest in [key.digest, new.digest] {
-        let found = store.find(&digest).await.unwrap();
-        assert_eq!(found.as_ref(), Some(&rotated));
-    }
-
-    database
-        .by_hand("UPDATE api_keys SET old_until = 1000")
-        .await;
-    assert_eq!(store.find(&key.digest).await.unwrap(), None);
-    assert!(store.find(&new.digest).await.unwrap().is_some());
-    let told = database.changes(cursor).await;
-    assert!(told.contains(&KeyChange::Gone(key.digest)), "{told:?}");
-    assert_eq!(told.len(), 2);
-}
-
-pub async fn a_rotation_without_grace_ends_the_old_text_at_once(database: &Database) {
-    let store = &database.store;
-    let (key, before) = store.insert(&new_key()).await.unwrap();
-    let which = KeySelector::Id(key.id);
-    let (rotated, _) = store.update(&which, &rotation(0)).await.unwrap();
-    assert_eq!(rotated.old, None);
-    assert_eq!(store.find(&key.digest).await.unwrap(), None);
-    let told = database.changes(before).await;
-    assert!(told.contains(&KeyChange::Gone(key.digest)), "{told:?}");
-    assert!(
-        told.contains(&KeyChange::Put(Box::new(rotated))),
-        "{told:?}"
-    );
-}
-
-pub async fn a_second_rotation_ends_the_first_text(database: &Database) {
-    let store = &database.store;
-    let (first, _) = store.insert(&new_key()).await.unwrap();
-    let which = KeySelector::Id(first.id);
-    let (second, before) = store.update(&which, &rotation(GRACE_SECS)).await.unwrap();
-    let (third, _) = store.update(&which, &rotation(GRACE_SECS)).await.unwrap();
-    assert_eq!(third.old.map(|old| old.digest), Some(second.digest));
-    assert_eq!(store.find(&first.digest).await.unwrap(), None);
-    assert!(store.find(&second.digest).await.unwrap().is_some());
-    let told = database.changes(before).await;
-    assert!(told.contains(&KeyChange::Gone(first.digest)), "{told:?}");
-}
-
-pub async fn the_longest_grace_does_not_overflow(database: &Database) {
-    let (key, _) = database.store.insert(&new_key()).await.unwrap();
-    let which = KeySelector::Id(key.id);
-    let update = rotation(u64::MAX);
-    let (rotated, _) = database.store.update(&which, &update).await.unwrap();
-    let grace = rotated.old.unwrap().until.since(database.now().await);
-    assert!(grace.as_secs() > 100 * 365 * 86_400);
-}
-
 pub async fn prefixes_and_texts_are_taken_for_ever(database: &Database) {
     let store = &database.store;
     let (key, _) = store.insert(&new_key()).await.unwrap();
@@ -449,130 +354,6 @@ pub async fn prefixes_and_texts_are_taken_for_ever(database: &Database) {
     assert_eq!(found, Some(other));
 }
 
-pub async fn keys_are_listed_newest_first(database: &Database) {
-    let store = &database.store;
-    let mut ids = Vec::new();
-    for _ in 0..5 {
-        ids.push(store.insert(&new_key()).await.unwrap().0.id);
-    }
-    let oldest = ids.pop().unwrap();
-    let statement = format!("UPDATE api_keys SET created_at = 1000 WHERE id = '{oldest}'");
-    database.by_hand(&statement).await;
-    ids.reverse();
-    ids.push(oldest);
-    let listed = store.list(&KeyFilter::default()).await.unwrap();
-    let listed: Vec<KeyId> = listed.iter().map(|key| key.id).collect();
-    assert_eq!(listed, ids);
-}
-
-pub async fn a_list_shows_what_its_filter_lets_through(database: &Database) {
-    let store = &database.store;
-    let team = store.insert_team(&name("research")).await.unwrap().id;
-    let mut keys = Vec::new();
-    for category in [KeyCategory::Personal, KeyCategory::WorkspaceInvoke] {
-        for owner in ["ada", "bob"] {
-            for team in [None, Some(team)] {
-                let key = NewApiKey {
-                    category: category.clone(),
-                    owner: Some(name(owner)),
-                    team,
-                    ..new_key()
-                };
-                keys.push(store.insert(&key).await.unwrap().0);
-            }
-        }
-    }
-    let category = Some(KeyCategory::Personal);
-    let owner = Some(name("ada"));
-    let all = KeyFilter::default();
-    let filters = [
-        (all.clone(), 8),
-        (
-            KeyFilter {
-                category: category.clone(),
-                ..all.clone()
-            },
-            4,
-        ),
-        (
-            KeyFilter {
-                owner: owner.clone(),
-                ..all.clone()
-            },
-            4,
-        ),
-        (
-            KeyFilter {
-                team: Some(team),
-                ..all.clone()
-            },
-            4,
-        ),
-        (
-            KeyFilter {
-                category,
-                owner,
-                team: Some(team),
-            },
-            1,
-        ),
-        (
-            KeyFilter {
-                owner: Some(name("eve")),
-                ..all
-            },
-            0,
-        ),
-    ];
-    for (filter, count) in filters {
-        let listed = store.list(&filter).await.unwrap();
-        assert_eq!(listed.len(), count, "{filter:?}");
-        let lets_through = |key: &&ApiKey| {
-            let asked = filter.category.as_ref();
-            asked.is_none_or(|category| key.category == *category)
-                && filter
-                    .owner
-                    .as_ref()
-                    .is_none_or(|owner| key.owner.as_ref() == Some(owner))
-                && filter
-                    .team
-                    .is_none_or(|team| key.team.as_ref().is_some_and(|is| is.id == team))
-        };
-        let expected: Vec<&ApiKey> = keys.iter().rev().filter(lets_through).collect();
-        assert_eq!(listed.iter().collect::<Vec<_>>(), expected);
-    }
-}
-
-/// Whatever comes and goes meanwhile: what was there all the time is told once.
-pub async fn a_list_is_told_in_pages(database: &Database) {
-    database.insert_many(25).await;
-    // Many of one second, some of others.
-    let older =
-        "UPDATE api_keys SET created_at = created_at - 10 WHERE prefix IN ('many_1', 'many_2')";
-    database.by_hand(older).await;
-    let store = &database.store;
-    let filter = KeyFilter {
-        category: Some(KeyCategory::WorkspaceInvoke),
-        ..KeyFilter::default()
-    };
-    let whole = store.list(&filter).await.unwrap();
-    assert_eq!(whole.len(), 25);
-    let mut told = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store.list_page(&filter, after.as_ref(), 7).await.unwrap();
-        assert!(page.keys.len() <= 7 && page.set_aside.is_empty());
-        told.extend(page.keys);
-        // Newer than all that was told.
-        store.insert(&new_key()).await.unwrap();
-        match page.next {
-            Some(next) => after = Some(next.to_string().parse().unwrap()),
-            None => break,
-        }
-    }
-    assert_eq!(told, whole);
-}
-
 pub async fn the_later_moment_of_use_is_kept(database: &Database) {
     let store = &database.store;
     let (one, _) = store.insert(&new_key()).await.unwrap();
@@ -606,23 +387,4 @@ pub async fn moments_of_unknown_keys_and_no_moments_are_no_error(database: &Data
     let used = store.get(&KeySelector::Id(key.id)).await.unwrap();
     let used = used.and_then(|key| key.last_used_at);
     assert_eq!(used, Some(UnixTime::from_secs(9)));
-}
-
-pub async fn a_fill_gives_every_live_key_once(database: &Database) {
-    database.insert_many(2500).await;
-    let (key, _) = database.store.insert(&new_key()).await.unwrap();
-    let (_, end) = database
-        .store
-        .delete(&KeySelector::Id(key.id))
-        .await
-        .unwrap();
-    let mut ids = BTreeSet::new();
-    let mut given = 0;
-    let mut take = |key: ApiKey| {
-        given += 1;
-        ids.insert(key.id);
-    };
-    let filled = database.store.snapshot(&mut take).await.unwrap();
-    assert_eq!((given, ids.len()), (2500, 2500));
-    assert_eq!((filled.cursor, filled.set_aside.len()), (end, 0));
 }
