@@ -1,36 +1,42 @@
-//! Bytes at the doors of the pure rooms: path, host, credential and form. Each begins from a corpus of inputs that once
-//! mattered, changes them, and holds what comes out against readers of its own.
+//! Bytes at the doors of the pure rooms: path, host, credential, form, body and head. Each begins from a corpus of inputs
+//! that once mattered, changes them, and holds what comes out against readers of its own ([`laws`]).
 //!
-//! `KEYWARD_TEST_CASES=1000000 cargo test --test it fuzz::` searches longer; so do `readers::laws` for JSON bodies and
-//! `proxy::framing::laws` for connections. An input that fails is shown whole: it belongs into the corpus.
+//! `KEYWARD_TEST_CASES=1000000 cargo test --test it fuzz::` searches longer at random, `sh tests/fuzz.sh` by coverage; so do
+//! `readers::laws` for JSON bodies and `proxy::framing::laws` for connections. An input that fails is shown whole: it
+//! belongs into the corpus.
 
-mod credential;
-mod form;
-mod host;
-mod path;
+mod corpus;
+pub mod laws;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
+use rstest::rstest;
 
-/// The inputs of a corpus: one a line, with bytes that are not plain ASCII, and `<`, in hexadecimal digits within `<` and
-/// `>`.
-fn corpus(text: &str) -> Vec<Vec<u8>> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.map(unescape).collect()
+use crate::support::cases;
+
+#[rstest]
+fn what_the_corpora_hold_is_judged_well(
+    #[values("body", "credential", "form", "head", "host", "path")] name: &str,
+) {
+    let inputs = corpus::inputs(name);
+    assert!(inputs.len() >= 20, "{name}: {} inputs", inputs.len());
+    for input in inputs {
+        (corpus::door(name).law)(&input);
+    }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
-    let mut parts = text.split('<');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (digits, plain) = part.split_once('>').expect("a closing `>`");
-        for digits in digits.as_bytes().chunks(2) {
-            let digits = str::from_utf8(digits).expect("ASCII");
-            bytes.push(u8::from_str_radix(digits, 16).expect("two hexadecimal digits"));
-        }
-        bytes.extend(plain.bytes());
-    }
-    bytes
+#[rstest]
+fn what_is_made_of_the_corpora_is_judged_well(
+    #[values("body", "credential", "form", "head", "host", "path")] name: &str,
+) {
+    let door = corpus::door(name);
+    let made = inputs(corpus::inputs(name), door.likely);
+    let searched = TestRunner::new(cases(2_000)).run(&made, |input| {
+        (door.law)(&input);
+        Ok(())
+    });
+    searched.unwrap();
 }
 
 /// One change to an input.

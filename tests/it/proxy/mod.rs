@@ -12,7 +12,7 @@ mod every_key;
 mod everywhere;
 mod forward_auth;
 mod forwarding;
-mod framing;
+pub mod framing;
 mod handover;
 mod http2;
 mod keys;

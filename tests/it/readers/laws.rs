@@ -4,8 +4,9 @@ use keyward::route::{BodyFault, MAX_BODY_DEPTH, ModelScanner};
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::by_hand::{by_hand, by_serde};
-use super::{DEPTH, judge, serde, table, written};
+use super::reading::by_hand::{by_hand, by_serde};
+use super::reading::{DEPTH, judge, serde, written};
+use super::table;
 use crate::support::cases;
 
 /// A name that is `model`, is like it, or is not.

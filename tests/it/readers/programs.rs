@@ -8,8 +8,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::laws::body;
+use super::reading::{judge, written};
 use super::table::{READERS, rows};
-use super::{judge, written};
 use crate::support::cases;
 use crate::support::source::package;
 

@@ -1,7 +1,7 @@
 //! The table of bodies.
 
-use super::by_hand::by_hand;
-use super::{judge, serde, written};
+use super::reading::by_hand::by_hand;
+use super::reading::{judge, serde, written};
 use crate::support::source::package;
 
 /// One row of `bodies.txt`.

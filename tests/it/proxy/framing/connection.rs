@@ -2,7 +2,8 @@
 
 use keyward::server::{FramingError, Guard, HeadLimits, Part};
 
-use super::{Judged, LIMITS};
+use super::LIMITS;
+use crate::fuzz::laws::head::Judged;
 
 /// RFC 9113, 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -15,6 +15,7 @@ use proptest::sample::{Index, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{judge, rows};
+use crate::fuzz::laws::head::{Read, ends_of_heads, httparse_reads};
 use crate::support::cases;
 
 /// One change to bytes.
@@ -68,9 +69,6 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A request as a parser reads it; no body where that did not come whole.
-type Read = (String, Option<Vec<u8>>);
-
 /// What hyper reads, and whether it read to the end.
 fn hyper_reads(bytes: &[u8]) -> (Vec<Read>, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -107,87 +105,6 @@ fn hyper_reads(bytes: &[u8]) -> (Vec<Read>, bool) {
         let (served, ()) = tokio::join!(serving, calling);
         (read.take(), served.is_ok())
     })
-}
-
-/// Where the heads end that the guard lets through.
-fn ends_of_heads(bytes: &[u8]) -> Vec<usize> {
-    let mut guard = keyward::server::Guard::new(super::LIMITS);
-    let mut ends = Vec::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        guard.scan(&[*byte]);
-        if guard.heads() > ends.len() {
-            ends.push(at + 1);
-        }
-    }
-    ends
-}
-
-/// What httparse reads from what the guard lets through: requests whose heads end where the guard says, and whose
-/// bodies end where the next begin.
-fn httparse_reads(bytes: &[u8], ends: &[usize]) -> Vec<Read> {
-    let mut read = Vec::new();
-    let mut start = 0;
-    for end in ends {
-        let mut fields = [httparse::EMPTY_HEADER; 100];
-        let mut head = httparse::Request::new(&mut fields);
-        let parsed = head
-            .parse(&bytes[start..])
-            .expect("a head for httparse, too");
-        assert_eq!(parsed, httparse::Status::Complete(end - start));
-        let named = |name: &str| {
-            let mut fields = head.headers.iter();
-            fields.find(|field| field.name.eq_ignore_ascii_case(name))
-        };
-        let rest = &bytes[*end..];
-        let (body, taken) = if named("transfer-encoding").is_some() {
-            chunks(rest)
-        } else if let Some(length) = named("content-length") {
-            let length = std::str::from_utf8(length.value).expect("digits");
-            let length: usize = length.parse().unwrap_or(usize::MAX);
-            (rest.get(..length).map(<[u8]>::to_vec), length)
-        } else {
-            (Some(Vec::new()), 0)
-        };
-        let target = format!(
-            "{} {}",
-            head.method.expect("a method"),
-            head.path.expect("a target")
-        );
-        read.push((target, body));
-        start = end.saturating_add(taken);
-    }
-    read
-}
-
-/// A body in chunks, and how much it took; none when it does not come whole.
-fn chunks(bytes: &[u8]) -> (Option<Vec<u8>>, usize) {
-    let mut body = Vec::new();
-    let mut at = 0;
-    loop {
-        let parsed = httparse::parse_chunk_size(&bytes[at..]);
-        let Ok(httparse::Status::Complete((line, size))) = parsed else {
-            return (None, bytes.len());
-        };
-        let size = usize::try_from(size).expect("64 bits");
-        at += line;
-        if size == 0 {
-            let mut fields = [httparse::EMPTY_HEADER; 100];
-            let parsed = httparse::parse_headers(&bytes[at..], &mut fields);
-            return match parsed {
-                Ok(httparse::Status::Complete((end, _))) => (Some(body), at + end),
-                _ => (None, bytes.len()),
-            };
-        }
-        let Some(data) = bytes.get(at..at.saturating_add(size)) else {
-            return (None, bytes.len());
-        };
-        body.extend_from_slice(data);
-        at += size;
-        if bytes.get(at..at + 2) != Some(b"\r\n") {
-            return (None, bytes.len());
-        }
-        at += 2;
-    }
 }
 
 proptest! {

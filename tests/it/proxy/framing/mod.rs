@@ -3,44 +3,12 @@
 mod connection;
 mod every_byte;
 mod laws;
-mod rows;
+pub mod rows;
 mod wire;
 
-use keyward::server::{FramingError, Guard, HeadLimits, Part};
+use keyward::server::Part;
 
-/// The limits of the default settings.
-const LIMITS: HeadLimits = HeadLimits {
-    bytes: 32 * 1024,
-    fields: 100,
-};
-
-/// What a guard says of bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Judged {
-    /// How many bytes may be handed on.
-    safe: usize,
-    heads: usize,
-    refused: Option<(FramingError, Part)>,
-}
-
-/// Has a guard read `bytes` in pieces that end at `cuts`.
-fn judge(bytes: &[u8], cuts: &[usize]) -> Judged {
-    let mut guard = Guard::new(LIMITS);
-    let (mut safe, mut read) = (0, 0);
-    for end in cuts.iter().copied().chain([bytes.len()]) {
-        let piece = &bytes[read..end];
-        match guard.scan(piece) {
-            0 => {}
-            more => safe = read + more,
-        }
-        read = end;
-    }
-    Judged {
-        safe,
-        heads: guard.heads(),
-        refused: guard.refused(),
-    }
-}
+use crate::fuzz::laws::head::{LIMITS, judge};
 
 #[test]
 fn the_guard_judges_every_row_as_it_says() {

@@ -1,0 +1,4 @@
+//! As in tests/it.
+
+#[path = "../it/readers/reading/mod.rs"]
+pub mod reading;
