@@ -81,6 +81,11 @@ impl LookUps {
         (lookups, asked)
     }
 
+    /// Whether a look-up may begin `now`, as far as the budget goes. Costs one load.
+    pub fn may_begin(&self, now: Duration) -> bool {
+        self.budget.wait(now).is_zero()
+    }
+
     /// As [`LookUps::ask`], but `None` unless the look-up may begin `now`, so that it need not wait its turn. Past the
     /// budget that costs one load.
     pub fn ask_now(
@@ -89,9 +94,9 @@ impl LookUps {
         epoch: Epoch,
         now: Duration,
     ) -> Option<watch::Receiver<Option<Answer>>> {
-        let may_begin = |behind| self.budget.wait_behind(behind, now).is_zero();
+        let may_begin_behind = |behind| self.budget.wait_behind(behind, now).is_zero();
         // Those under way may have been paid for already: rather one too few.
-        (may_begin(0) && may_begin(self.lock().under_way))
+        (self.may_begin(now) && may_begin_behind(self.lock().under_way))
             .then(|| self.ask(digest, epoch))
             .flatten()
     }

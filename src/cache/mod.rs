@@ -265,11 +265,13 @@ impl Shared {
         if let Some(grant) = self.memory.known(&digest) {
             return Ok(Found::Known(grant));
         }
-        if self.memory.is_unknown(&digest, self.clock.elapsed()) {
-            return Ok(Found::KnownNone);
-        }
         let holds_every_key =
             was_complete && self.memory.is_complete() && self.looks.standing() == Standing::Fresh;
+        // Memory is answer enough where no look-up may begin; in a flood, that spares the search for what was looked up.
+        let is_none = holds_every_key && !self.lookups.may_begin(self.clock.elapsed());
+        if is_none || self.memory.is_unknown(&digest, self.clock.elapsed()) {
+            return Ok(Found::KnownNone);
+        }
         let epoch = self.memory.epoch();
         let asked = if holds_every_key {
             // One that was made elsewhere a moment ago is worth a look, but memory is answer enough not to wait for it.
