@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -253,7 +254,7 @@ pub struct Identity {
 
 impl Identity {
     fn of(key: &ApiKey) -> Self {
-        let mut text = String::with_capacity(96);
+        let mut text = String::with_capacity(128);
         let mut ends = [0; 5];
         let words: [&dyn std::fmt::Display; 5] = [
             &key.id,
@@ -264,11 +265,13 @@ impl Identity {
         ];
         for (word, end) in words.iter().zip(&mut ends) {
             // 36 + 64 + 36 bytes and two names of 200 characters, each at most twelve bytes when encoded: fits 16 bits.
-            text.push_str(&word.to_string());
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{word}");
             *end = u16::try_from(text.len()).unwrap_or(u16::MAX);
         }
         Self {
-            text: Bytes::from(text.into_bytes()),
+            // As long as the words are, and no longer: there is one for each key.
+            text: Bytes::from(text.into_boxed_str().into_boxed_bytes()),
             ends,
         }
     }
@@ -318,8 +321,6 @@ struct Visible<'t>(&'t str);
 
 impl std::fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::fmt::Write;
-
         let last = self.0.len().saturating_sub(1);
         for (place, byte) in self.0.bytes().enumerate() {
             let inner_space = byte == b' ' && place != 0 && place != last;

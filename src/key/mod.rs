@@ -27,6 +27,7 @@ pub use record::{
 };
 pub use scope::{
     InvalidPattern, InvalidScope, MAX_MODEL_BYTES, MAX_PATTERNS, ModelId, ModelPattern, ModelScope,
+    ScopesRead,
 };
 pub use secret::{
     ENTROPY_BYTES, InvalidPrefix, KeyPrefix, MAX_PRESENTED_BYTES, MalformedKey, NewSecret,

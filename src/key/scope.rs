@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest model id or pattern, in bytes.
 pub const MAX_MODEL_BYTES: usize = 256;
@@ -76,14 +78,22 @@ impl FromStr for ModelPattern {
     }
 }
 
-/// Which models a key may call.
+/// Which models a key may call. A copy costs no memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelScope {
     /// Every model. Stored and shown as null.
     Every,
     /// These and no others. An empty list permits none (CONTRACTS 1, SECURITY S15).
-    Only(Box<[ModelPattern]>),
+    Only(Arc<[ModelPattern]>),
 }
+
+/// The scopes of many keys that are read one after the other: those that are written alike are parsed once and share
+/// their memory, for as long as one of the keys is held.
+#[derive(Debug, Default)]
+pub struct ScopesRead(HashMap<Box<str>, ModelScope>);
+
+/// So many different scopes are told apart at a time.
+const MOST_SCOPES: usize = 4096;
 
 /// Why a list of model ids is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -180,6 +190,28 @@ impl ModelScope {
     }
 }
 
+impl ScopesRead {
+    /// The scope that is stored as this text; see [`ModelScope::from_stored`].
+    ///
+    /// # Errors
+    ///
+    /// When the text is no such list.
+    pub fn from_stored(&mut self, stored: Option<&str>) -> Result<ModelScope, InvalidScope> {
+        let Some(text) = stored else {
+            return Ok(ModelScope::Every);
+        };
+        if let Some(scope) = self.0.get(text) {
+            return Ok(scope.clone());
+        }
+        let scope = ModelScope::from_stored(Some(text))?;
+        if self.0.len() >= MOST_SCOPES {
+            self.0.clear();
+        }
+        self.0.insert(text.into(), scope.clone());
+        Ok(scope)
+    }
+}
+
 impl fmt::Display for ModelPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -246,6 +278,25 @@ mod tests {
             ModelScope::from_stored(Some(stored)),
             Err(InvalidScope::NotAList)
         );
+    }
+
+    #[test]
+    fn scopes_that_are_written_alike_are_held_once() {
+        let mut scopes = ScopesRead::default();
+        let mut read = |text: &str| scopes.from_stored(Some(text)).unwrap();
+        let (first, other, second) = (read(r#"["a"]"#), read(r#"["b"]"#), read(r#"["a"]"#));
+        assert!(std::ptr::eq(
+            first.patterns().unwrap(),
+            second.patterns().unwrap()
+        ));
+        assert!(other.allows(ModelId::new("b")) && !other.allows(ModelId::new("a")));
+        for n in 0..2 * MOST_SCOPES {
+            let scope = read(&format!(r#"["m{n}"]"#));
+            assert!(scope.allows(ModelId::new(&format!("m{n}"))));
+        }
+        assert!(scopes.0.len() <= MOST_SCOPES);
+        assert_eq!(scopes.from_stored(None), Ok(ModelScope::Every));
+        assert_eq!(scopes.from_stored(Some("{")), Err(InvalidScope::NotAList));
     }
 
     proptest! {

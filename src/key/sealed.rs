@@ -5,6 +5,8 @@
 //! one (their number in 2, each its length in 2 and its text); where the five words of the identity end (5 × 2), and
 //! their text.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -134,7 +136,7 @@ impl<'b> Rest<'b> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn patterns(&mut self) -> Option<Box<[ModelPattern]>> {
+    fn patterns(&mut self) -> Option<Arc<[ModelPattern]>> {
         let count = self.length()?;
         (0..count)
             .map(|_| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{AuditEntry, BadRow, ChangeBatch, Cursor, Instance, KeyChange};
 use crate::key::{
-    ApiKey, KeyCategory, KeyDigest, KeyId, ModelScope, Name, OldDigest, Operation, OrgId, Team,
+    ApiKey, KeyCategory, KeyDigest, KeyId, Name, OldDigest, Operation, OrgId, ScopesRead, Team,
     TeamId, TeamRef, UnixTime,
 };
 
@@ -35,7 +35,40 @@ const SHOWN_ID_CHARS: usize = 64;
 
 /// The key in a row of one of the `select_keys!` statements.
 pub fn key(row: &impl Columns) -> Result<ApiKey, BadRow> {
-    Fields(row).key().map_err(|why| Fields(row).bad(why))
+    key_among(row, &mut ScopesRead::default())
+}
+
+fn key_among(row: &impl Columns, scopes: &mut ScopesRead) -> Result<ApiKey, BadRow> {
+    Fields(row).key(scopes).map_err(|why| Fields(row).bad(why))
+}
+
+/// Every key, as a fill reads them row by row.
+pub struct EveryKey<'e> {
+    each: &'e mut (dyn FnMut(ApiKey) + Send),
+    scopes: ScopesRead,
+    /// The rows that hold none.
+    pub set_aside: Vec<BadRow>,
+}
+
+impl<'e> EveryKey<'e> {
+    /// Gives them to `each`.
+    pub fn new(each: &'e mut (dyn FnMut(ApiKey) + Send)) -> Self {
+        Self {
+            each,
+            scopes: ScopesRead::default(),
+            set_aside: Vec::new(),
+        }
+    }
+
+    /// Gives the keys in `rows`.
+    pub fn take<R: Columns>(&mut self, rows: &[R]) {
+        for row in rows {
+            match key_among(row, &mut self.scopes) {
+                Ok(key) => (self.each)(key),
+                Err(bad) => self.set_aside.push(bad),
+            }
+        }
+    }
 }
 
 /// The key in a row that may hold none: every column of it is then null.
@@ -180,7 +213,7 @@ pub fn collapse<R: Columns>(rows: &[R], batch: &mut ChangeBatch) {
 struct Fields<'r, R>(&'r R);
 
 impl<'r, R: Columns> Fields<'r, R> {
-    fn key(&self) -> Result<ApiKey, &'static str> {
+    fn key(&self, scopes: &mut ScopesRead) -> Result<ApiKey, &'static str> {
         let old_digest = self
             .0
             .bytes("old_digest")
@@ -210,7 +243,8 @@ impl<'r, R: Columns> Fields<'r, R> {
                 Some(word) => Some(Operation::from_stored(word).ok_or("its operation is unknown")?),
                 None => None,
             },
-            scope: ModelScope::from_stored(scope)
+            scope: scopes
+                .from_stored(scope)
                 .map_err(|_| "its scope is no list of model ids")?,
             org: OrgId::new(self.uuid("org_id")?.ok_or("its organisation is missing")?),
             team: match (self.uuid("team_id")?, self.name("team_name")?) {

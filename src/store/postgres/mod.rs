@@ -30,7 +30,7 @@ use self::lane::{Lane, ask};
 pub use self::place::PLANNED_ONCE;
 use self::place::Place;
 use self::write::Write;
-use super::row::{self, Complaints};
+use super::row::{self, Complaints, EveryKey};
 use super::{
     AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
     KeyPage, KeyStore, ListMark, ListPage, Migrated, PageMark, SnapshotEnd, StoreConfig,
@@ -180,19 +180,12 @@ impl KeyStore for PostgresStore {
     ) -> Result<SnapshotEnd, StoreError> {
         let end = self.measured(StoreQuery::Snapshot, async {
             let end = ask!(self.lane, |lease| read::log_end(&mut lease)).await?;
-            let mut set_aside = Vec::new();
+            let mut keys = EveryKey::new(each);
             // No transaction around the pages: what changes between them comes after the place read above.
             let first = ask!(self.lane, |lease| read::page(&mut lease, None));
             let mut page = Some(first.await?);
             while let Some((rows, next)) = page {
-                let take = async {
-                    for row in &rows {
-                        match row::key(row) {
-                            Ok(key) => each(key),
-                            Err(bad) => set_aside.push(bad),
-                        }
-                    }
-                };
+                let take = async { keys.take(&rows) };
                 page = if next.is_some() {
                     // The next one is asked for, and made by the server, while this one is taken in.
                     let following = ask!(self.lane, |lease| read::page(&mut lease, next.as_ref()));
@@ -204,7 +197,7 @@ impl KeyStore for PostgresStore {
             }
             Ok(SnapshotEnd {
                 cursor: end.cursor,
-                set_aside,
+                set_aside: keys.set_aside,
                 database_time: end.database_time,
             })
         });

@@ -12,6 +12,7 @@ mod import;
 mod instances;
 mod lane;
 mod open;
+mod packed;
 mod read;
 pub mod sql;
 mod write;
@@ -29,7 +30,7 @@ use self::error::Fault;
 use self::file::Place;
 use self::lane::{Lane, Lease};
 use self::write::Write;
-use super::row::{self, Complaints};
+use super::row::{self, Complaints, EveryKey};
 use super::{
     AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
     KeyPage, KeyStore, ListMark, ListPage, Migrated, PageMark, SnapshotEnd, StoreConfig,
@@ -167,20 +168,19 @@ impl KeyStore for SqliteStore {
             let end = self
                 .bounded(async { Ok(read::log_end(&mut reader).await?) })
                 .await?;
-            let mut set_aside = Vec::new();
+            let mut keys = EveryKey::new(each);
+            let mut unpacked = Vec::new();
             let first = read::snapshot_page(&mut reader, i64::MIN);
             let mut page = Some(self.bounded(first).await?);
-            while let Some((rows, next)) = page {
+            while let Some(read::PackedPage { after, row, next }) = page {
                 let take = async {
-                    for row in &rows {
-                        match row::key(row) {
-                            Ok(key) => each(key),
-                            Err(bad) => set_aside.push(bad),
-                        }
+                    match read::packed(&row) {
+                        Some(rows) => keys.take(&rows),
+                        None => unpacked.push(after),
                     }
                 };
                 page = if let Some(after) = next {
-                    // The next one is asked for, and read by SQLite's thread, while this one is taken in.
+                    // The next one is asked for, and made by SQLite's thread, while this one is taken in.
                     let following = self.bounded(read::snapshot_page(&mut reader, after));
                     Some(join(following, take).await.0?)
                 } else {
@@ -188,10 +188,15 @@ impl KeyStore for SqliteStore {
                     None
                 };
             }
+            // A page with a row that cannot be told as text is read again, so that the others of it count.
+            for after in unpacked {
+                let rows = read::snapshot_rows(&mut reader, after);
+                keys.take(&self.bounded(rows).await?);
+            }
             self.bounded(end_read(reader)).await?;
             Ok(SnapshotEnd {
                 cursor: end.cursor,
-                set_aside,
+                set_aside: keys.set_aside,
                 database_time: end.database_time,
             })
         });

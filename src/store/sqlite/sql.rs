@@ -26,6 +26,15 @@ macro_rules! log_end {
     };
 }
 
+macro_rules! snapshot {
+    () => {
+        select_keys!(
+            ", k.rowid AS place FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+             WHERE k.deleted_at IS NULL AND k.rowid > $1 ORDER BY k.rowid LIMIT $2"
+        )
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])+ $name:ident = $text:expr;)+) => {
         $($(#[$doc])+ pub const $name: &str = $text;)+
@@ -55,9 +64,13 @@ statements! {
     );
 
     /// At most $2 live keys, those stored after the place $1. Places hold still within one transaction.
-    SNAPSHOT = select_keys!(
-        ", k.rowid AS place FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
-         WHERE k.deleted_at IS NULL AND k.rowid > $1 ORDER BY k.rowid LIMIT $2"
+    SNAPSHOT = snapshot!();
+
+    /// The same as one text, how many they are, and the last one's place.
+    SNAPSHOT_PACKED = concat!(
+        "SELECT count(*) AS keys, max(place) AS last, json_group_array(json_array(id, prefix, hex(digest), \
+         nullif(hex(old_digest), ''), old_until, name, category, operation, scope, org_id, team_id, team_name, owner, \
+         created_at, expires_at, disabled_at, ends_calls, last_used_at)) AS packed FROM (", snapshot!(), ")"
     );
 
     /// At most $2 entries after $1, each with the live key that is known by its digest now.

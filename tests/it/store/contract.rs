@@ -72,6 +72,7 @@ suite! {
     keys::the_later_moment_of_use_is_kept,
     keys::moments_of_unknown_keys_and_no_moments_are_no_error,
     lists::a_fill_gives_every_live_key_once,
+    lists::a_fill_tells_each_key_as_it_is,
     audit::a_change_leaves_who_when_from_where_and_what,
     audit::an_import_leaves_a_trace_of_each_key,
     audit::what_was_refused_leaves_none,

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use keyward::key::{ApiKey, KeyCategory, KeyFilter, KeyId, KeySelector, NewApiKey};
+use keyward::key::{
+    ApiKey, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate, ModelScope, NewApiKey,
+    Operation, UnixTime,
+};
 
+use super::rotation::{GRACE_SECS, rotation};
 use crate::support::store::{Database, name, new_key};
 
 pub async fn keys_are_listed_newest_first(database: &Database) {
@@ -147,4 +151,44 @@ pub async fn a_fill_gives_every_live_key_once(database: &Database) {
     let filled = database.store.snapshot(&mut take).await.unwrap();
     assert_eq!((given, ids.len()), (2500, 2500));
     assert_eq!((filled.cursor, filled.set_aside.len()), (end, 0));
+}
+
+/// As a look-up of it tells it: a fill may read a whole page in another way.
+pub async fn a_fill_tells_each_key_as_it_is(database: &Database) {
+    let store = &database.store;
+    let names = [
+        "\"quoted\" \\ \\u0041",
+        "prod · “zürich” 🚀",
+        "[null]",
+        "%00",
+    ];
+    for (place, text) in names.into_iter().enumerate() {
+        let given = NewApiKey {
+            name: Some(name(text)),
+            owner: (place % 2 == 0).then(|| name(text)),
+            operation: (place == 1).then_some(Operation::ReadRender),
+            scope: ModelScope::from_request(Some(&["llama-3", text])).unwrap(),
+            expires_at: (place == 2).then(|| UnixTime::from_secs(4_000_000_000)),
+            ends_calls: place == 3,
+            ..new_key()
+        };
+        store.insert(&given).await.unwrap();
+    }
+    let (rotated, _) = store.insert(&new_key()).await.unwrap();
+    let which = KeySelector::Id(rotated.id);
+    store.update(&which, &rotation(GRACE_SECS)).await.unwrap();
+    let off = KeyUpdate {
+        enabled: Some(false),
+        ..KeyUpdate::default()
+    };
+    store.update(&which, &off).await.unwrap();
+    let used = [(rotated.id, UnixTime::from_secs(9))];
+    store.record_last_used(&used).await.unwrap();
+
+    let filled = database.fill().await;
+    assert_eq!(filled.len(), names.len() + 1);
+    for key in filled {
+        let told = store.get(&KeySelector::Id(key.id)).await.unwrap();
+        assert_eq!(Some(key), told);
+    }
 }

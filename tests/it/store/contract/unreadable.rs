@@ -106,5 +106,5 @@ pub async fn an_empty_scope_is_read_as_it_is(database: &Database) {
     let (key, _) = database.store.insert(&new_key()).await.unwrap();
     database.by_hand("UPDATE api_keys SET scope = '[]'").await;
     let found = database.store.find(&key.digest).await.unwrap().unwrap();
-    assert_eq!(found.scope, ModelScope::Only(Box::default()));
+    assert_eq!(found.scope, ModelScope::Only([].into()));
 }

@@ -31,6 +31,7 @@ async fn a_statement_looks_at_no_more_keys_than_it_must(#[case] statement: &'sta
 #[case::list(sql::LIST)]
 #[case::list_page(sql::LIST_PAGE)]
 #[case::snapshot(sql::SNAPSHOT)]
+#[case::snapshot_packed(sql::SNAPSHOT_PACKED)]
 #[case::page(sql::PAGE)]
 #[case::changes(sql::CHANGES)]
 #[tokio::test]
