@@ -1,9 +1,8 @@
 //! Bytes at the doors of the pure rooms: path, host, credential, form, body and head. Each begins from a corpus of inputs
 //! that once mattered, changes them, and holds what comes out against readers of its own ([`laws`]).
 //!
-//! `KEYWARD_TEST_CASES=1000000 cargo test --test it fuzz::` searches longer at random, `sh tests/fuzz.sh` by coverage; so do
-//! `readers::laws` for JSON bodies and `proxy::framing::laws` for connections. An input that fails is shown whole: it
-//! belongs into the corpus.
+//! `KEYWARD_TEST_CASES=1000000 cargo test --test it fuzz::` searches longer; so do `readers::laws` for JSON bodies and
+//! `proxy::framing::laws` for connections. An input that fails is shown whole: it belongs into the corpus.
 
 mod corpus;
 pub mod laws;

@@ -1,7 +1,6 @@
 //! What holds for all bytes at each door, with the inputs that once mattered.
 //!
-//! Nothing here knows how inputs are made: `super` changes those of the corpora at random, and `tests/fuzz.sh` searches by
-//! coverage.
+//! Nothing here knows how inputs are made: a law takes any bytes.
 
 pub mod body;
 mod credential;
@@ -69,7 +68,7 @@ impl Door {
 }
 
 /// An input out of a line: bytes that are not plain ASCII, and `<`, are hexadecimal digits within `<` and `>`.
-pub fn unescape(text: &str) -> Vec<u8> {
+fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split('<');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

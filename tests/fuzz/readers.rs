@@ -1,4 +1,0 @@
-//! As in tests/it.
-
-#[path = "../it/readers/reading/mod.rs"]
-pub mod reading;
