@@ -83,7 +83,8 @@ impl MemberName {
     }
 }
 
-/// Whether a character leaves no mark: spaces, control characters, and those that Unicode says may be ignored.
+/// Whether a character leaves no mark: spaces, control characters, those that Unicode says may be ignored
+/// (`Default_Ignorable_Code_Point`), and what stands for none.
 fn is_unseen(char: char) -> bool {
     char.is_whitespace()
         || char.is_control()
@@ -92,13 +93,19 @@ fn is_unseen(char: char) -> bool {
             '\u{ad}'
                 | '\u{34f}'
                 | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
                 | '\u{180b}'..='\u{180f}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{202a}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
                 | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
+                | '\u{ffa0}'
                 | '\u{fff0}'..='\u{ffff}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
                 | '\u{e0000}'..='\u{e0fff}'
         )
 }

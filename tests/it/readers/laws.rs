@@ -246,6 +246,20 @@ fn a_fault_stays_and_nothing_is_found_before_its_time() {
     assert_eq!(scanner.finish(), Err(BodyFault::MoreThanOne));
 }
 
+/// Of every character that one of Unicode's first planes or its tags have, behind the name or in it.
+#[test]
+fn a_name_with_one_character_more_is_like_model_where_that_leaves_no_mark() {
+    let chars = (0..0x20000).chain(0xe0000..0xe2000);
+    for char in chars.filter_map(char::from_u32) {
+        if matches!(char, '"' | '\\' | '\0'..'\x20') {
+            continue;
+        }
+        let body = format!(r#"{{"model":"m1","mo{char}del":"m2"}}"#);
+        let judged = judge([body.as_bytes()]).ok();
+        assert_eq!(judged, by_hand(body.as_bytes()), "{:x}", u32::from(char));
+    }
+}
+
 #[rstest]
 #[case::longest(256, Ok(256))]
 #[case::too_long(257, Err(BodyFault::Unusable))]

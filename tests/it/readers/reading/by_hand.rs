@@ -1,5 +1,7 @@
 //! Two other readers of the same rules: one by hand, over the whole body at once, and one by serde.
 
+use std::ops::RangeInclusive;
+
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DEPTH;
@@ -38,6 +40,29 @@ pub fn by_hand(body: &[u8]) -> Option<String> {
     }
 }
 
+/// `Default_Ignorable_Code_Point` of Unicode's DerivedCoreProperties.txt, and the rest of the specials, which stand for
+/// what is no character.
+const IGNORABLE: [RangeInclusive<u32>; 18] = [
+    0xad..=0xad,
+    0x34f..=0x34f,
+    0x61c..=0x61c,
+    0x115f..=0x1160,
+    0x17b4..=0x17b5,
+    0x180b..=0x180f,
+    0x200b..=0x200f,
+    0x202a..=0x202e,
+    0x2060..=0x206f,
+    0x3164..=0x3164,
+    0xfe00..=0xfe0f,
+    0xfeff..=0xfeff,
+    0xffa0..=0xffa0,
+    0xfff0..=0xfff8,
+    0xfff9..=0xffff,
+    0x1bca0..=0x1bca3,
+    0x1d173..=0x1d17a,
+    0xe0000..=0xe0fff,
+];
+
 /// By any of: cut at the first NUL or half pair, or without them; without what is not seen; in any case.
 fn can_be_read_as_model(name: &[u16]) -> bool {
     let chars: Vec<Option<char>> = char::decode_utf16(name.iter().copied())
@@ -53,7 +78,9 @@ fn can_be_read_as_model(name: &[u16]) -> bool {
         let is_unseen = |char: &char| {
             char.is_whitespace()
                 || char.is_control()
-                || "\u{feff}\u{200b}\u{ad}\u{fffd}\u{fe0f}".contains(*char)
+                || IGNORABLE
+                    .iter()
+                    .any(|range| range.contains(&u32::from(*char)))
         };
         let seen = chars[..end]
             .iter()
