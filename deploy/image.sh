@@ -19,8 +19,8 @@ revision=${KEYWARD_REVISION:-$(git describe --always --dirty --abbrev=12 2>/dev/
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 if [ -z "$program" ]; then
-    KEYWARD_REVISION=$revision cargo build --locked --profile dist
-    program=${CARGO_TARGET_DIR:-target}/dist/keyward
+    export KEYWARD_REVISION="$revision"
+    program=$(sh deploy/build.sh --static)
 fi
 
 out=target/image

@@ -33,8 +33,6 @@ case $kind in
         grep -q "^## $version, not released yet" deploy/changelog.md &&
             fail "deploy/changelog.md says that $version is not released yet"
         [ "$kind" = --untested ] || sh tests/all.sh
-        cargo build --locked --profile dist
-        program=${CARGO_TARGET_DIR:-target}/dist/keyward
         ;;
     *) fail "unknown: $kind" ;;
 esac
@@ -48,6 +46,7 @@ if [ "$kind" = --trial ]; then
     sh deploy/image.sh --program "$program"
 else
     sh deploy/image.sh
+    program=$(sh deploy/build.sh)
 fi
 tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     --file="$out/keyward-$version-image.tar" --directory=target/image/oci .
@@ -55,18 +54,23 @@ tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --num
 # The program alone.
 name=keyward-$version-$host
 mkdir -p "$out/$name"
-cp target/image/rootfs/usr/bin/keyward README.md "$out/$name/"
+cp "$program" README.md "$out/$name/"
+strip --strip-all "$out/$name/keyward"
 cp -R config "$out/$name/"
 cp deploy/systemd/keyward.service deploy/runbook.md deploy/changelog.md "$out/$name/"
 tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     --directory="$out" "$name" | gzip -n -9 >"$out/$name.tar.gz"
+
+sh deploy/debian.sh "$out/$name/keyward" "$version" "$out"
 rm -r "${out:?}/$name"
 
-sh deploy/debian.sh target/image/rootfs/usr/bin/keyward "$version" "$out"
-
-find target/image/rootfs \( -name 'lib*.so*' -o -name 'ld-linux*' \) -type f |
-    sed 's/^target\/image\/rootfs//' | LC_ALL=C sort |
-    xargs python3 deploy/sbom.py "$host" >"$out/keyward-$version.cdx.json"
+# What is in the image besides crates: the archives that its program was linked with, or the libraries beside it.
+if ldd target/image/rootfs/usr/bin/keyward 2>&1 | grep -q 'static'; then
+    for archive in libc.a libm.a libgcc.a libgcc_eh.a; do cc -print-file-name="$archive"; done
+else
+    find target/image/rootfs \( -name 'lib*.so*' -o -name 'ld-linux*' \) -type f |
+        sed 's/^target\/image\/rootfs//' | LC_ALL=C sort
+fi | xargs python3 deploy/sbom.py "$host" >"$out/keyward-$version.cdx.json"
 
 (
     cd "$out"

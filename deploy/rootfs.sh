@@ -1,7 +1,7 @@
 #!/bin/sh
-# rootfs.sh PROGRAM FOLDER: everything that the image holds. The program, the four libraries of glibc that it is linked with,
-# and names for its user; in FOLDER.state, whose owner is another, its place to write. No shell, no package manager, no
-# certificates (Mozilla's list is compiled in).
+# rootfs.sh PROGRAM FOLDER: everything that the image holds. The program, and the libraries of glibc beside it unless it has them
+# in itself (deploy/build.sh --static), and names for its user; in FOLDER.state, whose owner is another, its place to write. No
+# shell, no package manager, no certificates (Mozilla's list is compiled in).
 set -eu
 program=$1 root=$2
 
@@ -18,7 +18,7 @@ ldd "$program" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld
 
 printf 'keyward:x:65532:65532:keyward:/var/lib/keyward:/sbin/nologin\n' >"$root/etc/passwd"
 printf 'keyward:x:65532:\n' >"$root/etc/group"
-# Without it glibc asks the network before /etc/hosts.
+# Without it glibc asks the network before /etc/hosts; one linked statically has these two in itself, and no other.
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 
 find "$root" -type d -exec chmod 755 {} +

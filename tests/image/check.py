@@ -76,9 +76,34 @@ def bundle():
     process["capabilities"] = {kind: [] for kind in kinds}
     place = {"destination": "/var/lib/keyward", "type": "tmpfs", "source": "tmpfs"}
     place["options"] = ["nosuid", "nodev", "noexec", "mode=700", "uid=65532", "gid=65532"]
-    spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev")] + [place]
+    mounts = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev")] + [place]
+    # As Kubernetes puts them there.
+    for name, text in (("hosts", "127.0.0.1 localhost in-file.test\n"), ("resolv.conf", "nameserver 127.0.0.1\n")):
+        (directory / name).write_text(text)
+        options = ["bind", "ro"]
+        mounts.append({"destination": f"/etc/{name}", "type": "bind", "source": str(directory / name), "options": options})
+    spec["mounts"] = mounts
     path.write_text(json.dumps(spec))
     return path.parent
+
+
+def check_names(inside, pid):
+    """A static program has its own way to names: by /etc/hosts, then by the servers of /etc/resolv.conf."""
+    server = ["nsenter", "--net", "--target", str(pid), "--", sys.executable, "tests/image/names.py"]
+    names = subprocess.Popen(server, stdout=subprocess.PIPE, text=True)
+    try:
+        check("the server of names listens", names.stdout.readline() == "listening\n")
+        for host, cause in (
+            ("in-file.test", "Connection refused"),
+            ("in-dns.test", "Connection refused"),
+            ("nowhere.test", "failed to lookup address"),
+        ):
+            said = inside("/usr/bin/keyward", "doctor", "--upstream", f"http://{host}:1").stdout
+            (told,) = [line for line in said.splitlines() if line.startswith("fail  upstream")]
+            check(f"{host} is asked for", host in told and cause in told, said)
+    finally:
+        names.kill()
+        names.wait()
 
 
 def check_that_it_runs():
@@ -106,6 +131,8 @@ def check_that_it_runs():
         check("it has a version", version.stdout.startswith("keyward "), version)
         written = inside("/usr/bin/keyward", "--database", "sqlite:///etc/keyward/x.db", "database", "migrate")
         check("nothing else can be written", written.returncode != 0, written.stdout)
+        state_of = subprocess.run(["runc", *state, "state", name], capture_output=True, text=True, timeout=PATIENCE)
+        check_names(inside, json.loads(state_of.stdout)["pid"])
     finally:
         subprocess.run(["runc", *state, "kill", name, "TERM"], capture_output=True, timeout=PATIENCE)
         try:
