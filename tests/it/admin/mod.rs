@@ -1,6 +1,7 @@
 mod apart;
 mod audit;
 mod baseten;
+mod behind_tls;
 mod bifrost;
 mod failures;
 mod input;

@@ -1,4 +1,4 @@
-//! A real nginx with the configuration of `deploy/nginx`: Debian's, wherever it is.
+//! A real nginx with the configurations of `deploy/nginx`: Debian's, wherever it is.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::PATIENCE;
 use super::postgres::free_port;
 use super::source;
+use super::tls::Folder;
 
 /// A running nginx; gone when it is dropped.
 pub struct Nginx {
@@ -23,18 +24,41 @@ pub struct Nginx {
 impl Nginx {
     /// Before `models`, asking `keyward`; nothing when `KEYWARD_TEST_NGINX=skip` says to go without.
     pub fn before(models: SocketAddr, keyward: SocketAddr) -> Option<Self> {
+        Self::with("nginx.conf", "127.0.0.1:8088", |settings| {
+            settings
+                .replace("127.0.0.1:8080", &keyward.to_string())
+                .replace("127.0.0.1:8000", &models.to_string())
+        })
+    }
+
+    /// With TLS before the admin listener `admin`, with the files of `tls`, and otherwise as `change` says.
+    pub fn before_admin(
+        admin: SocketAddr,
+        tls: &Folder,
+        change: impl FnOnce(String) -> String,
+    ) -> Option<Self> {
+        Self::with("admin.conf", "443", |settings| {
+            let files = tls.path("").display().to_string();
+            change(settings)
+                .replace("127.0.0.1:9090", &admin.to_string())
+                .replace("/etc/nginx/tls/", &files)
+        })
+    }
+
+    /// With the example `name`, whose `listen` becomes a free port of ours.
+    fn with(name: &str, listen: &str, change: impl FnOnce(String) -> String) -> Option<Self> {
         let wish = environment::variable("KEYWARD_TEST_NGINX");
         if wish.is_some_and(|wish| wish == "skip") {
             return None;
         }
         let directory = TempDir::new().expect("a temporary directory");
         let port = free_port();
-        let written = fs::read_to_string(source::package().join("deploy/nginx/nginx.conf"));
-        let settings = written
-            .expect("the example is there")
-            .replace("127.0.0.1:8080", &keyward.to_string())
-            .replace("127.0.0.1:8000", &models.to_string())
-            .replace("127.0.0.1:8088", &format!("127.0.0.1:{port}"))
+        let written = fs::read_to_string(source::package().join("deploy/nginx").join(name));
+        let settings = change(written.expect("the example is there"))
+            .replace(
+                &format!("listen {listen}"),
+                &format!("listen 127.0.0.1:{port}"),
+            )
             // One process, whoever runs the tests; and nothing outside of its directory.
             .replace("worker_processes auto;", "master_process off;")
             .replace(
