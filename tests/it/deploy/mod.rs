@@ -1,6 +1,7 @@
 //! What stands in `deploy/`: it fits the program, and the tools that will read it accept it.
 
 mod alerts;
+mod commands;
 mod dashboard;
 mod links;
 mod metrics;
