@@ -11,6 +11,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::Entry;
 use crate::key::holds_a_key;
+use crate::proxy::trace::hex;
 use crate::telemetry::metrics::RequestOutcome;
 
 /// So much of a path is told, in bytes.
@@ -55,11 +56,11 @@ struct Line<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Shown<std::net::IpAddr>>,
     request_id: &'l str,
-    trace_id: Shown<Hex<32>>,
+    trace_id: Hex<32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<Shown<Hex<16>>>,
+    span_id: Option<Hex<16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Shown<Hex<16>>>,
+    parent_span_id: Option<Hex<16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttfb_ms: Option<f64>,
     duration_ms: f64,
@@ -110,9 +111,9 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry) {
         org: identity.and_then(|identity| Word::of(identity.org())),
         client: head.and_then(|head| head.client).map(Shown),
         request_id: entry.request_id.to_str().unwrap_or_default(),
-        trace_id: Shown(Hex(entry.trace_id)),
-        span_id: entry.span_id.map(|id| Shown(Hex(id.into()))),
-        parent_span_id: entry.caller_span_id.map(|id| Shown(Hex(id.into()))),
+        trace_id: Hex(hex(entry.trace_id)),
+        span_id: entry.span_id.map(|id| Hex(hex(id.into()))),
+        parent_span_id: entry.caller_span_id.map(|id| Hex(hex(id.into()))),
         ttfb_ms: entry.answer.map(|answer| in_millis(answer.took)),
         duration_ms: in_millis(took),
         bytes_in: entry.bytes_in,
@@ -185,12 +186,12 @@ impl<T: Display> Serialize for Shown<T> {
     }
 }
 
-/// A number in so many digits.
-struct Hex<const DIGITS: usize>(u128);
+/// The digits of an id.
+struct Hex<const DIGITS: usize>([u8; DIGITS]);
 
-impl<const DIGITS: usize> Display for Hex<DIGITS> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:0DIGITS$x}", self.0)
+impl<const DIGITS: usize> Serialize for Hex<DIGITS> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(str::from_utf8(&self.0).unwrap_or_default())
     }
 }
 
