@@ -131,6 +131,7 @@ cargo test --locked
 sh tests/readers.sh
 sh tests/clients.sh
 sh tests/page.sh
+sh tests/collector.sh
 sh tests/kubernetes.sh
 sh tests/image.sh
 sh tests/release.sh
