@@ -127,6 +127,9 @@ fn read_disposition(value: &str) -> Result<Disposition<'_>, BodyFault> {
     loop {
         let (key, after) = rest.split_once('=').ok_or(BodyFault::NotForm)?;
         let (text, after) = read_value(after).ok_or(BodyFault::NotForm)?;
+        if names_the_model(text) {
+            return Err(BodyFault::NotForm);
+        }
         let seen_before = match key
             .trim_start_matches([' ', '\t'])
             .to_ascii_lowercase()
@@ -151,6 +154,14 @@ fn read_disposition(value: &str) -> Result<Disposition<'_>, BodyFault> {
     }
     let is_file = filename.is_some() || extended.is_some();
     Ok(Disposition { name, is_file })
+}
+
+/// Whether the text says again that a part is the model, to those that divide at `;` or look for a name within quotes, too.
+fn names_the_model(text: &str) -> bool {
+    let is_mark = |char: &char| !" \t'\\".contains(*char);
+    let marks: String = text.chars().filter(is_mark).collect();
+    let marks = marks.to_ascii_lowercase();
+    marks.contains("name=model") || marks.contains("name*=")
 }
 
 /// A token or a quoted text, and what follows it. Some end a text at `\"`, and some do not.
