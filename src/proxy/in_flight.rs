@@ -111,7 +111,7 @@ impl ConnectionLoad {
     }
 
     /// No more HTTP will be read: what comes belongs to another protocol.
-    pub(super) fn hand_over(&self) {
+    pub(crate) fn hand_over(&self) {
         self.0.is_handed_over.store(true, Ordering::Relaxed);
     }
 
