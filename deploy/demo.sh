@@ -8,4 +8,5 @@ cd "$(dirname "$0")/.."
 need_rust
 want "gcc libc6-dev" compiles_c
 install_missing
-exec cargo run --locked --release -- demo "$@"
+# KEYWARD_DEMO_PROFILE=dev takes a build that the tests have made already.
+exec cargo run --locked --profile "${KEYWARD_DEMO_PROFILE:-release}" -- demo "$@"
