@@ -1,11 +1,13 @@
 //! More than there is room for: an answer at once that says when to come again, and what is under way goes on
 //! (SECURITY 4). What each single limit is, `limits.rs` and `body_model/limits.rs` show.
 
+use std::collections::HashSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use http::Request;
 use rstest::rstest;
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::support::keyward::{KeywardProcess, TestKey, TestKeyward, post};
@@ -161,15 +163,24 @@ async fn without_descriptors_callers_go_on_and_others_come_when_there_are_some_a
     let request = post(PREDICT, &key, "{}");
     let mut caller = keyward.raw().await;
     assert_eq!(caller.call(&request).await.status(), 200);
-    let open = fs::read_dir(format!("/proc/{}/fd", keyward.pid().as_raw_nonzero()));
-    let open = open.expect("it runs").count();
-    let open = u64::try_from(open).expect("few");
+    // What was said to it before, by the way of keys and probes, gives its descriptors back.
+    eventually(
+        "the caller's and its upstream's are its only connections",
+        || (connections(keyward.pid()) == 2).then_some(()),
+    )
+    .await;
+    // The limit is one of numbers: below the first that is free, none is.
+    let open: HashSet<u64> = descriptors(keyward.pid())
+        .filter_map(|file| file.file_name()?.to_str()?.parse().ok())
+        .collect();
+    let most = u64::try_from(open.len()).expect("few");
+    let first_free = (0..=most).find(|number| !open.contains(number));
     let limit = |current| {
         let maximum = getrlimit(Resource::Nofile).maximum;
         let limit = Rlimit { current, maximum };
         prlimit(Some(keyward.pid()), Resource::Nofile, limit).expect("it is our own child")
     };
-    let before = limit(Some(open));
+    let before = limit(first_free);
     let mut others = Vec::new();
     for _ in 0..20 {
         let mut other = keyward.raw().await;
@@ -196,4 +207,28 @@ async fn without_descriptors_callers_go_on_and_others_come_when_there_are_some_a
         [1, 1],
         "{said}"
     );
+}
+
+/// How many connections of TCP a process has, those that listen left out.
+fn connections(process: Pid) -> usize {
+    const LISTENS: &str = "0A";
+    let targets = descriptors(process).filter_map(|file| fs::read_link(file).ok());
+    let targets: HashSet<_> = targets.collect();
+    let table = format!("/proc/{}/net/tcp", process.as_raw_nonzero());
+    let table = fs::read_to_string(table).expect("it runs");
+    let is_one = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let target = columns.get(9).map(|inode| format!("socket:[{inode}]"));
+        columns.get(3) != Some(&LISTENS)
+            && target.is_some_and(|target| targets.contains(Path::new(&target)))
+    };
+    table.lines().filter(is_one).count()
+}
+
+/// The descriptors that a process has open, by their places below `/proc`.
+fn descriptors(process: Pid) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
+    files
+        .expect("it runs")
+        .filter_map(|file| Some(file.ok()?.path()))
 }
