@@ -1,6 +1,7 @@
 //! The number that matters: what a request costs from its route to its permit, without a network.
 //!
-//! find → read → grant → model → permit → touch, at 1 k, 100 k and 1 M keys, and the bytes that each key takes.
+//! find → read → grant → model → permit → touch, of it the verification alone (digest → grant → permit → touch), at 1 k, 100 k
+//! and 1 M keys, and the bytes that each key takes.
 //! Run with `cargo bench --bench admission`.
 
 mod support;
@@ -33,8 +34,23 @@ fn main() {
             group.bench_function(BenchmarkId::new(draw.name(), keys), |bencher| {
                 bencher.iter(|| admission.admit(black_box(requests.next())));
             });
+            let presented = requests.all().map(|request| admission.presented(request));
+            let mut presented = presented.collect::<Vec<_>>().into_iter().cycle();
+            let mut verify = || {
+                presented
+                    .next()
+                    .map(|key| admission.verify_llama(black_box(key)))
+            };
+            let name = format!("digest to permit, {}", draw.name());
+            group.bench_function(BenchmarkId::new(name, keys), |bencher| {
+                bencher.iter(&mut verify);
+            });
+            percentiles(&format!("digest to permit, {}/{keys}", draw.name()), verify);
         }
-        percentiles(&admission, keys);
+        let mut requests = admission.requests(Draw::Zipf);
+        percentiles(&format!("zipf/{keys}"), || {
+            admission.admit(black_box(requests.next()))
+        });
     }
     group.finish();
     refusals(&mut criterion);
@@ -94,19 +110,17 @@ fn refusals(criterion: &mut Criterion) {
 }
 
 /// Each call timed by itself: what a mean hides. The clock's own cost is in every figure.
-fn percentiles(admission: &Admission, keys: u32) {
-    let mut requests = admission.requests(Draw::Zipf);
+fn percentiles<T>(name: &str, mut call: impl FnMut() -> T) {
     let mut times: Vec<u64> = Vec::with_capacity(200_000);
     for _ in 0..times.capacity() {
-        let request = requests.next();
         let begun = Instant::now();
-        admission.admit(black_box(request));
+        black_box(call());
         times.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
     times.sort_unstable();
     let at = |share: usize| times[times.len() * share / 1000];
     tell(&format!(
-        "admission/zipf/{keys}: p50 {} ns, p99 {} ns, p99.9 {} ns (each with two clock readings)",
+        "admission/{name}: p50 {} ns, p99 {} ns, p99.9 {} ns (each with two clock readings)",
         at(500),
         at(990),
         at(999)

@@ -4,7 +4,8 @@
 //! proxies take turns, round by round, and what counts are the ratios within a round. The cost is the time on a core of
 //! all threads of the proxy's processes over the calls that were answered as they should be; keyward runs with
 //! everything switched on that it has by default. Run with `cargo bench --bench compare`, shorter with `-- quick`, and
-//! over sets of 1 k, 100 k and 1 M keys with `-- keys`.
+//! over sets of 1 k, 100 k and 1 M keys with `-- keys`; another build of keyward is compared when its path is named, as
+//! `-- target/dist/keyward`.
 
 #[path = "../support/address.rs"]
 mod address;
@@ -15,7 +16,7 @@ mod peers;
 mod table;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,6 +96,7 @@ fn main() {
     let mut world = World {
         place: directory.path().to_owned(),
         tools,
+        keyward: program(&arguments),
         model: model::start(epoch),
         keys: 1000,
         trust,
@@ -114,6 +116,16 @@ fn main() {
     } else {
         runtime.block_on(jobs(&world, &kinds, length, epoch));
     }
+}
+
+/// The program of ours that is named, or the one that was built with this.
+fn program(arguments: &[String]) -> PathBuf {
+    let named = arguments
+        .iter()
+        .skip(1)
+        .find(|argument| argument.contains('/'));
+    let program = named.map_or(env!("CARGO_BIN_EXE_keyward"), String::as_str);
+    fs::canonicalize(program).expect("there is such a program")
 }
 
 /// Every row, with a thousand keys.

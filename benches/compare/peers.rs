@@ -38,6 +38,8 @@ pub struct World {
     pub place: PathBuf,
     /// Where the programs are that `tools.sh` got.
     pub tools: PathBuf,
+    /// The program of ours.
+    pub keyward: PathBuf,
     pub model: SocketAddr,
     /// How many keys there are.
     pub keys: usize,
@@ -65,9 +67,10 @@ impl Kind {
         }
     }
 
-    fn program(self, tools: &Path) -> PathBuf {
+    fn program(self, world: &World) -> PathBuf {
+        let tools = &world.tools;
         match self {
-            Self::Keyward => env!("CARGO_BIN_EXE_keyward").into(),
+            Self::Keyward => world.keyward.clone(),
             Self::Nginx => tools.join("nginx/usr/sbin/nginx"),
             Self::Haproxy => tools.join("haproxy/usr/sbin/haproxy"),
             Self::Envoy => tools.join("envoy/envoy/_bin/envoy"),
@@ -89,7 +92,7 @@ impl Kind {
     }
 
     fn command(self, world: &World) -> Command {
-        let mut command = Command::new(self.program(&world.tools));
+        let mut command = Command::new(self.program(world));
         let libraries = world.tools.join("haproxy/usr/lib/x86_64-linux-gnu");
         command.env("LD_LIBRARY_PATH", libraries);
         command
@@ -114,7 +117,7 @@ impl Kind {
             Self::Haproxy => job.haproxy(),
             Self::Envoy => job.envoy(),
         };
-        let program = self.program(&world.tools);
+        let program = self.program(world);
         let program = program.to_str().expect("a path of ours is text");
         parts.insert(0, program.to_owned());
         let log = fs::File::create(place.join("log")).expect("the directory is ours");
@@ -244,7 +247,7 @@ impl Job<'_> {
             .expect("memory takes it");
         }
         self.write("keys.csv", &text);
-        let done = Command::new(env!("CARGO_BIN_EXE_keyward"))
+        let done = Command::new(&self.world.keyward)
             .current_dir(self.place)
             .args(["--database", &format!("sqlite://{}", database.display())])
             .args(["org", "api-key", "import", "keys.csv", "--format", "csv"])

@@ -11,8 +11,8 @@ use keyward::clock::Clock;
 use keyward::credential::{CredentialLocations, Reading};
 use keyward::key::{
     Actor, ApiKey, Denial, ENTROPY_BYTES, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
-    KeyUpdate, ModelScope, Name, NewApiKey, NewSecret, OrgId, Permit, Team, TeamId, TeamRef,
-    UnixTime,
+    KeyUpdate, ModelId, ModelScope, Name, NamedModel, NewApiKey, NewSecret, OrgId, Permit,
+    PresentedKey, Team, TeamId, TeamRef, UnixTime,
 };
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
@@ -238,6 +238,13 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// All of them, in their order, once.
+    pub fn all(&self) -> impl Iterator<Item = &Parts> {
+        self.order
+            .iter()
+            .map(|place| &self.different[*place as usize])
+    }
+
     pub fn next(&mut self) -> &Parts {
         self.next = (self.next + 1) % self.order.len();
         &self.different[self.order[self.next] as usize]
@@ -268,7 +275,7 @@ impl Admission {
             .enable_all()
             .build()
             .expect("a runtime");
-        let clock = Clock::manual(NOW);
+        let clock = Clock::system();
         let metrics = Metrics::unrecorded();
         let store = Arc::new(CountedStore { keys });
         let config = CacheConfig {
@@ -332,15 +339,35 @@ impl Admission {
         let host = host.expect("a valid host");
         let matched = self.routes.find(&request.method, host, request.uri.path());
         let matched = matched.expect("a route");
-        let Reading::Found(presented) = self.locations.read(&request.headers, &request.uri) else {
-            unreachable!("every request presents a key");
-        };
+        self.verify(self.presented(request), matched.model(), now)
+    }
+
+    /// What a request presents.
+    pub fn presented<'r>(&self, request: &'r Parts) -> PresentedKey<'r> {
+        match self.locations.read(&request.headers, &request.uri) {
+            Reading::Found(presented) => presented,
+            Reading::Absent | Reading::Malformed => unreachable!("every request presents a key"),
+        }
+    }
+
+    /// The verification alone: from the key's text to the permit, and the note of its use.
+    pub fn verify(
+        &self,
+        presented: PresentedKey<'_>,
+        model: NamedModel<'_>,
+        now: UnixTime,
+    ) -> Permit {
         let grant = at_once(self.front.grant(presented)).expect("memory holds the key");
-        let permit = grant.permit(matched.model(), now);
-        let permit: Result<Permit, Denial> = permit;
+        let permit: Result<Permit, Denial> = grant.permit(model, now);
         let permit = permit.expect("the key may call the model");
         self.usage.touch(&permit, now);
         permit
+    }
+
+    /// The verification of a call of model `llama`, now.
+    pub fn verify_llama(&self, presented: PresentedKey<'_>) -> Permit {
+        let model = NamedModel::Named(ModelId::new("llama"));
+        self.verify(presented, model, self.clock.unix_time())
     }
 
     /// One request whose text cannot be a key.
