@@ -1,23 +1,22 @@
 //! A histogram whose size does not depend on how much is recorded.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use metrics::HistogramFn;
 
+use super::stripes::{Stripes, add};
 use super::traffic::Counts;
 
 /// Counts values by the smallest bound that is not below them.
 ///
 /// The exporter's own histograms keep every value until somebody reads them. This one is an array, made once: recording
-/// is two atomic steps, and never waits or allocates.
+/// is two atomic steps in this thread's own part of it, and never waits or allocates.
 #[derive(Debug)]
 pub struct FixedHistogram {
     bounds: &'static [f64],
-    /// One for each bound, and a last one for what is above all of them.
-    counts: Box<[AtomicU64]>,
-    /// An `f64`, as its bits.
-    sum: AtomicU64,
+    /// A count for each bound, one for what is above all of them, and last the sum, an `f64` as its bits.
+    cells: Stripes,
 }
 
 impl FixedHistogram {
@@ -26,16 +25,20 @@ impl FixedHistogram {
     pub fn new(bounds: &'static [f64]) -> Self {
         Self {
             bounds,
-            counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
-            sum: AtomicU64::new(0.0_f64.to_bits()),
+            cells: Stripes::new(bounds.len() + 2),
         }
     }
 
     /// What was counted up to now, bucket by bucket.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let counts = self.counts.iter();
-        Counts(counts.map(|count| count.load(Ordering::Relaxed)).collect())
+        let places = 0..=self.bounds.len();
+        Counts(places.map(|place| self.cells.all(place).sum()).collect())
+    }
+
+    /// Where the sum is.
+    const fn sum(&self) -> usize {
+        self.bounds.len() + 1
     }
 
     /// Writes the series as Prometheus reads them; `labels` are `a="b"` joined by commas, or nothing.
@@ -46,14 +49,14 @@ impl FixedHistogram {
         let mut total = 0;
         let bounds = self.bounds.iter().map(ToString::to_string);
         let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
-        for (bound, count) in bounds.zip(&self.counts) {
-            total += count.load(Ordering::Relaxed);
+        for (bound, count) in bounds.zip(self.counts().0) {
+            total += count;
             let _ = writeln!(
                 text,
                 "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}"
             );
         }
-        let sum = f64::from_bits(self.sum.load(Ordering::Relaxed));
+        let sum: f64 = self.cells.all(self.sum()).map(f64::from_bits).sum();
         let braced = if labels.is_empty() {
             String::new()
         } else {
@@ -74,13 +77,9 @@ impl HistogramFn for FixedHistogram {
         } else {
             self.bounds.partition_point(|bound| *bound < value)
         };
-        self.counts[place].fetch_add(1, Ordering::Relaxed);
+        self.cells.mine(place).fetch_add(1, Ordering::Relaxed);
         if value.is_finite() {
-            let add = |sum: u64| Some((f64::from_bits(sum) + value).to_bits());
-            // Relaxed: nothing else is published by it. The closure never gives up, so neither does this.
-            let _ = self
-                .sum
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+            add(self.cells.mine(self.sum()), value);
         }
     }
 }
@@ -121,9 +120,8 @@ x_seconds_count{a=\"b\"} 8
     }
 
     #[test]
-    fn a_million_records_from_many_threads_are_all_counted_in_the_same_room() {
+    fn a_million_records_from_many_threads_are_all_counted() {
         let histogram = Arc::new(FixedHistogram::new(BOUNDS));
-        let cells = histogram.counts.as_ptr();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -146,8 +144,6 @@ x_seconds_count{a=\"b\"} 8
                 );
             }
         });
-        assert_eq!(histogram.counts.as_ptr(), cells);
-        assert_eq!(histogram.counts.len(), BOUNDS.len() + 1);
         let text = written(&histogram);
         assert!(text.contains("x_seconds_bucket{le=\"0.01\"} 0\n"), "{text}");
         assert!(

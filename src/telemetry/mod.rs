@@ -8,6 +8,7 @@ pub mod metrics;
 mod process;
 mod recorder;
 pub mod refusals;
+mod stripes;
 pub mod traffic;
 
 use std::error::Error;

@@ -1,6 +1,6 @@
 //! Where metrics are kept, and how they become the text of `/metrics`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use super::describe;
 use super::histogram::FixedHistogram;
 use super::metrics::Metrics;
 use super::process;
+use super::stripes::Tally;
 use super::traffic::Counts;
 
 /// What is running, for `keyward_build_info` and `--version`.
@@ -21,10 +22,27 @@ pub const REVISION: &str = match option_env!("KEYWARD_REVISION") {
     None => "unknown",
 };
 
-/// Keeps all metrics of a process. Counters and gauges are the exporter's; histograms are ours.
+/// What every call adds to, beside histograms: counted in stripes. Of gauges only such as are never set.
+const EVERY_CALL: [&str; 4] = [
+    "keyward_requests_total",
+    "keyward_requests_in_flight",
+    "keyward_held_body_bytes",
+    "keyward_cache_lookups_total",
+];
+
+/// Keeps all metrics of a process. Counters and gauges are the exporter's, which learns of those that every call adds to
+/// when it is asked; histograms are ours.
 struct Registry {
     exporter: PrometheusRecorder,
     histograms: Arc<Histograms>,
+    tallies: Arc<Tallies>,
+}
+
+/// What is counted in stripes, and where the exporter keeps it.
+#[derive(Default)]
+struct Tallies {
+    counters: Mutex<HashMap<Key, (Arc<Tally>, Counter)>>,
+    gauges: Mutex<HashMap<Key, (Arc<Tally>, Gauge)>>,
 }
 
 /// The histograms: by name, then by labels as they are written.
@@ -36,6 +54,7 @@ struct Histograms(Mutex<BTreeMap<String, BTreeMap<String, Arc<FixedHistogram>>>>
 pub struct Renderer {
     exporter: PrometheusHandle,
     histograms: Arc<Histograms>,
+    tallies: Arc<Tallies>,
 }
 
 /// Makes the metrics of a process: handles for the rooms, and what writes them down.
@@ -45,13 +64,16 @@ pub struct Renderer {
 pub fn install() -> (Metrics, Renderer) {
     let exporter = PrometheusBuilder::new().build_recorder();
     let histograms = Arc::new(Histograms::default());
+    let tallies = Arc::new(Tallies::default());
     let renderer = Renderer {
         exporter: exporter.handle(),
         histograms: Arc::clone(&histograms),
+        tallies: Arc::clone(&tallies),
     };
     let registry = Arc::new(Registry {
         exporter,
         histograms,
+        tallies,
     });
     describe::describe(&*registry);
     let metrics = Metrics::register(registry);
@@ -64,6 +86,7 @@ impl Renderer {
     /// few small files of `/proc`.
     #[must_use]
     pub fn render(&self) -> String {
+        self.tallies.tell();
         let mut text = self.exporter.render();
         self.histograms.write(&mut text);
         process::write(&mut text);
@@ -76,6 +99,35 @@ impl Renderer {
         let histograms = histograms.unwrap_or_else(PoisonError::into_inner);
         let series = histograms.get(name).and_then(|series| series.get(labels));
         series.map_or_else(Counts::default, |series| series.counts())
+    }
+}
+
+impl Tallies {
+    fn counter(&self, key: &Key, kept: impl FnOnce() -> Counter) -> Counter {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = counters.entry(key.clone());
+        let (tally, _) = counter.or_insert_with(|| (Arc::default(), kept()));
+        Counter::from_arc(Arc::clone(tally))
+    }
+
+    fn gauge(&self, key: &Key, kept: impl FnOnce() -> Gauge) -> Gauge {
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauge = gauges.entry(key.clone());
+        let (tally, _) = gauge.or_insert_with(|| (Arc::default(), kept()));
+        Gauge::from_arc(Arc::clone(tally))
+    }
+
+    /// Tells the exporter the sums.
+    fn tell(&self) {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (tally, kept) in counters.values() {
+            kept.absolute(tally.count());
+        }
+        drop(counters);
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        for (tally, kept) in gauges.values() {
+            kept.set(tally.sum());
+        }
     }
 }
 
@@ -125,11 +177,21 @@ impl Recorder for Registry {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.exporter.register_counter(key, metadata)
+        let kept = || self.exporter.register_counter(key, metadata);
+        if EVERY_CALL.contains(&key.name()) {
+            self.tallies.counter(key, kept)
+        } else {
+            kept()
+        }
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.exporter.register_gauge(key, metadata)
+        let kept = || self.exporter.register_gauge(key, metadata);
+        if EVERY_CALL.contains(&key.name()) {
+            self.tallies.gauge(key, kept)
+        } else {
+            kept()
+        }
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
