@@ -53,7 +53,15 @@ impl Clock {
     /// Which second it is, in the database's time.
     #[must_use]
     pub fn unix_time(&self) -> UnixTime {
-        UnixTime::from_secs(u64::try_from(self.unix_ms() / 1000).unwrap_or(0))
+        self.unix_time_at(self.elapsed())
+    }
+
+    /// Which second it was at a moment of [`Clock::elapsed`], as far as is known now: without reading the clock again.
+    #[must_use]
+    pub fn unix_time_at(&self, elapsed: Duration) -> UnixTime {
+        let origin_ms = self.origin_ms().load(Ordering::Relaxed);
+        let at_ms = origin_ms.saturating_add(millis(elapsed));
+        UnixTime::from_secs(u64::try_from(at_ms / 1000).unwrap_or(0))
     }
 
     /// What this machine's own clock says, since 1970, whatever database is followed.

@@ -96,14 +96,19 @@ impl CredentialLocations {
     /// the request malformed: it would go on, and whoever is called writes targets down. Allocates nothing.
     #[must_use]
     pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
+        match self.read_places(headers, uri) {
+            Reading::Found(key) if self.strays_into(uri, key) => Reading::Malformed,
+            reading => reading,
+        }
+    }
+
+    /// What all places together hold.
+    fn read_places<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
         let each = self
             .locations
             .iter()
             .map(|location| location.read(headers, uri));
-        match each.fold(Reading::Absent, Reading::and) {
-            Reading::Found(key) if self.strays_into(uri, key) => Reading::Malformed,
-            reading => reading,
-        }
+        each.fold(Reading::Absent, Reading::and)
     }
 
     /// Whether the presented key, or any of ours, stands in the path or in a parameter that is no place for one.
@@ -135,7 +140,7 @@ impl CredentialLocations {
 
     /// The headers that hold a key and are no place for one. Mostly there are none.
     fn other_holders(&self, parts: &Parts) -> Vec<HeaderName> {
-        let Reading::Found(key) = self.read(&parts.headers, &parts.uri) else {
+        let Reading::Found(key) = self.read_places(&parts.headers, &parts.uri) else {
             return Vec::new();
         };
         let holds = |text: &[u8]| key.is_within(text) || holds_a_key(text);

@@ -54,10 +54,7 @@ impl KeyDigest {
     /// neither call with it nor find the text behind it, but can tell whether a text that they have is the key's.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits
-            .filter_map(|digit| char::from_digit(digit.into(), 16))
-            .collect()
+        hex::encode(self.0)
     }
 }
 
@@ -79,12 +76,7 @@ impl FromStr for KeyDigest {
 
 fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        for &digit in digits {
-            let digit = char::from(digit).to_digit(16)?;
-            *byte = *byte << 4 | u8::try_from(digit).ok()?;
-        }
-    }
+    hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -23,7 +23,7 @@ pub struct Answer {
     /// the connection. Never is it read as the next request (SECURITY F8).
     pub unread: Option<Incoming>,
     /// The WebSocket that begins once the answer, a 101, is written: to be run until it ends.
-    pub tunnel: Option<Tunnel>,
+    pub tunnel: Option<Box<Tunnel>>,
 }
 
 /// What becomes of a request that is not refused.
@@ -98,7 +98,7 @@ impl Proxy {
                 Answer {
                     response: relay::switch(head),
                     unread: None,
-                    tunnel: Some(tunnel),
+                    tunnel: Some(Box::new(tunnel)),
                 }
             }
             Ok(Passed::Forwarded(answered)) => {

@@ -27,10 +27,12 @@ mod trace;
 mod tunnel;
 mod witness;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -172,7 +174,8 @@ impl Proxy {
             Ok(place) => match door {
                 None => {
                     let is_grpc = manner.is_grpc;
-                    let passed = self.admit_and_forward(request, peer, &trace, &mut told, is_grpc);
+                    let passed =
+                        self.admit_and_forward(request, peer, &trace, &mut told, is_grpc, started);
                     (place, passed.await)
                 }
                 Some(door) => (place, self.decide(request, door, &mut told).await),
@@ -229,11 +232,11 @@ impl Proxy {
         trace: &Trace,
         told: &mut Told,
         is_grpc: bool,
+        started: Duration,
     ) -> Result<Passed, Refusal> {
-        let started = self.now.elapsed();
-        let now = self.now.unix_time();
+        let now = self.now.unix_time_at(started);
         let (mut parts, body) = request.into_parts();
-        let patience = grpc::timeout(&parts.headers).filter(|_| is_grpc);
+        let patience = is_grpc.then(|| grpc::timeout(&parts.headers)).flatten();
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
         told.reads(&body);
@@ -250,7 +253,10 @@ impl Proxy {
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
         let route = admitted.route;
-        let answered = match self.forward(parts, body, admitted, peer, trace, left).await {
+        // A place of its own: in ours it would be moved with all that is around it, again and again, and what is refused
+        // has no use for it.
+        let forwarded = Box::pin(self.forward(parts, body, admitted, peer, trace, left));
+        let answered = match forwarded.await {
             Ok(answered) => answered,
             Err(why) => {
                 self.note(&why, Some(route), None);
@@ -315,15 +321,12 @@ impl Proxy {
         };
         let is_head = parts.method == Method::HEAD;
         let request = Request::from_parts(parts, body);
-        let answered = async {
-            let response = tokio::select! {
-                // An answer that is there is never late.
-                biased;
-                // A place of its own: in ours it would be moved with all that is around it, again and again.
-                response = Box::pin(self.upstreams.send(permit, call, request)) => {
-                    response.map_err(Rejection::Upstream)
-                }
-                () = grpc::passed(left) => Err(Rejection::Deadline),
+        let answered = pin!(async {
+            let response = pin!(self.upstreams.send(permit, call, request));
+            // An answer that is there is never late.
+            let response = match select(response, pin!(grpc::passed(left))).await {
+                Either::Left((response, _)) => response.map_err(Rejection::Upstream),
+                Either::Right(_) => Err(Rejection::Deadline),
             };
             match (response?, shown) {
                 (response, None) => Ok(response.map(Relayed::AsItCame)),
@@ -332,7 +335,7 @@ impl Proxy {
                     Box::pin(shown.cut(response, is_head, limits, &self.held)).await
                 }
             }
-        };
+        });
         Ok(Answered {
             response: unless_ended(watched.as_deref(), answered).await?,
             form: route.errors,

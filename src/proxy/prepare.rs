@@ -45,11 +45,13 @@ pub(super) static OUR_NAMES: [HeaderName; 6] = [KEY_ID, KEY_PREFIX, KEY_NAME, TE
 /// upstream may read as one: `_` and `.` count as `-` (SECURITY C7).
 pub(super) fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
-    begins_with(name, OURS)
-        || begins_with(name, "x-forwarded-")
-        || is_spelled(name, "forwarded")
-        || is_spelled(name, "x-real-ip")
-        || OVERRIDES.iter().any(|known| is_spelled(name, known))
+    // Most names are told apart by their first character.
+    name.starts_with(['x', 'f'])
+        && (begins_with(name, OURS)
+            || begins_with(name, "x-forwarded-")
+            || is_spelled(name, "forwarded")
+            || is_spelled(name, "x-real-ip")
+            || OVERRIDES.iter().any(|known| is_spelled(name, known)))
 }
 
 fn begins_with(name: &str, beginning: &str) -> bool {
@@ -95,18 +97,28 @@ static HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Takes off what speaks of one connection only, and what `Connection` names. `TE: trailers` is put back: we keep trailers.
-/// Mostly there is nothing of all that, and then names are looked at and nothing else.
+/// What is not there costs one look at each name.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    let place = |name: &HeaderName| HOP_BY_HOP.iter().position(|known| known == name);
+    let present = headers.keys().filter_map(place);
+    let present = present.fold(0_u16, |bits, place| bits | 1 << place);
+    if present == 0 {
         return;
     }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter_map(|named| {
+            let is_named = |name: &&HeaderName| {
+                let name = name.as_str().as_bytes();
+                name.eq_ignore_ascii_case(named.trim_ascii())
+            };
+            headers.keys().find(is_named)
+        })
         // The framing and the target are not the connection's to name.
         .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
+        .cloned()
         .collect();
     for name in named {
         headers.remove(name);
@@ -115,8 +127,10 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         let mut codings = value.as_bytes().split(|byte| *byte == b',');
         codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    for (place, name) in HOP_BY_HOP.iter().enumerate() {
+        if present & 1 << place != 0 {
+            headers.remove(name);
+        }
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));

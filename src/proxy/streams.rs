@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -245,12 +246,12 @@ pub(super) async fn key_ends(stream: Option<&Stream>) -> KeyEnd {
 /// What `answered` gives, unless the key of its call ends before.
 pub(super) async fn unless_ended<T>(
     stream: Option<&Stream>,
-    answered: impl Future<Output = Result<T, Rejection>>,
+    answered: Pin<&mut impl Future<Output = Result<T, Rejection>>>,
 ) -> Result<T, Rejection> {
-    tokio::select! {
-        // An answer that comes too late is none.
-        biased;
-        end = key_ends(stream) => Err(end.into()),
-        answer = answered => answer,
+    let ends = pin!(key_ends(stream));
+    // An answer that comes too late is none.
+    match select(ends, answered).await {
+        Either::Left((end, _)) => Err(end.into()),
+        Either::Right((answer, _)) => answer,
     }
 }

@@ -200,12 +200,11 @@ fn fresh_id(ids: &IdMaker) -> HeaderValue {
 /// The last `DIGITS` digits of a number, in lower-case hex. `{:032x}` says the same for ten times the work, and every call
 /// has several.
 pub(super) fn hex<const DIGITS: usize>(number: u128) -> [u8; DIGITS] {
-    let digit = |value: u8| b"0123456789abcdef"[usize::from(value & 0xf)];
-    let mut digits = [b'0'; DIGITS];
-    for (pair, byte) in digits.rchunks_exact_mut(2).zip(number.to_le_bytes()) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
-    }
-    digits
+    const { assert!(DIGITS <= 32) };
+    let mut all = [0; 32];
+    ::hex::encode_to_slice(number.to_be_bytes(), &mut all).expect("each byte has two digits");
+    *all.last_chunk()
+        .expect("there are 32, and no more are asked for")
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ async fn answer(
     request: Request<Incoming>,
     peer: Peer,
     load: &ConnectionLoad,
-    begins: &RefCell<Option<Tunnel>>,
+    begins: &RefCell<Option<Box<Tunnel>>>,
 ) -> http::Response<crate::proxy::ProxyBody> {
     let version = request.version();
     let proxy = Rc::clone(&room.proxy.borrow());

@@ -1,8 +1,10 @@
 //! One call's attempts: which key it is given, which server it goes to, and what becomes of it there.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -114,19 +116,24 @@ impl Upstream {
     }
 
     /// Sends a call, with one of the keys if there are any.
-    pub(super) async fn answer(
+    pub(super) fn answer(
         &self,
         mut call: Call,
         head: Parts,
         body: RequestBody,
         random: &RefCell<fastrand::Rng>,
-    ) -> Result<Response<AnswerBody>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
         match &self.ring {
-            None => self.send(&call, None, head, body.into(), random).await,
+            None => Either::Left(async move {
+                let body = body.into();
+                self.send(&call, None, head, body, random).await
+            }),
             Some(ring) => {
                 let memory = call.memory.take();
-                let answered = self.send_with_a_key(ring, &call, head, body, memory, random);
-                Box::pin(answered).await
+                Either::Right(Box::pin(async move {
+                    let answered = self.send_with_a_key(ring, &call, head, body, memory, random);
+                    answered.await
+                }))
             }
         }
     }
@@ -274,12 +281,14 @@ impl Upstream {
     ) -> Result<Response<AnswerBody>, Failed> {
         let server = chosen.server;
         let started = Instant::now();
-        let late = body::lateness(progress, self.plan.limits.head_timeout);
-        let answer = tokio::select! {
+        let answer = {
+            let answer = pin!(exchange(server.pool_for(call), lease, request));
+            let late = pin!(body::lateness(progress, self.plan.limits.head_timeout));
             // An answer that is there is never late.
-            biased;
-            answer = exchange(server.pool_for(call), lease, request) => answer,
-            () = late => Err(UpstreamError::HeadTimeout.into()),
+            match select(answer, late).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(_) => Err(UpstreamError::HeadTimeout.into()),
+            }
         };
         match answer {
             Ok((answer, lease)) => {

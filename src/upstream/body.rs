@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::held::HeldBodies;
 use super::judged::Judged;
@@ -364,11 +364,13 @@ fn is_malformed(error: &hyper::Error) -> bool {
 /// one after which it read no more. While it waits for more from the caller, it is the caller who may be late.
 pub(super) async fn lateness(progress: &Progress, limit: Duration) {
     loop {
-        let taken_at = progress.taken_at().unwrap_or_else(Instant::now);
-        let late_at = taken_at + limit;
-        if late_at <= Instant::now() {
+        let Some(taken_at) = progress.taken_at() else {
+            sleep(limit).await;
+            continue;
+        };
+        sleep_until(taken_at + limit).await;
+        if progress.taken_at() == Some(taken_at) {
             return;
         }
-        sleep_until(late_at).await;
     }
 }

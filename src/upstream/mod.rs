@@ -147,14 +147,14 @@ impl Upstreams {
     ///
     /// When the upstream does not answer in time, or breaks off, and when it has keys and none is for the call. But for a
     /// refused key, nothing is sent twice unless nothing was read.
-    pub async fn send(
+    pub fn send(
         &self,
         _permit: Permit,
         call: Call,
         request: Request<RequestBody>,
-    ) -> Result<Response<AnswerBody>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
         let (head, body) = request.into_parts();
         let upstream = &self.upstreams[call.to.0];
-        upstream.answer(call, head, body, &self.random).await
+        upstream.answer(call, head, body, &self.random)
     }
 }

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -113,17 +115,19 @@ where
 impl<B: Body + 'static> Lease<B> {
     /// Sends a request, and gives the answer's head and the body to be read; the lease is to be kept until that has
     /// come to its end. Dropping the future ends the call, and over HTTP/1.1 its connection.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<B>,
-    ) -> Result<Response<Incoming>, Unanswered<B>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered<B>>> {
         let answer = match self {
             Self::Alone(alone) => {
                 let connection = alone.connection.as_mut();
                 let connection = connection.expect("it is there until this is dropped");
-                connection.try_send_request(request).await
+                Either::Left(connection.try_send_request(request))
             }
-            Self::OnLane(place) => place.connection.requests.try_send_request(request).await,
+            Self::OnLane(place) => {
+                Either::Right(place.connection.requests.try_send_request(request))
+            }
         };
         answer.map_err(Unanswered::from)
     }

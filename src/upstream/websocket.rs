@@ -30,8 +30,10 @@ impl Handshake {
     #[must_use]
     pub fn of(request: &Parts, has_body: bool) -> Option<Self> {
         let headers = &request.headers;
-        let is_asked = headers.contains_key(UPGRADE)
-            && request.method == Method::GET
+        if !headers.contains_key(UPGRADE) {
+            return None;
+        }
+        let is_asked = request.method == Method::GET
             && request.version == Version::HTTP_11
             && !has_body
             && !headers.contains_key(TRANSFER_ENCODING)

@@ -45,7 +45,7 @@ pub(in crate::upstream) fn hash<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -
     for part in parts {
         hash.update(part);
     }
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 impl Signer<'_> {
@@ -109,7 +109,7 @@ impl Signer<'_> {
             "{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={}",
             self.access_key,
             request.names(),
-            hex(&signature),
+            hex::encode(signature),
         )
     }
 }
@@ -184,13 +184,6 @@ fn moment(now: UnixTime) -> Option<String> {
     let secs = i64::try_from(now.as_secs()).ok()?;
     let now = jiff::Timestamp::from_second(secs).ok()?;
     Some(now.strftime("%Y%m%dT%H%M%SZ").to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
