@@ -4,8 +4,8 @@
 # It holds the program of the tests, which is built for speed of building and linked with glibc's libraries, so its size says
 # nothing. The program that is shipped is static and small: `sh deploy/image.sh` builds it, and fails when the image's files are
 # more than 20 MiB, as deploy/release.sh does; KEYWARD_TEST_PROGRAM=target/dist/keyward-static has it tried here, and held to that.
-# The Dockerfile's first stage, which compiles, is not run: its base would have to be fetched. Where no container may be made (no
-# root, no namespaces) say KEYWARD_TEST_IMAGE=skip.
+# The Dockerfile's first stage is not run in its container, whose base would have to be fetched: it does what deploy/image.sh does,
+# deploy/build.sh and deploy/rootfs.sh. Where no container may be made (no root, no namespaces) say KEYWARD_TEST_IMAGE=skip.
 set -eu
 cd "$(dirname "$0")/.."
 
