@@ -21,8 +21,12 @@ fn read_by_others(form: &[u8], line_end: &str, in_any_case: bool) -> Vec<Vec<u8>
         if part.starts_with("--") {
             break;
         }
-        let empty = format!("{line_end}{line_end}");
-        let Some((head, content)) = part.split_once(&empty) else {
+        // Who knows bare line feeds takes a line of one carriage return for an empty one.
+        let empty = [format!("{line_end}{line_end}"), format!("{line_end}\r\n")];
+        let ends = empty
+            .iter()
+            .filter_map(|empty| part.split_once(empty.as_str()));
+        let Some((head, content)) = ends.min_by_key(|(head, _)| head.len()) else {
             continue;
         };
         let head = if in_any_case {
