@@ -5,6 +5,7 @@
 //! [`Grant::permit`] is the one place where it is decided whether a request may go on.
 
 mod actor;
+mod category;
 mod digest;
 mod grant;
 mod import;
@@ -16,14 +17,14 @@ mod secret;
 mod time;
 
 pub use actor::{Actor, Origin};
+pub use category::{InvalidCategory, KeyCategory, Operation};
 pub use digest::{InvalidDigest, KeyDigest};
 pub use grant::{Denial, Grant, Identity, NamedModel, Permit, Purpose};
 pub use import::ImportedKey;
 pub use last_used::{LastUsed, Touch};
 pub use record::{
-    ApiKey, InvalidCategory, InvalidName, KeyCategory, KeyFilter, KeyId, KeySelector, KeyUpdate,
-    MAX_NAME_CHARS, Name, NewApiKey, OldDigest, Operation, OrgId, Rights, Rotation, Team, TeamId,
-    TeamRef,
+    ApiKey, InvalidName, KeyFilter, KeyId, KeySelector, KeyUpdate, MAX_NAME_CHARS, Name, NewApiKey,
+    OldDigest, OrgId, Rights, Rotation, Team, TeamId, TeamRef,
 };
 pub use scope::{
     InvalidPattern, InvalidScope, MAX_MODEL_BYTES, MAX_PATTERNS, ModelId, ModelPattern, ModelScope,

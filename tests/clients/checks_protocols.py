@@ -1,10 +1,8 @@
 """Real clients of HTTP/2, WebSocket and gRPC, and nghttp, h2load and curl at each listener."""
 
-import json
 import re
 import subprocess
 import threading
-import urllib.request
 from pathlib import Path
 
 import grpc
@@ -141,12 +139,8 @@ class Protocols:
         check("no server saw the key", self.no_leaks)
 
     def make_key(self):
-        asked = json.dumps({"type": "WORKSPACE_INVOKE", "model_ids": [MODEL], "name": "protocols"}).encode()
-        request = urllib.request.Request(f"{self.plain.admin}/v1/api_keys", asked)
-        request.add_header("authorization", f"Bearer {self.plain.admin_token}")
-        request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            self.key = json.load(answer)["api_key"]
+        asked = {"type": "WORKSPACE_INVOKE", "model_ids": [MODEL], "name": "protocols"}
+        self.key = self.plain.administer("POST", "/v1/api_keys", asked)["api_key"]
         self.model.secrets.add(self.key)
         for keyward in (self.plain, self.secure):
             keyward.wait_until_known(self.key, self.certificate)

@@ -1,7 +1,6 @@
 """What keyward signs for Bedrock, against what botocore signs for the same request."""
 
 import datetime
-import json
 import urllib.error
 import urllib.request
 
@@ -46,21 +45,13 @@ def run(tally, program, directory):
         keyward = Program(program, directory, name=name, settings=settings)
         try:
             keyward.wait_until_ready()
-            key = create_key(keyward)
+            key = keyward.administer("POST", "/v1/api_keys", {"type": "PERSONAL"})["api_key"]
             for path, body, content_type in REQUESTS:
                 sentence = f"botocore signs {path} with {name} as keyward does"
                 tally.check(sentence, lambda: is_signed(keyward, model, key, (path, body, content_type), token))
         finally:
             keyward.kill()
             model.close()
-
-
-def create_key(keyward):
-    request = urllib.request.Request(f"{keyward.admin}/v1/api_keys", json.dumps({"type": "PERSONAL"}).encode())
-    request.add_header("authorization", f"Api-Key {keyward.admin_token}")
-    request.add_header("content-type", "application/json")
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["api_key"]
 
 
 def is_signed(keyward, model, key, asked, token):

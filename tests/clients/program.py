@@ -1,5 +1,6 @@
 """`keyward serve` as a process of ours: its addresses, its start and its end."""
 
+import json
 import os
 import secrets
 import signal
@@ -85,6 +86,27 @@ class Program:
                 assert error.code == 401, error
                 time.sleep(0.02)
         raise RuntimeError("the key was not known within 20 s")
+
+    def call(self, key=None, model="m1", headers=()):
+        """Calls a model, with `key` if there is one; returns the status."""
+        request = urllib.request.Request(f"{self.data}/models/{model}/predict", b"{}", dict(headers))
+        if key is not None:
+            request.add_header("authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    def administer(self, method, path, body=None):
+        """Asks the admin listener, with its token; returns what is answered."""
+        request = urllib.request.Request(self.admin + path, method=method)
+        request.add_header("authorization", f"Bearer {self.admin_token}")
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
     @staticmethod
     def trusting(certificate):

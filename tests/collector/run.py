@@ -10,8 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,25 +73,6 @@ def receivers(log):
     return written.replace(include, f"include: [{log}]\n    start_at: beginning")
 
 
-def call(keyward, key, headers=()):
-    request = urllib.request.Request(f"{keyward.data}/models/m1/predict", b"{}", dict(headers))
-    if key:
-        request.add_header("authorization", f"Bearer {key}")
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as refused:
-        return refused.code
-
-
-def make_key(keyward):
-    request = urllib.request.Request(f"{keyward.admin}/v1/api_keys", b'{"type":"PERSONAL"}')
-    request.add_header("authorization", f"Bearer {keyward.admin_token}")
-    request.add_header("content-type", "application/json")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)["api_key"]
-
-
 def attributes(record):
     return {each["key"]: next(iter(each["value"].values())) for each in record["attributes"]}
 
@@ -131,11 +110,11 @@ def main(program, directory, collector):
     keyward = Program(program, directory, settings=settings)
     try:
         keyward.wait_until_ready()
-        key = make_key(keyward)
-        equal(call(keyward, key, {"traceparent": f"00-{TRACE}-{PARENT}-01"}.items()), 200)
+        key = keyward.administer("POST", "/v1/api_keys", {"type": "PERSONAL"})["api_key"]
+        equal(keyward.call(key, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}), 200)
         # More refusals than are told of: a line says how many are missing.
         for _ in range(20):
-            equal(call(keyward, None), 401)
+            equal(keyward.call(), 401)
         equal(keyward.stop(), 0)
     finally:
         keyward.kill()

@@ -6,7 +6,7 @@ import subprocess
 from playwright.sync_api import expect
 
 from tally import equal
-from visit import Visit, api, call
+from visit import Visit
 
 MARKUP = '<img src=x onerror="document.title=1">'
 FORCE = re.compile(r"In force everywhere after \d+ ms\.")
@@ -124,16 +124,16 @@ class Keys:
         expect(self.page.locator("#new-key")).to_be_focused()
 
     def switch(self):
-        equal(call(self.stage, self.text), 200)
+        equal(self.stage.keyward.call(self.text), 200)
         self.visit.press(f'[data-focus="disable {self.prefix}"]')
         self.notice(re.compile(r"is disabled\. In force everywhere after \d+ ms\."))
         expect(self.row()).to_contain_text("disabled")
-        equal(call(self.stage, self.text), 401)
+        equal(self.stage.keyward.call(self.text), 401)
         # The focus stays where it was: on what is now the way back.
         expect(self.page.locator(f'[data-focus="enable {self.prefix}"]')).to_be_focused()
         self.page.keyboard.press("Enter")
         self.notice(re.compile(r"is enabled\. In force everywhere after \d+ ms\."))
-        equal(call(self.stage, self.text), 200)
+        equal(self.stage.keyward.call(self.text), 200)
 
     def rotate(self):
         before = self.text
@@ -146,10 +146,10 @@ class Keys:
         expect(self.page.locator("#secret-force")).to_contain_text("The text before is refused.")
         self.visit.press("#secret button[type=submit]")
         expect(self.page.locator(f'[data-focus="rotate {self.prefix}"]')).to_be_focused()
-        equal((call(self.stage, before), call(self.stage, self.text)), (401, 200))
+        equal((self.stage.keyward.call(before), self.stage.keyward.call(self.text)), (401, 200))
 
     def refusals(self):
-        equal((call(self.stage, self.text, "m2"), call(self.stage, None)), (403, 401))
+        equal((self.stage.keyward.call(self.text, "m2"), self.stage.keyward.call()), (403, 401))
         rows = self.page.locator("#refusal-rows tr")
         scoped = rows.filter(has_text="model_not_allowed")
         expect(scoped).to_contain_text("/models/{model}/predict")
@@ -168,7 +168,7 @@ class Keys:
         self.visit.press("#pause")
         expect(self.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         before = self.page.locator("#refusal-rows").text_content()
-        call(self.stage, "nobodys-key-of-all")
+        self.stage.keyward.call("nobodys-key-of-all")
         with self.page.expect_response("**/v1/status"):
             pass
         equal(self.page.locator("#refusal-rows").text_content(), before)
@@ -200,12 +200,12 @@ class Keys:
         expect(self.page.locator("#memory")).to_contain_text("It holds every key.")
 
     def many(self):
-        team = api(self.stage, "POST", "/v1/teams", {"name": "search"})["id"]
+        team = self.stage.keyward.administer("POST", "/v1/teams", {"name": "search"})["id"]
         for number in range(250):
             wish = {"type": "WORKSPACE_INVOKE", "name": f"robot-{number:03}", "model_ids": ["m1", f"vendor/model-{number}"]}
             if number % 2:
                 wish["team_id"] = team
-            api(self.stage, "POST", "/v1/api_keys", wish)
+            self.stage.keyward.administer("POST", "/v1/api_keys", wish)
         self.visit.tab_to("#refresh", backwards=True)
         self.page.keyboard.press("Enter")
         count = self.page.locator("#keys-count")
@@ -248,7 +248,7 @@ class Keys:
         self.notice(re.compile(rf"{name} is deleted\. In force everywhere after \d+ ms\."))
         expect(self.row(prefix)).to_have_count(0)
         expect(self.page.locator("#new-key")).to_be_focused()
-        listed = api(self.stage, "GET", "/v1/api_keys")["keys"]
+        listed = self.stage.keyward.administer("GET", "/v1/api_keys")["keys"]
         assert prefix not in [key["prefix"] for key in listed], "it is still there"
 
     def silent_instance(self):

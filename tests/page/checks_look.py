@@ -5,7 +5,7 @@ from pathlib import Path
 import axe_playwright_python
 from playwright.sync_api import expect
 
-from visit import NARROW, WIDE, Visit, api, call
+from visit import NARROW, WIDE, Visit
 
 AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text()
 RUN_AXE = """async () => {
@@ -51,7 +51,7 @@ class Look:
 
     def page(self):
         for _ in range(20):
-            call(self.stage, None)
+            self.stage.keyward.call()
         self.visit.unlock()
         page = self.visit.page
         expect(page.locator("#refusal-rows")).to_contain_text("missing_key")
@@ -61,7 +61,7 @@ class Look:
         self.judge("page")
 
     def states(self):
-        keys = api(self.stage, "GET", "/v1/api_keys")["keys"]
+        keys = self.stage.keyward.administer("GET", "/v1/api_keys")["keys"]
         if not any(key["name"] == "laptop of ada" for key in keys):
             self.make_states()
         page = self.visit.page
@@ -72,16 +72,16 @@ class Look:
 
     def make_states(self):
         def make(category, name, **more):
-            made = api(self.stage, "POST", "/v1/api_keys", {"type": category, "name": name, **more})
+            made = self.stage.keyward.administer("POST", "/v1/api_keys", {"type": category, "name": name, **more})
             return made["api_key"]
 
         models = [f"vendor/a-model-with-a-rather-long-name-{number}" for number in range(7)]
         used = make("WORKSPACE_INVOKE", "laptop of ada")
-        call(self.stage, used)
+        self.stage.keyward.call(used)
         make("PERSONAL", "ada, ends soon", expires_in=90_000)
         make("WORKSPACE_EXPORT_METRICS", "metrics of ada", model_ids=models)
         stopped = make("WORKSPACE_MANAGE_ALL", "robot-of-ada-" + "x" * 60)
-        api(self.stage, "PATCH", f"/v1/api_keys/{stopped.split('.')[0]}", {"enabled": False})
+        self.stage.keyward.administer("PATCH", f"/v1/api_keys/{stopped.split('.')[0]}", {"enabled": False})
 
     def dialogs(self):
         page = self.visit.page

@@ -1,9 +1,5 @@
 """A visit to the admin page: what it asked for, what the browser complained of, and hands for a keyboard."""
 
-import json
-import urllib.error
-import urllib.request
-
 from playwright.sync_api import expect
 
 WIDE = {"width": 1280, "height": 900}
@@ -77,27 +73,3 @@ class Visit:
         assert not self.complaints, self.complaints
         violations = self.page.evaluate("window.violations")
         assert not violations, violations
-
-
-def api(stage, method, path, body=None):
-    """Asks the admin listener beside the page."""
-    request = urllib.request.Request(stage.keyward.admin + path, method=method)
-    request.add_header("authorization", f"Bearer {stage.keyward.admin_token}")
-    data = None
-    if body is not None:
-        data = json.dumps(body).encode()
-        request.add_header("content-type", "application/json")
-    with urllib.request.urlopen(request, data, timeout=10) as answer:
-        return json.load(answer)
-
-
-def call(stage, key, model="m1"):
-    """Calls a model; returns the status."""
-    request = urllib.request.Request(f"{stage.keyward.data}/models/{model}/predict", b"{}")
-    if key is not None:
-        request.add_header("authorization", f"Bearer {key}")
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code

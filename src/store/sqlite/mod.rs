@@ -14,6 +14,7 @@ mod lane;
 mod open;
 mod packed;
 mod read;
+mod snapshot;
 pub mod sql;
 mod write;
 
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::join;
 use sqlx::sqlite::SqliteRow;
 
 use self::bell::Bell;
@@ -30,7 +30,7 @@ use self::error::Fault;
 use self::file::Place;
 use self::lane::{Lane, Lease};
 use self::write::Write;
-use super::row::{self, Complaints, EveryKey};
+use super::row::{self, Complaints};
 use super::{
     AuditEntry, BadRow, Changes, Cursor, Import, Imported, Instance, InstanceId, InstanceReport,
     KeyPage, KeyStore, ListMark, ListPage, Migrated, PageMark, SnapshotEnd, StoreConfig,
@@ -163,43 +163,7 @@ impl KeyStore for SqliteStore {
         &self,
         each: &mut (dyn FnMut(ApiKey) + Send),
     ) -> Result<SnapshotEnd, StoreError> {
-        let end = self.measured(StoreQuery::Snapshot, async {
-            let mut reader = self.bounded(self.begin_read()).await?;
-            let end = self
-                .bounded(async { Ok(read::log_end(&mut reader).await?) })
-                .await?;
-            let mut keys = EveryKey::new(each);
-            let mut unpacked = Vec::new();
-            let first = read::snapshot_page(&mut reader, i64::MIN);
-            let mut page = Some(self.bounded(first).await?);
-            while let Some(read::PackedPage { after, row, next }) = page {
-                let take = async {
-                    match read::packed(&row) {
-                        Some(rows) => keys.take(&rows),
-                        None => unpacked.push(after),
-                    }
-                };
-                page = if let Some(after) = next {
-                    // The next one is asked for, and made by SQLite's thread, while this one is taken in.
-                    let following = self.bounded(read::snapshot_page(&mut reader, after));
-                    Some(join(following, take).await.0?)
-                } else {
-                    take.await;
-                    None
-                };
-            }
-            // A page with a row that cannot be told as text is read again, so that the others of it count.
-            for after in unpacked {
-                let rows = read::snapshot_rows(&mut reader, after);
-                keys.take(&self.bounded(rows).await?);
-            }
-            self.bounded(end_read(reader)).await?;
-            Ok(SnapshotEnd {
-                cursor: end.cursor,
-                set_aside: keys.set_aside,
-                database_time: end.database_time,
-            })
-        });
+        let end = self.measured(StoreQuery::Snapshot, self.give_every_key(each));
         let end = end.await?;
         self.note_bad_keys(&end.set_aside);
         Ok(end)

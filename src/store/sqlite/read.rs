@@ -6,7 +6,6 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::Fault;
-use super::packed::{self, PackedRow};
 use super::sql;
 use crate::key::{KeyDigest, KeyFilter, KeySelector, TeamId};
 use crate::store::{ChangeBatch, Changes, Cursor, ListMark, PageMark, row};
@@ -34,56 +33,6 @@ pub async fn log_end(connection: &mut SqliteConnection) -> Result<LogEnd, sqlx::
         database_time: row::since_1970(now_ms),
         positions_wanted: row.try_get("positions_wanted")?,
     })
-}
-
-/// Live keys, as one text.
-pub struct PackedPage {
-    /// The place after which they are stored.
-    pub after: i64,
-    /// The text.
-    pub row: SqliteRow,
-    /// The place after them, while there may be more.
-    pub next: Option<i64>,
-}
-
-/// The live keys stored after `place`, at most one batch.
-pub async fn snapshot_page(
-    connection: &mut SqliteConnection,
-    place: i64,
-) -> Result<PackedPage, Fault> {
-    let row = sqlx::query(sql::SNAPSHOT_PACKED)
-        .bind(place)
-        .bind(as_limit(SNAPSHOT_BATCH))
-        .fetch_one(connection)
-        .await?;
-    let keys: i64 = row.try_get("keys")?;
-    let next = if keys == as_limit(SNAPSHOT_BATCH) {
-        Some(row.try_get("last")?)
-    } else {
-        None
-    };
-    Ok(PackedPage {
-        after: place,
-        row,
-        next,
-    })
-}
-
-/// The keys of such a page; `None` when it holds what cannot be told as text.
-pub fn packed(page: &SqliteRow) -> Option<Vec<PackedRow<'_>>> {
-    packed::rows(page.try_get("packed").ok()?)
-}
-
-/// The same keys, row by row.
-pub async fn snapshot_rows(
-    connection: &mut SqliteConnection,
-    place: i64,
-) -> Result<Vec<SqliteRow>, Fault> {
-    let rows = sqlx::query(sql::SNAPSHOT)
-        .bind(place)
-        .bind(as_limit(SNAPSHOT_BATCH))
-        .fetch_all(connection);
-    Ok(rows.await?)
 }
 
 /// What the log holds after `cursor`, at most one batch. Reads twice: the caller has begun a transaction.
@@ -216,7 +165,8 @@ fn seq(row: &SqliteRow) -> Result<u64, sqlx::Error> {
     Ok(u64::try_from(seq).unwrap_or(0))
 }
 
-fn as_limit(rows: usize) -> i64 {
+/// A count as SQLite takes it.
+pub fn as_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 

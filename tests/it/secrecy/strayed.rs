@@ -1,5 +1,7 @@
 //! Where a key may have strayed to.
 
+use crate::support::canary::base64;
+
 /// Where a key may have strayed to: a path, and header fields.
 pub const STRAYED: &[(&str, &str)] = &[
     ("/models/m1/predict", ""),
@@ -102,3 +104,9 @@ pub const STRAYED_ADMIN: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/status?key={key}", "", ""),
     ("GET", "/admin?key={key}", "", ""),
 ];
+
+/// `text` with `key` in its places.
+pub fn spelled(text: &str, key: &str) -> String {
+    let basic = base64(format!("use:{key}").as_bytes(), 0);
+    text.replace("{key}", key).replace("{basic}", &basic)
+}
