@@ -63,7 +63,7 @@ use crate::usage::UsageRecorder;
 use access::Told;
 use admission::Admitted;
 use answer::{Manner, Passed, Refusal, outcome};
-use prepare::{clean, filter_trailers, forward_for, forward_target, frame, introduce};
+use prepare::{clean, filter_trailers, forward_for, forward_target, introduce};
 use relay::{Answered, Relayed};
 use shown::Shown;
 use streams::unless_ended;
@@ -299,7 +299,6 @@ impl Proxy {
         let handshake = Handshake::of(&parts, has_body);
         self.plan.locations.remove(&mut parts);
         clean(&mut parts);
-        frame(&mut parts.headers, has_body);
         introduce(&mut parts.headers, permit.grant().identity(), model);
         forward_for(&mut parts.headers, peer, host);
         trace.write(&mut parts.headers);

@@ -20,7 +20,7 @@ use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
 use super::streams::Stream;
 use crate::route::ErrorForm;
-use crate::upstream::{AnswerBody, Handshake, Patience, Share};
+use crate::upstream::{AnswerBody, BrokenAnswer, Handshake, Patience, Share};
 
 /// The body of every answer: a few bytes of our own, or the upstream's frames as they come, trailers included, or what a
 /// key may see of them.
@@ -29,6 +29,8 @@ use crate::upstream::{AnswerBody, Handshake, Patience, Share};
 pub struct ProxyBody {
     source: Source,
     told: Told,
+    /// Why it breaks off, at the next turn.
+    broken: Option<BoxError>,
     /// None where what comes after the answer holds it.
     _in_flight: Option<InFlight>,
 }
@@ -82,6 +84,16 @@ pub(super) enum Relayed {
     Whole(Bytes, Share),
 }
 
+impl Relayed {
+    /// The upstream's own, if all of it goes back.
+    pub(super) fn into_whole(self) -> Option<AnswerBody> {
+        match self {
+            Self::AsItCame(answer) => Some(answer),
+            Self::Samples(..) | Self::Whole(..) => None,
+        }
+    }
+}
+
 /// The upstream sent no byte of its answer for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the upstream's answer stalled")]
@@ -97,6 +109,7 @@ pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response
     response.map(|body| ProxyBody {
         source: Source::Ours(Full::new(body)),
         told: Told::default(),
+        broken: None,
         _in_flight: Some(in_flight),
     })
 }
@@ -108,6 +121,7 @@ pub(super) fn switch(mut head: Parts) -> Response<ProxyBody> {
     let body = ProxyBody {
         source: Source::Ours(Full::default()),
         told: Told::default(),
+        broken: None,
         _in_flight: None,
     };
     Response::from_parts(head, body)
@@ -161,6 +175,7 @@ pub(super) fn relay(
             },
         },
         told: Told::default(),
+        broken: None,
         _in_flight: Some(in_flight),
     })
 }
@@ -293,7 +308,7 @@ fn end_of(error: &(dyn Error + 'static)) -> End {
         End::Stalled
     } else if error.is::<EndedWithItsKey>() {
         End::KeyEnded
-    } else if error.is::<hyper::Error>() {
+    } else if error.is::<BrokenAnswer>() {
         End::UpstreamBroken
     } else {
         End::Unfilterable
@@ -308,6 +323,9 @@ impl Body for ProxyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = match &mut self.source {
             Source::Ours(body) | Source::Whole { body, .. } => Pin::new(body)
                 .poll_frame(cx)
@@ -318,10 +336,20 @@ impl Body for ProxyBody {
         if let (Poll::Ready(frame), true) = (&polled, self.told.is_kept()) {
             self.note(frame.as_ref());
         }
+        if let Poll::Ready(Some(Err(error))) = polled {
+            // hyper ends the connection at once. What it was given before may be waiting for this turn to be written, and be it
+            // the head alone: the caller has a right to it.
+            self.broken = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.broken.is_some() {
+            return false;
+        }
         match &self.source {
             Source::Ours(body) | Source::Whole { body, .. } => body.is_end_stream(),
             Source::Upstream { incoming, passage } => passage.is_end_stream(incoming),

@@ -17,10 +17,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::access::Told;
-use super::relay::{Answered, Relayed};
+use super::relay::Answered;
 use super::streams::{KeyEnd, Stream, key_ends};
 use super::{InFlight, LimitsConfig, Rejection};
 use crate::telemetry::metrics::{ProxyMetrics, WebSocketEnd};
+use crate::upstream::AnswerBody;
 use frames::Frames;
 
 /// Two connections that speak WebSocket with each other, and us between them. Nothing is read of what they say but, where
@@ -29,15 +30,13 @@ use frames::Frames;
 /// It holds the request's place among those in flight until it ends.
 pub struct Tunnel {
     caller: OnUpgrade,
-    upstream: OnUpgrade,
+    upstream: Option<AnswerBody>,
     limits: Silence,
     metrics: ProxyMetrics,
     /// There when it ends with its key.
     watched: Option<Rc<Stream>>,
     told: Told,
     _in_flight: InFlight,
-    /// Empty; while it is there, the upstream is known to be busy.
-    _answer: Relayed,
 }
 
 /// How long a tunnel may go without a byte either way.
@@ -59,11 +58,8 @@ impl Tunnel {
         place: InFlight,
     ) -> (response::Parts, Self) {
         let Answered {
-            mut response,
-            watched,
-            ..
+            response, watched, ..
         } = answered;
-        let upstream = hyper::upgrade::on(&mut response);
         let (head, answer) = response.into_parts();
         let limits = Silence {
             open: limits.stream_idle_timeout,
@@ -71,13 +67,12 @@ impl Tunnel {
         };
         let tunnel = Self {
             caller,
-            upstream,
+            upstream: answer.into_whole(),
             limits,
             metrics,
             watched,
             told: Told::default(),
             _in_flight: place,
-            _answer: answer,
         };
         (head, tunnel)
     }
@@ -94,7 +89,8 @@ impl Tunnel {
     /// Holds 8 KiB for each way. Dropping the future closes both connections.
     pub async fn run(self) {
         // Both have said 101; one may have gone since.
-        let (Ok(caller), Ok(upstream)) = (self.caller.await, self.upstream.await) else {
+        let upstream = self.upstream.and_then(AnswerBody::into_upgraded);
+        let (Ok(caller), Some((mut upstream, _busy))) = (self.caller.await, upstream) else {
             return;
         };
         self.metrics.websocket_opened();
@@ -109,7 +105,6 @@ impl Tunnel {
             said: &said,
             sent: self.watched.as_ref().map(|_| Frames::default()),
         };
-        let mut upstream = TokioIo::new(upstream);
         let mut key_end = None;
         let end = tokio::select! {
             // A key that has ended ends what is there, too; and that goes on before a silence is called one.

@@ -1,4 +1,4 @@
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri, Version};
@@ -26,7 +26,6 @@ pub(super) fn aim(
             head.uri = place.uri(named, target);
             head.version = Version::HTTP_2;
             head.headers.remove(HOST);
-            head.headers.remove(TRANSFER_ENCODING);
         }
     }
 }

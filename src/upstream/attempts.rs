@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::balance::{Burden, Places, draw};
@@ -19,8 +18,8 @@ use super::payload::{Memory, Payload};
 use super::pool::{Lease, Pool, Unanswered};
 use super::server::Server;
 use super::{
-    AnswerBody, Call, Executor, Fleet, Progress, RequestBody, UpstreamError, UpstreamPlan,
-    UpstreamProtocol, body, framing,
+    AnswerBody, AnswerSource, Call, Executor, Fleet, Progress, RequestBody, UpstreamError,
+    UpstreamPlan, UpstreamProtocol, body, framing,
 };
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -61,16 +60,17 @@ impl From<UpstreamError> for Failed {
 
 /// Gives a request to a connection, and to another when it was a kept one that turns out to have ended.
 async fn exchange(
-    pool: &Pool<Lent>,
-    mut lease: Lease<Lent>,
+    pool: &Pool,
+    mut lease: Lease,
     mut request: Request<Lent>,
-) -> Result<(Response<Incoming>, Lease<Lent>), Failed> {
+) -> Result<Response<AnswerSource>, Failed> {
     loop {
+        let was_kept = lease.was_kept();
         request = match lease.send(request).await {
-            Ok(answer) => return Ok((answer, lease)),
-            Err(Unanswered::Unsent(unsent, _)) if lease.was_kept() => *unsent,
+            Ok(answer) => return Ok(answer),
+            Err(Unanswered::Unsent(unsent, _)) if was_kept => *unsent,
             Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => {
-                return Err(UpstreamError::from(error).into());
+                return Err(error.into());
             }
         };
         lease = match pool.reach(false).await {
@@ -275,7 +275,7 @@ impl Upstream {
         &self,
         chosen: Chosen<'_>,
         call: &Call,
-        lease: Lease<Lent>,
+        lease: Lease,
         request: Request<Lent>,
         progress: &Progress,
     ) -> Result<Response<AnswerBody>, Failed> {
@@ -291,11 +291,11 @@ impl Upstream {
             }
         };
         match answer {
-            Ok((answer, lease)) => {
+            Ok(answer) => {
                 server.health.answered(chosen.entry);
                 self.judge(server, call, &answer)?;
                 self.metrics.answered(started.elapsed());
-                Ok(answer.map(|incoming| AnswerBody::new(incoming, chosen.busy, lease)))
+                Ok(answer.map(|source| AnswerBody::new(source, chosen.busy)))
             }
             // The caller's side may be what broke, too.
             Err(Failed {
@@ -323,7 +323,7 @@ impl Upstream {
         &self,
         server: &Server,
         call: &Call,
-        answer: &Response<Incoming>,
+        answer: &Response<AnswerSource>,
     ) -> Result<(), UpstreamError> {
         let asked = call.handshake.as_ref();
         let error = if answer.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -1,5 +1,5 @@
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 
 use super::keys::{Ring, hash};
@@ -37,7 +37,6 @@ impl Bodies {
             }
         };
         let whole = Whole::read(body, most, memory).await?;
-        head.headers.remove(TRANSFER_ENCODING);
         if whole.bytes() > 0 {
             let length = HeaderValue::from(whole.bytes());
             head.headers.insert(CONTENT_LENGTH, length);

@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
+use super::http1::{Connection, Http1Error};
 use super::{
     Executor, Task, UpstreamError, UpstreamLimits, UpstreamPlan, UpstreamProtocol, UpstreamServer,
 };
@@ -98,6 +99,17 @@ impl From<hyper::Error> for UpstreamError {
     }
 }
 
+/// The same over HTTP/1.1. The body is the caller's to break off, too: whoever sent it knows.
+impl From<Http1Error> for UpstreamError {
+    fn from(error: Http1Error) -> Self {
+        if is_tls(&error) {
+            Self::Tls(Box::new(error))
+        } else {
+            Self::Broken(Box::new(error))
+        }
+    }
+}
+
 /// Makes connections to one place, whatever host a request names.
 pub(super) struct Opener {
     connector: Secure,
@@ -129,14 +141,21 @@ impl<B> Clone for Http2<B> {
 
 /// Runs what is behind connections.
 #[derive(Clone)]
-struct Tasks(Arc<dyn hyper::rt::Executor<Task> + Send + Sync>);
+pub(super) struct Tasks(Arc<dyn hyper::rt::Executor<Task> + Send + Sync>);
+
+impl Tasks {
+    /// Runs one more.
+    pub(super) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.execute(Box::pin(task));
+    }
+}
 
 impl<F> hyper::rt::Executor<F> for Tasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.0.execute(Box::pin(task));
+        self.run(task);
     }
 }
 
@@ -164,12 +183,30 @@ impl Opener {
         self.connector.place.protocol == UpstreamProtocol::Http2
     }
 
-    /// A connection of HTTP/1.1.
+    /// What runs what is behind connections.
+    pub(super) fn tasks(&self) -> Tasks {
+        self.tasks.clone()
+    }
+
+    /// A connection of HTTP/1.1, for a call's exchange and the next.
     ///
     /// # Errors
     ///
     /// When there is none within the limit for all of it: looking a name up, connecting and shaking hands.
-    pub(super) async fn open_http1<B>(&self) -> Result<http1::SendRequest<B>, NotOpened>
+    pub(super) async fn open(&self) -> Result<Connection, NotOpened> {
+        let stream = self.within_limit(self.connector.connect()).await?;
+        Ok(Connection::new(
+            stream.into(),
+            self.limits.response_head_bytes,
+        ))
+    }
+
+    /// A connection of HTTP/1.1, for one question of our own.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Opener::open`].
+    async fn open_http1<B>(&self) -> Result<http1::SendRequest<B>, NotOpened>
     where
         B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
@@ -180,7 +217,6 @@ impl Opener {
             Ok(builder.handshake(stream).await?)
         };
         let (requests, connection) = self.within_limit(opening).await?;
-        let connection = connection.with_upgrades();
         // How it ends is told to the call that it carries.
         self.tasks.execute(connection.map(drop));
         Ok(requests)
@@ -190,7 +226,7 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// As those of [`Opener::open_http1`], and when the server does not agree to HTTP/2.
+    /// As those of [`Opener::open`], and when the server does not agree to HTTP/2.
     pub(super) async fn open_http2<B>(&self) -> Result<Http2<B>, NotOpened>
     where
         B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,

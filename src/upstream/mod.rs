@@ -12,6 +12,7 @@ mod error;
 mod framing;
 mod health;
 mod held;
+mod http1;
 mod judged;
 mod keys;
 mod lanes;
@@ -31,7 +32,8 @@ use std::pin::Pin;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 
-pub use answer::AnswerBody;
+use answer::AnswerSource;
+pub use answer::{AnswerBody, BrokenAnswer};
 pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
 pub use config::{
     AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
@@ -44,6 +46,7 @@ pub use config::{
 pub use error::UpstreamError;
 pub use health::Fleet;
 pub use held::{HeldBodies, Share};
+pub use http1::{Http1Error, Upgraded};
 pub use keys::{KeyCatalogue, ShownCloud, ShownKey, ShownUpstream, ShownValue, renew};
 pub use patience::Patience;
 pub use payload::Memory;

@@ -8,64 +8,54 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
-use futures_util::future::Either;
 use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
 use tokio::time::Instant;
 
-use super::connect::{BoxError, NotOpened, Opener};
+use super::connect::{NotOpened, Opener, Tasks};
+use super::http1::{Connection, Exchange, NotAnswered};
 use super::lanes::{Lanes, OnLane};
+use super::lent::Lent;
+use super::{AnswerSource, UpstreamError};
 
 /// Kept connections to one server.
-pub(super) struct Pool<B> {
+pub(super) struct Pool {
     opener: Rc<Opener>,
     /// Another one once what it keeps must not be used again.
-    idle: RefCell<Rc<Idle<B>>>,
-    lanes: Lanes<B>,
+    idle: RefCell<Rc<Idle>>,
+    lanes: Lanes<Lent>,
 }
 
-/// A call's connection, or its place on one, until it is dropped.
-pub(super) enum Lease<B> {
-    Alone(Alone<B>),
-    OnLane(OnLane<B>),
+/// A call's connection, or its place on one.
+pub(super) enum Lease {
+    Alone(Alone),
+    OnLane(OnLane<Lent>),
 }
 
 /// A connection of HTTP/1.1, which takes no other call meanwhile. It is kept when the call has come to its end.
-pub(super) struct Alone<B> {
-    /// There until it is kept.
-    connection: Option<http1::SendRequest<B>>,
+pub(super) struct Alone {
+    connection: Connection,
     was_kept: bool,
-    home: Rc<Idle<B>>,
+    home: Rc<Idle>,
 }
 
 /// A request that was not answered.
-pub(super) enum Unanswered<B> {
+pub(super) enum Unanswered {
     /// Here it is again: its connection ended before anything of it was written (SECURITY P6).
-    Unsent(Box<Request<B>>, hyper::Error),
+    Unsent(Box<Request<Lent>>, UpstreamError),
     /// It may have been read.
-    Broken(hyper::Error),
+    Broken(UpstreamError),
 }
 
-impl<B> From<TrySendError<Request<B>>> for Unanswered<B> {
-    fn from(mut error: TrySendError<Request<B>>) -> Self {
-        match error.take_message() {
-            Some(request) => Self::Unsent(Box::new(request), error.into_error()),
-            None => Self::Broken(error.into_error()),
-        }
-    }
-}
-
-impl<B> Pool<B>
-where
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
-{
+impl Pool {
     /// An empty pool. Connections are made when they are needed.
     pub(super) fn new(opener: Opener) -> Self {
         let limits = opener.limits();
-        let idle = Idle::new(limits.pool_idle_connections, limits.pool_idle_timeout);
+        let idle = Idle {
+            kept: RefCell::default(),
+            most: limits.pool_idle_connections,
+            timeout: limits.pool_idle_timeout,
+            tasks: opener.tasks(),
+        };
         Self {
             idle: RefCell::new(Rc::new(idle)),
             lanes: Lanes::new(limits.http2_streams, limits.pool_idle_timeout),
@@ -78,7 +68,7 @@ where
     /// # Errors
     ///
     /// When none can be made. Nothing was sent.
-    pub(super) async fn reach(&self, apart: bool) -> Result<Lease<B>, NotOpened> {
+    pub(super) async fn reach(&self, apart: bool) -> Result<Lease, NotOpened> {
         if self.opener.is_http2() {
             let place = Box::pin(self.lanes.reach(&self.opener, apart)).await?;
             return Ok(Lease::OnLane(place));
@@ -89,10 +79,10 @@ where
         let connection = match kept {
             Some(connection) => connection,
             // Seldom, and large.
-            None => Box::pin(self.opener.open_http1()).await?,
+            None => Box::pin(self.opener.open()).await?,
         };
         Ok(Lease::Alone(Alone {
-            connection: Some(connection),
+            connection,
             was_kept,
             home,
         }))
@@ -112,24 +102,39 @@ where
     }
 }
 
-impl<B: Body + 'static> Lease<B> {
-    /// Sends a request, and gives the answer's head and the body to be read; the lease is to be kept until that has
+impl Lease {
+    /// Sends a request, and gives the answer's head and where its body comes from, which holds the connection until it has
     /// come to its end. Dropping the future ends the call, and over HTTP/1.1 its connection.
-    pub(super) fn send(
-        &mut self,
-        request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered<B>>> {
-        let answer = match self {
+    pub(super) async fn send(
+        self,
+        request: Request<Lent>,
+    ) -> Result<Response<AnswerSource>, Unanswered> {
+        match self {
             Self::Alone(alone) => {
-                let connection = alone.connection.as_mut();
-                let connection = connection.expect("it is there until this is dropped");
-                Either::Left(connection.try_send_request(request))
+                let exchange = Exchange::new(alone.connection, request, alone.home);
+                match exchange.await {
+                    Ok(answer) => Ok(answer.map(AnswerSource::Alone)),
+                    Err(NotAnswered::Unsent(request, error)) => {
+                        Err(Unanswered::Unsent(request, error.into()))
+                    }
+                    Err(NotAnswered::Broken(error)) => Err(Unanswered::Broken(error.into())),
+                }
             }
-            Self::OnLane(place) => {
-                Either::Right(place.connection.requests.try_send_request(request))
+            Self::OnLane(mut place) => {
+                match place.connection.requests.try_send_request(request).await {
+                    Ok(answer) => Ok(answer.map(|incoming| AnswerSource::OnLane {
+                        incoming,
+                        _place: place,
+                    })),
+                    Err(mut error) => Err(match error.take_message() {
+                        Some(request) => {
+                            Unanswered::Unsent(Box::new(request), error.into_error().into())
+                        }
+                        None => Unanswered::Broken(error.into_error().into()),
+                    }),
+                }
             }
-        };
-        answer.map_err(Unanswered::from)
+        }
     }
 
     /// Whether it was used before: then it may be one that the server is closing just now.
@@ -141,43 +146,38 @@ impl<B: Body + 'static> Lease<B> {
     }
 }
 
-impl<B> Drop for Alone<B> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.home.keep(connection);
-        }
-    }
-}
-
 /// Connections of HTTP/1.1 that nobody uses.
-struct Idle<B> {
+pub(super) struct Idle {
     /// Those that were used last at the back.
-    kept: RefCell<VecDeque<(http1::SendRequest<B>, Instant)>>,
+    kept: RefCell<VecDeque<(Connection, Instant)>>,
     most: usize,
     timeout: Duration,
+    tasks: Tasks,
 }
 
-impl<B> Idle<B> {
-    const fn new(most: usize, timeout: Duration) -> Self {
+impl Idle {
+    /// One that keeps as much as this, and nothing yet.
+    fn empty(&self) -> Self {
         Self {
-            kept: RefCell::new(VecDeque::new()),
-            most,
-            timeout,
+            kept: RefCell::default(),
+            most: self.most,
+            timeout: self.timeout,
+            tasks: self.tasks.clone(),
         }
     }
 
-    /// One that keeps as much as this, and nothing yet.
-    const fn empty(&self) -> Self {
-        Self::new(self.most, self.timeout)
+    /// What runs what goes on behind an answer's beginning.
+    pub(super) const fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// The one that was used last and can be used.
-    fn take(&self) -> Option<http1::SendRequest<B>> {
+    fn take(&self) -> Option<Connection> {
         let mut kept = self.kept.borrow_mut();
         let (connection, since) = loop {
-            let last = kept.pop_back()?;
-            if last.0.is_ready() {
-                break last;
+            let (mut connection, since) = kept.pop_back()?;
+            if connection.is_usable() {
+                break (connection, since);
             }
         };
         if since.elapsed() < self.timeout {
@@ -188,18 +188,18 @@ impl<B> Idle<B> {
         None
     }
 
-    /// Keeps one, unless its call was broken off or it was the server's wish to close it.
-    fn keep(&self, connection: http1::SendRequest<B>) {
+    /// Keeps one whose call has come to its end.
+    pub(super) fn keep(&self, connection: Connection) {
         let mut kept = self.kept.borrow_mut();
-        if connection.is_ready() && kept.len() < self.most {
+        if kept.len() < self.most {
             kept.push_back((connection, Instant::now()));
         }
     }
 
     fn sweep(&self) {
-        let is_young = |(connection, since): &(http1::SendRequest<B>, Instant)| {
-            connection.is_ready() && since.elapsed() < self.timeout
+        let is_young = |(connection, since): &mut (Connection, Instant)| {
+            since.elapsed() < self.timeout && connection.is_usable()
         };
-        self.kept.borrow_mut().retain(is_young);
+        self.kept.borrow_mut().retain_mut(is_young);
     }
 }

@@ -20,9 +20,9 @@ use crate::route::RequestHost;
 pub(super) struct Server {
     pub(super) place: UpstreamServer,
     host: HeaderValue,
-    pool: Pool<Lent>,
+    pool: Pool,
     /// For the handshakes of a WebSocket, where other calls go over HTTP/2.
-    websockets: Option<Pool<Lent>>,
+    websockets: Option<Pool>,
     pub(super) health: Arc<Health>,
 }
 
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Where a call's connections are.
-    pub(super) fn pool_for(&self, call: &Call) -> &Pool<Lent> {
+    pub(super) fn pool_for(&self, call: &Call) -> &Pool {
         let websockets = self.websockets.as_ref();
         websockets
             .filter(|_| call.handshake.is_some())

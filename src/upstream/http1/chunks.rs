@@ -1,0 +1,168 @@
+//! The chunks of an answer (RFC 9112, 7.1).
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memchr;
+
+use super::Http1Error;
+use super::head::MOST_FIELDS;
+
+/// The longest line that says how long a chunk is, in bytes: its extensions say nothing to us, and may be long.
+const LONGEST_LINE: usize = 4 * 1024;
+
+/// The most that trailers may take, in bytes: hyper's number.
+const MOST_TRAILER_BYTES: usize = 16 * 1024;
+
+/// How far a chunked body was read.
+#[derive(Debug, Default)]
+pub(super) struct Chunks(State);
+
+#[derive(Debug, Default)]
+enum State {
+    /// A chunk's size comes.
+    #[default]
+    Size,
+    /// So many bytes of a chunk are to come.
+    Data(u64),
+    /// A chunk's data is over, and its line's end comes.
+    LineEnd,
+    /// The last chunk was there; trailers, or none, and the end come.
+    Trailers,
+    End,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    /// More must be read first.
+    More,
+}
+
+impl Chunks {
+    /// Takes from `read` what comes next.
+    ///
+    /// # Errors
+    ///
+    /// When it is not what RFC 9112 says: nothing is guessed. What is left of the connection is of no use then.
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Http1Error> {
+        loop {
+            self.0 = match self.0 {
+                State::Size => match take_line(read, LONGEST_LINE)? {
+                    None => return Ok(Next::More),
+                    Some(line) => match size(&line)? {
+                        0 => State::Trailers,
+                        size => State::Data(size),
+                    },
+                },
+                State::Data(left) => {
+                    if read.is_empty() {
+                        return Ok(Next::More);
+                    }
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(read.len());
+                    let left = left - here as u64;
+                    self.0 = if left == 0 {
+                        State::LineEnd
+                    } else {
+                        State::Data(left)
+                    };
+                    return Ok(Next::Data(read.split_to(here).freeze()));
+                }
+                State::LineEnd => match &**read {
+                    [b'\r', b'\n', ..] => {
+                        read.advance(2);
+                        State::Size
+                    }
+                    [] | [b'\r'] => return Ok(Next::More),
+                    _ => return Err(Http1Error::Chunks("a chunk is longer than it says")),
+                },
+                State::Trailers => {
+                    let trailers = take_trailers(read)?;
+                    let Some(trailers) = trailers else {
+                        return Ok(Next::More);
+                    };
+                    self.0 = State::End;
+                    if trailers.is_empty() {
+                        return Ok(Next::End);
+                    }
+                    return Ok(Next::Trailers(trailers));
+                }
+                State::End => return Ok(Next::End),
+            };
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.0, State::End)
+    }
+}
+
+/// A line without its end; `None` while that has not come.
+fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Http1Error> {
+    let too_long = Err(Http1Error::Chunks("a line is too long"));
+    match memchr(b'\n', read) {
+        None if read.len() > longest => too_long,
+        None => Ok(None),
+        Some(end) if end > longest => too_long,
+        Some(end) => {
+            let mut line = read.split_to(end + 1);
+            if !line.ends_with(b"\r\n") {
+                return Err(Http1Error::Chunks("a line ends without a carriage return"));
+            }
+            line.truncate(end - 1);
+            Ok(Some(line))
+        }
+    }
+}
+
+/// How long a chunk is; what extensions say is left out.
+fn size(line: &[u8]) -> Result<u64, Http1Error> {
+    let malformed = Http1Error::Chunks("a chunk does not say its size");
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
+    let digits = digits.count();
+    let (size, rest) = line.split_at(digits);
+    let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let extension = rest.get(blank.count()..).unwrap_or_default();
+    let is_extension = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
+    match extension {
+        [] | [b';', ..] if extension.iter().all(is_extension) => {}
+        _ => return Err(malformed),
+    }
+    let size = std::str::from_utf8(size).ok();
+    // Sixteen digits are all that a length can have; more would overflow, zeros before them or not.
+    size.filter(|size| size.len() <= 16)
+        .and_then(|size| u64::from_str_radix(size, 16).ok())
+        .ok_or(malformed)
+}
+
+/// The trailers, or none, once the empty line behind them has come.
+fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Http1Error> {
+    if let [b'\r', b'\n', ..] = **read {
+        read.advance(2);
+        return Ok(Some(HeaderMap::new()));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let malformed = |_| Http1Error::Chunks("trailers are malformed");
+    match httparse::parse_headers(read, &mut fields).map_err(malformed)? {
+        httparse::Status::Partial if read.len() > MOST_TRAILER_BYTES => {
+            Err(Http1Error::Chunks("trailers are too long"))
+        }
+        httparse::Status::Partial => Ok(None),
+        httparse::Status::Complete((end, fields)) => {
+            let malformed = || Http1Error::Chunks("trailers are malformed");
+            let mut trailers = HeaderMap::with_capacity(fields.len());
+            for field in fields {
+                let name = HeaderName::from_bytes(field.name.as_bytes());
+                let value = HeaderValue::from_bytes(field.value);
+                trailers.append(
+                    name.map_err(|_| malformed())?,
+                    value.map_err(|_| malformed())?,
+                );
+            }
+            read.advance(end);
+            Ok(Some(trailers))
+        }
+    }
+}
