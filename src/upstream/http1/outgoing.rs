@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::{Http1Error, head};
+use crate::upstream::connect::BoxError;
 use crate::upstream::lent::Lent;
 
 /// Parts of a body up to so many bytes are copied behind what is to be written, which is cheaper than to write them apart.
@@ -21,14 +22,14 @@ const SMALL: usize = 4 * 1024;
 const ENOUGH: usize = 16 * 1024;
 
 /// What is still to be written of a request.
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<B = Lent> {
     /// The head, small parts of the body, and what frames them.
     out: Vec<u8>,
     /// How much of that is written.
     written: usize,
     /// A large part, to be written behind it.
     part: Bytes,
-    body: Lent,
+    body: B,
     framing: Framing,
     /// Anything was written.
     has_begun: bool,
@@ -56,9 +57,12 @@ pub(super) enum NotSent {
     Body(Http1Error),
 }
 
-impl Outgoing {
+impl<B> Outgoing<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
     /// A request of which nothing is written. `out` is room for it.
-    pub(super) fn new(head: &Parts, body: Lent, mut out: Vec<u8>) -> Self {
+    pub(super) fn new(head: &Parts, body: B, mut out: Vec<u8>) -> Self {
         let framing = Framing::of(&head.headers, &body);
         out.clear();
         head::write(head, matches!(framing, Framing::Chunked { .. }), &mut out);
@@ -79,7 +83,7 @@ impl Outgoing {
     }
 
     /// The body, if nothing of it was asked for; and the room.
-    pub(super) fn into_parts(self) -> (Lent, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (B, Vec<u8>) {
         (self.body, self.out)
     }
 
@@ -143,6 +147,7 @@ impl Outgoing {
             in_part: in_part @ true,
             ..
         } = &mut self.framing
+            && self.part.is_empty()
         {
             *in_part = false;
             self.out.extend_from_slice(b"\r\n");
@@ -215,7 +220,7 @@ impl Outgoing {
 
 impl Framing {
     /// How a body is framed: as its head says, or in chunks where that says nothing.
-    fn of(headers: &HeaderMap, body: &Lent) -> Self {
+    fn of(headers: &HeaderMap, body: &impl Body) -> Self {
         let is_over = body.is_end_stream();
         if let Some(length) = headers.get(CONTENT_LENGTH) {
             // One that is no number is none of the body's.
@@ -233,3 +238,6 @@ impl Framing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
