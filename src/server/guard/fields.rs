@@ -1,5 +1,5 @@
 use super::FramingError;
-use super::bytes::{is_token, token_run, value_run, white_run};
+use super::bytes::{is_token, is_value, token_run, value_run, white_run};
 
 /// How far the bytes led that were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,17 @@ enum Meaning {
     Coding(Coding),
 }
 
+impl Meaning {
+    /// Takes a part of the value.
+    fn take(&mut self, run: &[u8]) -> Result<(), FramingError> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Length(length) => run.iter().try_for_each(|byte| length.take(*byte)),
+            Self::Coding(coding) => run.iter().try_for_each(|byte| coding.take(*byte)),
+        }
+    }
+}
+
 /// The largest length: more than that, others who count bytes in 64 bits take for a negative number.
 pub(super) const LONGEST: u64 = i64::MAX.unsigned_abs();
 
@@ -114,6 +125,56 @@ impl Coding {
     }
 }
 
+/// A name that means something to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Host,
+    /// `Content-Length`.
+    Length,
+    /// `Transfer-Encoding`.
+    Coding,
+}
+
+impl Known {
+    /// Which of them `name` is, if any; an error when it only would be one to a reader for whom `_` or `.` is `-`, as it is
+    /// to many who hand headers on as variables.
+    fn named(name: &[u8]) -> Result<Option<Self>, FramingError> {
+        Ok(if is(name, b"host")? {
+            Some(Self::Host)
+        } else if is(name, b"content-length")? {
+            Some(Self::Length)
+        } else if is(name, b"transfer-encoding")? {
+            Some(Self::Coding)
+        } else {
+            None
+        })
+    }
+}
+
+/// Whether `name` is `known`; an error when it only looks like it.
+fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> Result<bool, FramingError> {
+    match name.as_array() {
+        // Most write it in small letters.
+        Some(name) => Ok(name == known || is_otherwise(name, known)?),
+        None => Ok(false),
+    }
+}
+
+/// The same, of a name as long as `known`.
+#[inline(never)]
+fn is_otherwise(name: &[u8], known: &[u8]) -> Result<bool, FramingError> {
+    if name.eq_ignore_ascii_case(known) {
+        return Ok(true);
+    }
+    let looks_alike = name.iter().zip(known).all(|(byte, known)| {
+        byte.eq_ignore_ascii_case(known) || (*known == b'-' && matches!(byte, b'_' | b'.'))
+    });
+    if looks_alike {
+        return Err(FramingError::LookalikeName);
+    }
+    Ok(false)
+}
+
 /// The longest name that means something to us.
 const LONGEST_NAME: usize = 17;
 
@@ -134,25 +195,9 @@ impl Name {
         self.length = end;
     }
 
-    /// Whether it is `known`; an error when it only would be to a reader for whom `_` or `.` is `-`, as it is to many
-    /// who hand headers on as variables.
-    fn is(&self, known: &[u8]) -> Result<bool, FramingError> {
-        let Some(text) = self.text.get(..self.length) else {
-            return Ok(false);
-        };
-        if text.len() != known.len() {
-            return Ok(false);
-        }
-        if text.eq_ignore_ascii_case(known) {
-            return Ok(true);
-        }
-        let looks_alike = text.iter().zip(known).all(|(byte, known)| {
-            byte.eq_ignore_ascii_case(known) || (*known == b'-' && matches!(byte, b'_' | b'.'))
-        });
-        if looks_alike {
-            return Err(FramingError::LookalikeName);
-        }
-        Ok(false)
+    /// The name; nothing of one that is too long to matter.
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -187,24 +232,53 @@ impl FieldLines {
     pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, Progress) {
         let mut read = 0;
         while let Some(rest) = bytes.get(read..)
-            && let Some(&byte) = rest.first()
+            && let Some(&first) = rest.first()
         {
-            match self.take_run(rest) {
-                Ok(0) => {}
-                Ok(taken) => {
-                    read += taken;
-                    continue;
-                }
-                Err(error) => return (read, Progress::Refused(error)),
+            if self.at == At::LineStart
+                && let Some(taken) = self.take_line(rest)
+            {
+                read += taken;
+                continue;
             }
-            match self.next(byte) {
-                Ok(Some(at)) => self.at = at,
+            match self.step(first, rest) {
+                Ok(Some(taken)) => read += taken,
                 Ok(None) => return (read + 1, Progress::Done),
                 Err(error) => return (read, Progress::Refused(error)),
             }
-            read += 1;
         }
         (read, Progress::More)
+    }
+
+    /// Takes the line that stands first, where it is whole and nothing is wrong with it. Anything else changes nothing:
+    /// what is wrong is for [`FieldLines::next`] to say.
+    fn take_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (name, behind) = bytes.split_at_checked(token_run(bytes))?;
+        let behind = behind.strip_prefix(b":")?;
+        let (value, behind) = behind.split_at_checked(value_run(behind))?;
+        let rest = behind.strip_prefix(b"\r\n")?;
+        if name.is_empty() || self.count == self.most {
+            return None;
+        }
+        if let Some(known) = Known::named(name).ok()? {
+            let mut meaning = self.understand(known).ok()?;
+            meaning.take(value.get(white_run(value)..)?).ok()?;
+            self.conclude(meaning).ok()?;
+        }
+        self.count += 1;
+        Some(bytes.len() - rest.len())
+    }
+
+    /// Takes as much as leads somewhere else, or nowhere yet; `None` at the end of the section, one byte on.
+    fn step(&mut self, first: u8, bytes: &[u8]) -> Result<Option<usize>, FramingError> {
+        let run = self.take_run(bytes)?;
+        if run > 0 {
+            return Ok(Some(run));
+        }
+        let at = self.next(first)?;
+        Ok(at.map(|at| {
+            self.at = at;
+            1
+        }))
     }
 
     /// Takes the bytes that change nothing about where we are.
@@ -218,18 +292,10 @@ impl FieldLines {
             At::Lead => Ok(white_run(bytes)),
             At::Value => {
                 let run = value_run(bytes);
-                self.take_value(bytes.get(..run).unwrap_or_default())?;
+                self.meaning.take(bytes.get(..run).unwrap_or_default())?;
                 Ok(run)
             }
             At::LineStart | At::LineFeed | At::LastLineFeed => Ok(0),
-        }
-    }
-
-    fn take_value(&mut self, run: &[u8]) -> Result<(), FramingError> {
-        match &mut self.meaning {
-            Meaning::Nothing => Ok(()),
-            Meaning::Length(length) => run.iter().try_for_each(|byte| length.take(*byte)),
-            Meaning::Coding(coding) => run.iter().try_for_each(|byte| coding.take(*byte)),
         }
     }
 
@@ -248,20 +314,24 @@ impl FieldLines {
                 At::Name
             }
             (At::Name, b':') => {
-                self.meaning = self.understand()?;
+                self.meaning = match Known::named(self.name.text())? {
+                    Some(known) => self.understand(known)?,
+                    None => Meaning::Nothing,
+                };
                 At::Lead
             }
             (At::Name, b' ' | b'\t') => return Err(FramingError::SpaceBeforeColon),
             (At::Lead | At::Value, b'\r') => At::LineFeed,
             (At::LineFeed, b'\n') => {
-                self.conclude()?;
+                let meaning = std::mem::replace(&mut self.meaning, Meaning::Nothing);
+                self.conclude(meaning)?;
                 At::LineStart
             }
             (At::LastLineFeed, b'\n') => return Ok(None),
             (At::LineFeed | At::LastLineFeed, _) => return Err(FramingError::BareCarriageReturn),
             (_, b'\n') => return Err(FramingError::BareLineFeed),
-            (At::Lead, byte) if value_run(&[byte]) == 1 => {
-                self.take_value(&[byte])?;
+            (At::Lead, byte) if is_value(byte) => {
+                self.meaning.take(&[byte])?;
                 At::Value
             }
             (At::Lead | At::Value, _) => return Err(FramingError::FieldValue),
@@ -269,33 +339,27 @@ impl FieldLines {
         }))
     }
 
-    /// What the name that has ended means.
-    fn understand(&mut self) -> Result<Meaning, FramingError> {
-        let is_host = self.name.is(b"host")?;
-        let is_length = self.name.is(b"content-length")?;
-        let is_coding = self.name.is(b"transfer-encoding")?;
-        if !(is_host || is_length || is_coding) {
-            return Ok(Meaning::Nothing);
-        }
+    /// What it means that a field of this name is there. Where that is an error, nothing is noted.
+    fn understand(&mut self, name: Known) -> Result<Meaning, FramingError> {
         let said = self.said.as_mut().ok_or(FramingError::ForbiddenTrailer)?;
-        if is_host {
-            if std::mem::replace(&mut said.has_host, true) {
-                return Err(FramingError::TwoHosts);
+        match (name, said.length, said.is_chunked) {
+            (Known::Host, ..) if said.has_host => Err(FramingError::TwoHosts),
+            (Known::Host, ..) => {
+                said.has_host = true;
+                Ok(Meaning::Nothing)
             }
-            return Ok(Meaning::Nothing);
-        }
-        match (is_length, said.length, said.is_chunked) {
-            (true, Some(_), _) => Err(FramingError::Length),
-            (false, _, true) => Err(FramingError::NotChunked),
-            (true, None, true) | (false, Some(_), false) => Err(FramingError::TwoFramings),
-            (true, None, false) => Ok(Meaning::Length(Length::default())),
-            (false, None, false) => Ok(Meaning::Coding(Coding::default())),
+            (Known::Length, Some(_), _) => Err(FramingError::Length),
+            (Known::Coding, _, true) => Err(FramingError::NotChunked),
+            (Known::Length, None, true) | (Known::Coding, Some(_), false) => {
+                Err(FramingError::TwoFramings)
+            }
+            (Known::Length, None, false) => Ok(Meaning::Length(Length::default())),
+            (Known::Coding, None, false) => Ok(Meaning::Coding(Coding::default())),
         }
     }
 
-    /// Notes what the value that has ended says.
-    fn conclude(&mut self) -> Result<(), FramingError> {
-        let meaning = std::mem::replace(&mut self.meaning, Meaning::Nothing);
+    /// Notes what the value that has ended says. Where that is an error, nothing is noted.
+    fn conclude(&mut self, meaning: Meaning) -> Result<(), FramingError> {
         let Some(said) = &mut self.said else {
             return Ok(());
         };

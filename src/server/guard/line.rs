@@ -1,5 +1,5 @@
 use super::FramingError;
-use super::bytes::{is_token, target_run, token_run};
+use super::bytes::{is_target, is_token, target_run, token_run};
 use super::fields::Progress;
 
 /// A request line: `METHOD SP target SP HTTP/1.x CRLF`, and at most one empty line before it (RFC 9112, 2.2 and 3).
@@ -50,6 +50,13 @@ impl RequestLine {
 
     /// Reads on: how many bytes were taken, and how far that led.
     pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, Progress) {
+        if self.at == At::Start
+            && let Some((taken, is_http11)) = whole(bytes)
+        {
+            self.is_http11 = is_http11;
+            self.at = At::LineFeed;
+            return (taken, Progress::Done);
+        }
         let mut read = 0;
         while let Some(rest) = bytes.get(read..)
             && let Some(&byte) = rest.first()
@@ -81,7 +88,7 @@ impl RequestLine {
             (At::StartAgain, b'\r') => return Err(FramingError::EmptyLines),
             (At::Start | At::StartAgain, byte) if is_token(byte) => At::Method,
             (At::Method, b' ') => At::TargetStart,
-            (At::TargetStart, byte) if target_run(&[byte]) == 1 => At::Target,
+            (At::TargetStart, byte) if is_target(byte) => At::Target,
             (At::Target, b' ') => At::Version(0),
             (At::Version(matched), byte) if VERSION.get(matched) == Some(&byte) => {
                 if matched + 1 == VERSION.len() {
@@ -104,4 +111,16 @@ impl RequestLine {
             _ => return Err(FramingError::RequestLine),
         }))
     }
+}
+
+/// The length of the line that stands first, and whether it is HTTP/1.1, where it is whole and nothing is wrong with it.
+fn whole(bytes: &[u8]) -> Option<(usize, bool)> {
+    let method = token_run(bytes);
+    let behind = bytes.get(method..)?.strip_prefix(b" ")?;
+    let target = target_run(behind);
+    let behind = behind.get(target..)?.strip_prefix(b" ")?;
+    let [minor @ (b'0' | b'1'), b'\r', b'\n', rest @ ..] = behind.strip_prefix(VERSION)? else {
+        return None;
+    };
+    (method > 0 && target > 0).then_some((bytes.len() - rest.len(), *minor == b'1'))
 }

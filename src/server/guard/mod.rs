@@ -110,7 +110,8 @@ impl Guard {
     /// Reads on, and says how many of `bytes` end outside of a head, a request's or a frame's: so many may be handed on, with
     /// all that came before them. The rest begins a head, which is to be kept back until it is whole, or is refused.
     ///
-    /// Costs one pass over the bytes of heads, chunk lines and trailers, and nothing for those of bodies.
+    /// Costs one pass over the bytes of heads, chunk lines and trailers, and nothing for those of bodies. A line whose end
+    /// has not come, or with which something is wrong, is read once more.
     pub fn scan(&mut self, bytes: &[u8]) -> usize {
         let mut read = 0;
         let mut safe = 0;

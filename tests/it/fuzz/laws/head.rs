@@ -16,6 +16,8 @@ pub struct Judged {
     pub safe: usize,
     pub heads: usize,
     pub refused: Option<(FramingError, Part)>,
+    /// Whether the caller is told so when nothing more comes in time.
+    pub is_awaited: bool,
 }
 
 /// Has a guard read `bytes` in pieces that end at `cuts`.
@@ -34,6 +36,7 @@ pub fn judge(bytes: &[u8], cuts: &[usize]) -> Judged {
         safe,
         heads: guard.heads(),
         refused: guard.refused(),
+        is_awaited: guard.give_up_waiting(),
     }
 }
 

@@ -23,6 +23,7 @@ fn judged_by(mut guard: Guard, bytes: &[u8], at: usize) -> Judged {
         safe,
         heads: guard.heads(),
         refused: guard.refused(),
+        is_awaited: guard.give_up_waiting(),
     }
 }
 
