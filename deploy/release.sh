@@ -45,6 +45,8 @@ mkdir -p "$out"
 if [ "$kind" = --trial ]; then
     sh deploy/image.sh --program "$program"
 else
+    KEYWARD_PROFILE=${KEYWARD_PROFILE:-$(sh deploy/pgo.sh)}
+    export KEYWARD_PROFILE
     sh deploy/image.sh
     program=$(sh deploy/build.sh)
 fi

@@ -5,7 +5,8 @@
 //! all threads of the proxy's processes over the calls that were answered as they should be; keyward runs with
 //! everything switched on that it has by default. Run with `cargo bench --bench compare`, shorter with `-- quick`, and
 //! over sets of 1 k, 100 k and 1 M keys with `-- keys`; another build of keyward is compared when its path is named, as
-//! `-- target/dist/keyward`.
+//! `-- target/dist/keyward`. With `-- train` keyward alone does every job once: from that `deploy/pgo.sh` learns which ways
+//! of the program calls take.
 
 #[path = "../support/address.rs"]
 mod address;
@@ -63,7 +64,7 @@ const ROWS: [Row; 10] = [
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let asked = |word: &str| arguments.iter().any(|argument| argument == word);
-    let length = if asked("quick") {
+    let length = if asked("quick") || asked("train") {
         Length {
             round: Duration::from_millis(200),
             rounds: 3,
@@ -103,6 +104,7 @@ fn main() {
     };
     let kinds: Vec<Kind> = Kind::ALL
         .into_iter()
+        .filter(|kind| *kind == Kind::Keyward || !asked("train"))
         .filter(|kind| {
             let version = kind.version(&world);
             let found = version.is_some();

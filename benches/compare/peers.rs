@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::address::free_address;
 use crate::load::{Ask, Caller, Target, key};
 
@@ -47,7 +49,7 @@ pub struct World {
     pub trust: Arc<rustls::ClientConfig>,
 }
 
-/// A proxy that runs; killed when dropped.
+/// A proxy that runs; ended when dropped.
 pub struct Peer {
     pub target: Target,
     /// From its start until the first call was allowed.
@@ -180,6 +182,16 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        // Whoever is asked to end writes down what it has learnt.
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let asked = pid.map(|pid| kill_process(pid, Signal::TERM));
+        let until = Instant::now() + Duration::from_secs(10);
+        while asked.is_some() && Instant::now() < until {
+            if let Ok(Some(_)) = self.process.try_wait() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
