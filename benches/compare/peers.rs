@@ -183,7 +183,9 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         // Whoever is asked to end writes down what it has learnt.
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
         let asked = pid.map(|pid| kill_process(pid, Signal::TERM));
         let until = Instant::now() + Duration::from_secs(10);
         while asked.is_some() && Instant::now() < until {

@@ -12,7 +12,7 @@ use super::trace::Trace;
 use super::{
     ConnectionLoad, ForwardAuthConfig, InFlight, Proxy, ProxyBody, Rejection, Tunnel, grpc, target,
 };
-use crate::route::ErrorForm;
+use crate::route::{ErrorForm, values_of};
 use crate::telemetry::metrics::RequestOutcome;
 
 /// An answer, and what of the request was left unread by it.
@@ -60,7 +60,7 @@ impl<'p> Manner<'p> {
             door,
             // Whoever asks for another reads statuses: 200 is a yes.
             is_grpc: door.is_none() && grpc::is_grpc(request),
-            expects_continue: request.headers().contains_key(EXPECT),
+            expects_continue: values_of(request.headers(), &EXPECT).next().is_some(),
             version: request.version(),
         }
     }

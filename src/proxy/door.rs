@@ -24,6 +24,7 @@ use super::shown::Shown;
 use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
 use crate::key::Denial;
+use crate::route::values_of;
 
 /// The door, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -250,7 +251,7 @@ impl ForwardAuthConfig {
 const UNTOLD: Rejection = Rejection::Ambiguous("the question does not say once what is called");
 
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Rejection> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = values_of(headers, name);
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().map_err(|_| UNTOLD),
         _ => Err(UNTOLD),

@@ -1,12 +1,15 @@
 //! What a gRPC caller says in its head, and what it is told in ours (gRPC over HTTP/2, `PROTOCOL-HTTP2.md`).
 
 use std::fmt::Write;
-use std::future::pending;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Version};
 use tokio::time::sleep;
+
+use super::Rejection;
 
 /// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses. So is gRPC-Web, whose
 /// type begins alike.
@@ -37,11 +40,17 @@ pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Returns after `left`; never when the caller sets no end.
-pub(super) async fn passed(left: Option<Duration>) {
+/// What is `awaited`, if it is there before `left` is over; an answer that is there is never late.
+pub(super) async fn within<F: Future>(
+    left: Option<Duration>,
+    awaited: Pin<&mut F>,
+) -> Result<F::Output, Rejection> {
     match left {
-        Some(left) => sleep(left).await,
-        None => pending().await,
+        None => Ok(awaited.await),
+        Some(left) => match select(awaited, pin!(sleep(left))).await {
+            Either::Left((there, _)) => Ok(there),
+            Either::Right(_) => Err(Rejection::Deadline),
+        },
     }
 }
 

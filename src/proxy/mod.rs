@@ -32,7 +32,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -320,14 +319,10 @@ impl Proxy {
         };
         let is_head = parts.method == Method::HEAD;
         let request = Request::from_parts(parts, body);
+        let sent = pin!(self.upstreams.send(permit, call, request));
         let answered = pin!(async {
-            let response = pin!(self.upstreams.send(permit, call, request));
-            // An answer that is there is never late.
-            let response = match select(response, pin!(grpc::passed(left))).await {
-                Either::Left((response, _)) => response.map_err(Rejection::Upstream),
-                Either::Right(_) => Err(Rejection::Deadline),
-            };
-            match (response?, shown) {
+            let response = grpc::within(left, sent).await?;
+            match (response.map_err(Rejection::Upstream)?, shown) {
                 (response, None) => Ok(response.map(Relayed::AsItCame)),
                 (response, Some(shown)) => {
                     let limits = self.plan.limits.of_lists();

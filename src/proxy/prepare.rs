@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, request::Parts};
 
 use crate::credential::CredentialLocations;
 use crate::key::{Identity, NamedModel, holds_a_key};
+use crate::route::values_of;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -105,9 +106,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if present == 0 {
         return;
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
+    let named: Vec<HeaderName> = values_of(headers, &CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|named| {
             let is_named = |name: &&HeaderName| {
@@ -123,7 +122,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    let takes_trailers = headers.get_all(TE).iter().any(|value| {
+    let takes_trailers = values_of(headers, &TE).any(|value| {
         let mut codings = value.as_bytes().split(|byte| *byte == b',');
         codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
@@ -139,12 +138,10 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// HTTP/2 may send cookies in crumbs; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+    if values_of(headers, &COOKIE).nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
+    let crumbs: Vec<&[u8]> = values_of(headers, &COOKIE)
         .map(HeaderValue::as_bytes)
         .collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {

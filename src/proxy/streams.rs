@@ -248,6 +248,9 @@ pub(super) async fn unless_ended<T>(
     stream: Option<&Stream>,
     answered: Pin<&mut impl Future<Output = Result<T, Rejection>>>,
 ) -> Result<T, Rejection> {
+    if stream.is_none() {
+        return answered.await;
+    }
     let ends = pin!(key_ends(stream));
     // An answer that comes too late is none.
     match select(ends, answered).await {

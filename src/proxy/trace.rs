@@ -3,16 +3,22 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::key::holds_a_key;
+use crate::route::only_value;
 
 /// The header of the request id, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header of the trace, both ways (W3C Trace Context).
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// How long an id of ours is, and a trace's header in the version that we write, in bytes.
+const ID_DIGITS: usize = 32;
+const TRACEPARENT_BYTES: usize = 55;
 
 /// The longest request id taken over from a caller, in bytes.
 const LONGEST_ID: usize = 128;
@@ -67,18 +73,31 @@ const KNOWN_FLAGS: u8 = 3;
 impl Trace {
     /// Takes over what the caller sent, if it is well formed and sent once; makes the rest.
     pub(super) fn of(headers: &HeaderMap, ids: &IdMaker) -> Self {
-        let id = only(headers, &REQUEST_ID).filter(|id| {
+        let id = only_value(headers, &REQUEST_ID).filter(|id| {
             id.len() <= LONGEST_ID
                 && !id.is_empty()
                 && id.as_bytes().iter().all(u8::is_ascii_graphic)
                 // It is logged, answered and passed on.
                 && !holds_a_key(id.as_bytes())
         });
-        let parent = only(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
+        let parent =
+            only_value(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
+        // Both texts of ours are in one piece of memory.
+        let mut room = BytesMut::with_capacity(ID_DIGITS + TRACEPARENT_BYTES);
+        let mut fresh = |text: &[u8]| {
+            room.extend_from_slice(text);
+            value(room.split().freeze())
+        };
         Self {
-            id: id.cloned().unwrap_or_else(|| fresh_id(ids)),
+            id: match id {
+                Some(id) => id.clone(),
+                None => fresh(&hex::<ID_DIGITS>(ids.next())),
+            },
             origin: parent.map_or(Origin::Begun, |_| Origin::Continued),
-            parent: parent.cloned().unwrap_or_else(|| begin(ids)),
+            parent: match parent {
+                Some(parent) => parent.clone(),
+                None => fresh(&begin(ids)),
+            },
         }
     }
 
@@ -90,10 +109,16 @@ impl Trace {
         let (trace, span, flags) = (self.trace_id(), self.span_id(), self.flags());
         match self.origin {
             Origin::Joined { .. } => {}
-            Origin::Begun => self.parent = traceparent(trace, span, SAMPLED),
+            Origin::Begun => {
+                self.parent = value(Bytes::copy_from_slice(&traceparent(trace, span, SAMPLED)));
+            }
             Origin::Continued => {
                 let ours = fresh_span(ids);
-                self.parent = traceparent(trace, ours, flags & KNOWN_FLAGS);
+                self.parent = value(Bytes::copy_from_slice(&traceparent(
+                    trace,
+                    ours,
+                    flags & KNOWN_FLAGS,
+                )));
                 self.origin = Origin::Joined { caller: span };
             }
         }
@@ -140,12 +165,6 @@ impl Trace {
     }
 }
 
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
-}
-
 /// `00-{trace}-{parent}-{flags}`, all in lower-case hex, neither id zero (Trace Context, 3.2.2). Later versions may be
 /// longer.
 fn is_traceparent(text: &[u8]) -> bool {
@@ -166,8 +185,13 @@ fn is_traceparent(text: &[u8]) -> bool {
         && text.iter().all(u8::is_ascii_graphic)
 }
 
+/// A text of ours as a header's value.
+fn value(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).expect("hex and dashes are visible")
+}
+
 /// A trace of our own, not sampled: nobody has recorded anything of it yet.
-fn begin(ids: &IdMaker) -> HeaderValue {
+fn begin(ids: &IdMaker) -> [u8; TRACEPARENT_BYTES] {
     traceparent(ids.next().max(1), fresh_span(ids), 0)
 }
 
@@ -184,17 +208,13 @@ const fn halves(id: u128) -> [u64; 2] {
     [id as u64, (id >> 64) as u64]
 }
 
-fn traceparent(trace: u128, span: u64, flags: u8) -> HeaderValue {
-    let mut text = [b'-'; 55];
+fn traceparent(trace: u128, span: u64, flags: u8) -> [u8; TRACEPARENT_BYTES] {
+    let mut text = [b'-'; TRACEPARENT_BYTES];
     text[..2].fill(b'0');
     text[3..35].copy_from_slice(&hex::<32>(trace));
     text[36..52].copy_from_slice(&hex::<16>(span.into()));
     text[53..].copy_from_slice(&hex::<2>(flags.into()));
-    HeaderValue::from_bytes(&text).expect("hex and dashes are visible")
-}
-
-fn fresh_id(ids: &IdMaker) -> HeaderValue {
-    HeaderValue::from_bytes(&hex::<32>(ids.next())).expect("hex digits are visible")
+    text
 }
 
 /// The last `DIGITS` digits of a number, in lower-case hex. `{:032x}` says the same for ten times the work, and every call

@@ -34,6 +34,7 @@
 mod body;
 mod compile;
 mod config;
+mod fields;
 mod host;
 mod method;
 mod model;
@@ -61,6 +62,7 @@ pub use compile::RouteMistake;
 pub use config::{
     ErrorForm, ModelConfig, ModelPlace, Profile, ProfileConfig, RouteClass, RouteConfig,
 };
+pub use fields::{only_value, values_of};
 pub use host::RequestHost;
 pub use profile::{baseten, profile};
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName};
 
-use super::ModelPlace;
+use super::{ModelPlace, values_of};
 use crate::key::MAX_MODEL_BYTES;
 
 /// Where the requests of a route name their model, beside host and path.
@@ -110,7 +110,7 @@ fn in_header<'r>(
     {
         return Err("the header that names the model is spelled in another way");
     }
-    let mut values = headers.get_all(name).iter();
+    let mut values = values_of(headers, name);
     let Some(value) = values.next() else {
         return Ok(None);
     };

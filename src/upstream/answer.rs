@@ -22,10 +22,7 @@ pub(super) enum AnswerSource {
     /// A connection of its own.
     Alone(http1::Answer),
     /// A stream of a connection, and the place there, which is held until it ends.
-    OnLane {
-        incoming: Incoming,
-        _place: OnLane<Lent>,
-    },
+    OnLane(Box<(Incoming, OnLane<Lent>)>),
 }
 
 /// Why an answer broke off.
@@ -45,10 +42,11 @@ impl AnswerBody {
     }
 
     /// The connection behind a 101, and what keeps its server busy until it is dropped; `None` if there is none.
+    #[must_use]
     pub fn into_upgraded(self) -> Option<(Upgraded, impl Sized)> {
         match self.source {
             AnswerSource::Alone(answer) => Some((answer.into_upgraded()?, self.busy)),
-            AnswerSource::OnLane { .. } => None,
+            AnswerSource::OnLane(_) => None,
         }
     }
 }
@@ -66,8 +64,8 @@ impl Body for AnswerBody {
                 let frame = ready!(Pin::new(answer).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| Ok(frame?)))
             }
-            AnswerSource::OnLane { incoming, .. } => {
-                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+            AnswerSource::OnLane(on_lane) => {
+                let frame = ready!(Pin::new(&mut on_lane.0).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| Ok(frame?)))
             }
         }
@@ -76,14 +74,14 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             AnswerSource::Alone(answer) => answer.is_end_stream(),
-            AnswerSource::OnLane { incoming, .. } => incoming.is_end_stream(),
+            AnswerSource::OnLane(on_lane) => on_lane.0.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             AnswerSource::Alone(answer) => answer.size_hint(),
-            AnswerSource::OnLane { incoming, .. } => incoming.size_hint(),
+            AnswerSource::OnLane(on_lane) => on_lane.0.size_hint(),
         }
     }
 }

@@ -1,25 +1,25 @@
 //! One call's attempts: which key it is given, which server it goes to, and what becomes of it there.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::Either;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::balance::{Burden, Places, draw};
 use super::bodies::Bodies;
+use super::deadline::HeadDeadline;
 use super::health::{Busy, Entry};
 use super::keys::{Asked, Prepared, Ring, is_batch};
-use super::lent::Lent;
-use super::payload::{Memory, Payload};
+use super::lent::Outbound;
+use super::payload::Memory;
 use super::pool::{Lease, Pool, Unanswered};
 use super::server::Server;
 use super::{
-    AnswerBody, AnswerSource, Call, Executor, Fleet, Progress, RequestBody, UpstreamError,
-    UpstreamPlan, UpstreamProtocol, body, framing,
+    AnswerBody, AnswerSource, Call, Executor, Fleet, RequestBody, UpstreamError, UpstreamPlan,
+    UpstreamProtocol, framing,
 };
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -48,7 +48,7 @@ struct Chosen<'u> {
 struct Failed {
     why: UpstreamError,
     /// The whole request, when there was no connection for it.
-    unsent: Option<Request<Lent>>,
+    unsent: Option<Box<Outbound>>,
 }
 
 /// What was sent may have been read.
@@ -62,13 +62,14 @@ impl From<UpstreamError> for Failed {
 async fn exchange(
     pool: &Pool,
     mut lease: Lease,
-    mut request: Request<Lent>,
+    mut request: Box<Outbound>,
+    deadline: &HeadDeadline,
 ) -> Result<Response<AnswerSource>, Failed> {
     loop {
         let was_kept = lease.was_kept();
-        request = match lease.send(request).await {
+        request = match lease.send(request, deadline).await {
             Ok(answer) => return Ok(answer),
-            Err(Unanswered::Unsent(unsent, _)) if was_kept => *unsent,
+            Err(Unanswered::Unsent(unsent, _)) if was_kept => unsent,
             Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => {
                 return Err(error.into());
             }
@@ -124,10 +125,10 @@ impl Upstream {
         random: &RefCell<fastrand::Rng>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
         match &self.ring {
-            None => Either::Left(async move {
-                let body = body.into();
-                self.send(&call, None, head, body, random).await
-            }),
+            None => {
+                let request = Outbound::new(head, body.into());
+                Either::Left(async move { self.send(&call, None, request, random).await })
+            }
             Some(ring) => {
                 let memory = call.memory.take();
                 Either::Right(Box::pin(async move {
@@ -161,7 +162,8 @@ impl Upstream {
                 Err(error) => Err(self.noted(error)),
                 Ok(prepared) => {
                     let body = bodies.next().ok_or(UpstreamError::NoKey)?;
-                    let sent = self.send(call, Some(&prepared), head.clone(), body, random);
+                    let request = Outbound::new(head.clone(), body);
+                    let sent = self.send(call, Some(&prepared), request, random);
                     let answer = sent.await?;
                     if !key.note(answer.status(), answer.headers()) {
                         return Ok(answer);
@@ -182,8 +184,7 @@ impl Upstream {
         &self,
         call: &Call,
         key: Option<&Prepared>,
-        mut head: Parts,
-        mut body: Payload,
+        mut request: Box<Outbound>,
         random: &RefCell<fastrand::Rng>,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let mut tried = Places::NONE;
@@ -203,33 +204,29 @@ impl Upstream {
                     continue;
                 }
             };
-            let progress = body.progress();
             let may_be_refused = self.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
-            let (spare, (lent, back)) = if may_be_refused {
-                (Some(head.clone()), Lent::with_return(body))
-            } else {
-                (None, Lent::for_good(body))
-            };
-            let request = chosen.server.address(&self.plan, call, key, head, lent);
-            let failed = match self.call(chosen, call, lease, request, &progress).await {
+            let spare = may_be_refused.then(|| {
+                let back = request.body.with_return();
+                (Box::new(request.head.clone()), back)
+            });
+            let (plan, head) = (&self.plan, &mut request.head);
+            chosen.server.address(plan, call, key, head);
+            let failed = match self.call(chosen, call, lease, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let again = match (failed.unsent, spare, back) {
-                (Some(unsent), ..) if has_another => {
-                    let (head, lent) = unsent.into_parts();
-                    lent.into_body().map(|body| (head, body))
-                }
-                (None, Some(spare), Some(back)) if failed.why.is_refusal() => {
+            request = match (failed.unsent, spare) {
+                (Some(unsent), _) if has_another => unsent,
+                (None, Some((head, back))) if failed.why.is_refusal() => {
                     was_refused = true;
                     if !has_another {
                         tried = Places::NONE;
                     }
-                    back.returned().await.map(|body| (spare, body))
+                    let body = back.returned().await.ok_or(failed.why)?;
+                    Outbound::new(*head, body)
                 }
-                _ => None,
+                _ => return Err(failed.why),
             };
-            (head, body) = again.ok_or(failed.why)?;
             self.metrics.tried_elsewhere();
         }
     }
@@ -276,20 +273,13 @@ impl Upstream {
         chosen: Chosen<'_>,
         call: &Call,
         lease: Lease,
-        request: Request<Lent>,
-        progress: &Progress,
+        request: Box<Outbound>,
     ) -> Result<Response<AnswerBody>, Failed> {
         let server = chosen.server;
         let started = Instant::now();
-        let answer = {
-            let answer = pin!(exchange(server.pool_for(call), lease, request));
-            let late = pin!(body::lateness(progress, self.plan.limits.head_timeout));
-            // An answer that is there is never late.
-            match select(answer, late).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(UpstreamError::HeadTimeout.into()),
-            }
-        };
+        let deadline = HeadDeadline::new(&request.body, self.plan.limits.head_timeout);
+        let answer = exchange(server.pool_for(call), lease, request, &deadline).await;
+        let progress = deadline.progress();
         match answer {
             Ok(answer) => {
                 server.health.answered(chosen.entry);

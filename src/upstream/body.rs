@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::held::HeldBodies;
 use super::judged::Judged;
@@ -358,19 +358,4 @@ fn is_malformed(error: &hyper::Error) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// Waits until the answer is late: `limit` after the upstream took the last part of the request body, be it the end or
-/// one after which it read no more. While it waits for more from the caller, it is the caller who may be late.
-pub(super) async fn lateness(progress: &Progress, limit: Duration) {
-    loop {
-        let Some(taken_at) = progress.taken_at() else {
-            sleep(limit).await;
-            continue;
-        };
-        sleep_until(taken_at + limit).await;
-        if progress.taken_at() == Some(taken_at) {
-            return;
-        }
-    }
 }

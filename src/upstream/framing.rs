@@ -3,13 +3,15 @@
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
+use crate::route::values_of;
+
 /// Whether the head says how the body is framed once, in a way we understand, or not at all (RFC 9112, 6.3).
 ///
 /// hyper reads by `Transfer-Encoding` and leaves a `Content-Length` beside it where it is. Handed on, the caller would
 /// count by that one, and take a part of the next answer for this one's end (SECURITY F17).
 pub(super) fn is_sound(head: &HeaderMap) -> bool {
-    let mut codings = head.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = head.get_all(CONTENT_LENGTH).iter();
+    let mut codings = values_of(head, &TRANSFER_ENCODING);
+    let mut lengths = values_of(head, &CONTENT_LENGTH);
     match (codings.next(), lengths.next()) {
         (None, None) => true,
         (Some(coding), None) => {

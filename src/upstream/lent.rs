@@ -1,18 +1,38 @@
+use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::Progress;
 use super::payload::Payload;
+
+/// A request on its way to a server, in a place of its own: it is handed on from hand to hand.
+pub(super) struct Outbound<B = Lent> {
+    pub(super) head: Parts,
+    pub(super) body: B,
+}
+
+impl Outbound {
+    /// A request whose body is lent for good.
+    pub(super) fn new(head: Parts, body: Payload) -> Box<Self> {
+        let body = Lent::for_good(body);
+        Box::new(Self { head, body })
+    }
+}
 
 /// A request body lent to one attempt: it comes back when the attempt is given up before anything of it was given.
 pub(super) struct Lent {
     /// There until it goes back.
     body: Option<Payload>,
+    /// What was read of it, and not sent: it comes again first.
+    unsent: VecDeque<Frame<Bytes>>,
     back: Option<oneshot::Sender<Payload>>,
 }
 
@@ -25,29 +45,29 @@ const RETURNING: Duration = Duration::from_secs(1);
 
 impl Lent {
     /// Lends `body` to an attempt, for good.
-    pub(super) const fn for_good(body: Payload) -> (Self, Option<Back>) {
-        let lent = Self {
+    const fn for_good(body: Payload) -> Self {
+        Self {
             body: Some(body),
+            unsent: VecDeque::new(),
             back: None,
-        };
-        (lent, None)
+        }
     }
 
-    /// Lends `body` to an attempt that may fail.
-    pub(super) fn with_return(body: Payload) -> (Self, Option<Back>) {
+    /// Lends the same body to an attempt that may fail.
+    pub(super) fn with_return(&mut self) -> Back {
         let (back, returned) = oneshot::channel();
-        let lent = Self {
-            body: Some(body),
-            back: Some(back),
-        };
-        (lent, Some(Back(returned)))
+        self.back = Some(back);
+        Back(returned)
     }
-}
 
-impl Lent {
-    /// The body, of which nothing was given.
-    pub(super) fn into_body(mut self) -> Option<Payload> {
-        self.body.take()
+    /// Takes back what was read of it and not sent.
+    pub(super) fn give_back(&mut self, unsent: Vec<Frame<Bytes>>) {
+        self.unsent = unsent.into();
+    }
+
+    /// How far it has come, now and later; `None` when it went back.
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+        self.body.as_ref().map(Payload::progress)
     }
 }
 
@@ -75,6 +95,10 @@ impl Body for Lent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(frame) = self.unsent.pop_front() {
+            self.back = None;
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -87,10 +111,13 @@ impl Body for Lent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.unsent.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
+        if !self.unsent.is_empty() {
+            return SizeHint::new();
+        }
         self.body
             .as_ref()
             .map_or_else(SizeHint::new, Body::size_hint)

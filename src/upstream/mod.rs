@@ -8,6 +8,7 @@ mod bodies;
 mod body;
 mod config;
 mod connect;
+mod deadline;
 mod error;
 mod framing;
 mod health;

@@ -5,16 +5,19 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::connect::{NotOpened, Opener, Tasks};
+use super::deadline::HeadDeadline;
 use super::http1::{Connection, Exchange, NotAnswered};
 use super::lanes::{Lanes, OnLane};
-use super::lent::Lent;
+use super::lent::{Lent, Outbound};
 use super::{AnswerSource, UpstreamError};
 
 /// Kept connections to one server.
@@ -33,7 +36,7 @@ pub(super) enum Lease {
 
 /// A connection of HTTP/1.1, which takes no other call meanwhile. It is kept when the call has come to its end.
 pub(super) struct Alone {
-    connection: Connection,
+    connection: Box<Connection>,
     was_kept: bool,
     home: Rc<Idle>,
 }
@@ -41,7 +44,7 @@ pub(super) struct Alone {
 /// A request that was not answered.
 pub(super) enum Unanswered {
     /// Here it is again: its connection ended before anything of it was written (SECURITY P6).
-    Unsent(Box<Request<Lent>>, UpstreamError),
+    Unsent(Box<Outbound>, UpstreamError),
     /// It may have been read.
     Broken(UpstreamError),
 }
@@ -79,7 +82,7 @@ impl Pool {
         let connection = match kept {
             Some(connection) => connection,
             // Seldom, and large.
-            None => Box::pin(self.opener.open()).await?,
+            None => Box::new(Box::pin(self.opener.open()).await?),
         };
         Ok(Lease::Alone(Alone {
             connection,
@@ -107,33 +110,15 @@ impl Lease {
     /// come to its end. Dropping the future ends the call, and over HTTP/1.1 its connection.
     pub(super) async fn send(
         self,
-        request: Request<Lent>,
+        request: Box<Outbound>,
+        deadline: &HeadDeadline,
     ) -> Result<Response<AnswerSource>, Unanswered> {
         match self {
             Self::Alone(alone) => {
-                let exchange = Exchange::new(alone.connection, request, alone.home);
-                match exchange.await {
-                    Ok(answer) => Ok(answer.map(AnswerSource::Alone)),
-                    Err(NotAnswered::Unsent(request, error)) => {
-                        Err(Unanswered::Unsent(request, error.into()))
-                    }
-                    Err(NotAnswered::Broken(error)) => Err(Unanswered::Broken(error.into())),
-                }
+                let answer = Exchange::new(alone.connection, request, deadline, alone.home);
+                Ok(answer.await?.map(AnswerSource::Alone))
             }
-            Self::OnLane(mut place) => {
-                match place.connection.requests.try_send_request(request).await {
-                    Ok(answer) => Ok(answer.map(|incoming| AnswerSource::OnLane {
-                        incoming,
-                        _place: place,
-                    })),
-                    Err(mut error) => Err(match error.take_message() {
-                        Some(request) => {
-                            Unanswered::Unsent(Box::new(request), error.into_error().into())
-                        }
-                        None => Unanswered::Broken(error.into_error().into()),
-                    }),
-                }
-            }
+            Self::OnLane(place) => Box::pin(place.send(request, deadline)).await,
         }
     }
 
@@ -146,10 +131,47 @@ impl Lease {
     }
 }
 
+impl From<NotAnswered> for Unanswered {
+    fn from(why: NotAnswered) -> Self {
+        match why {
+            NotAnswered::Unsent(request, error) => Self::Unsent(request, error.into()),
+            NotAnswered::Broken(error) => Self::Broken(error.into()),
+            NotAnswered::Late => Self::Broken(UpstreamError::HeadTimeout),
+        }
+    }
+}
+
+impl OnLane<Lent> {
+    /// The same over HTTP/2.
+    async fn send(
+        mut self,
+        request: Box<Outbound>,
+        deadline: &HeadDeadline,
+    ) -> Result<Response<AnswerSource>, Unanswered> {
+        let Outbound { head, body } = *request;
+        let request = Request::from_parts(head, body);
+        let answer = self.connection.requests.try_send_request(request);
+        // An answer that is there is never late.
+        match select(pin!(answer), pin!(deadline.passed())).await {
+            Either::Left((Ok(answer), _)) => {
+                Ok(answer.map(|incoming| AnswerSource::OnLane(Box::new((incoming, self)))))
+            }
+            Either::Left((Err(mut error), _)) => Err(match error.take_message() {
+                Some(request) => {
+                    let (head, body) = request.into_parts();
+                    Unanswered::Unsent(Box::new(Outbound { head, body }), error.into_error().into())
+                }
+                None => Unanswered::Broken(error.into_error().into()),
+            }),
+            Either::Right(_) => Err(Unanswered::Broken(UpstreamError::HeadTimeout)),
+        }
+    }
+}
+
 /// Connections of HTTP/1.1 that nobody uses.
 pub(super) struct Idle {
     /// Those that were used last at the back.
-    kept: RefCell<VecDeque<(Connection, Instant)>>,
+    kept: RefCell<VecDeque<(Box<Connection>, Instant)>>,
     most: usize,
     timeout: Duration,
     tasks: Tasks,
@@ -172,7 +194,7 @@ impl Idle {
     }
 
     /// The one that was used last and can be used.
-    fn take(&self) -> Option<Connection> {
+    fn take(&self) -> Option<Box<Connection>> {
         let mut kept = self.kept.borrow_mut();
         let (connection, since) = loop {
             let (mut connection, since) = kept.pop_back()?;
@@ -189,7 +211,7 @@ impl Idle {
     }
 
     /// Keeps one whose call has come to its end.
-    pub(super) fn keep(&self, connection: Connection) {
+    pub(super) fn keep(&self, connection: Box<Connection>) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() < self.most {
             kept.push_back((connection, Instant::now()));
@@ -197,7 +219,7 @@ impl Idle {
     }
 
     fn sweep(&self) {
-        let is_young = |(connection, since): &mut (Connection, Instant)| {
+        let is_young = |(connection, since): &mut (Box<Connection>, Instant)| {
             since.elapsed() < self.timeout && connection.is_usable()
         };
         self.kept.borrow_mut().retain_mut(is_young);

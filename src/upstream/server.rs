@@ -1,15 +1,14 @@
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Request};
 
 use super::aim::aim;
 use super::connect::{Opener, Place};
 use super::health::Health;
 use super::keys::Prepared;
-use super::lent::Lent;
 use super::pool::Pool;
 use super::{
     Call, Executor, Fleet, Handshake, HostHeader, UpstreamPlan, UpstreamProtocol, UpstreamServer,
@@ -70,28 +69,20 @@ impl Server {
         plan: &UpstreamPlan,
         call: &Call,
         key: Option<&Prepared>,
-        mut head: Parts,
-        body: Lent,
-    ) -> Request<Lent> {
-        let host = self.host_for(plan.host, &head);
+        head: &mut Parts,
+    ) {
+        let host = self.host_for(plan.host, head);
         let target = key.map_or(&call.target, Prepared::target).clone();
         if call.handshake.is_some() {
-            aim(
-                &mut head,
-                &self.place,
-                UpstreamProtocol::Http1,
-                target,
-                host,
-            );
+            aim(head, &self.place, UpstreamProtocol::Http1, target, host);
             Handshake::restore(&mut head.headers);
         } else {
-            aim(&mut head, &self.place, plan.protocol, target, host);
+            aim(head, &self.place, plan.protocol, target, host);
         }
         match key {
-            None => plan.credential.write(&mut head),
-            Some(key) => key.write(&mut head),
+            None => plan.credential.write(head),
+            Some(key) => key.write(head),
         }
-        Request::from_parts(head, body)
     }
 
     /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone. An upstream that finds the

@@ -3,12 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use sha1::{Digest, Sha1};
+
+use crate::route::{only_value, values_of};
 
 /// What every server appends to the key before it hashes it (RFC 6455, 1.3).
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -30,9 +32,7 @@ impl Handshake {
     #[must_use]
     pub fn of(request: &Parts, has_body: bool) -> Option<Self> {
         let headers = &request.headers;
-        if !headers.contains_key(UPGRADE) {
-            return None;
-        }
+        values_of(headers, &UPGRADE).next()?;
         let is_asked = request.method == Method::GET
             && request.version == Version::HTTP_11
             && !has_body
@@ -41,8 +41,8 @@ impl Handshake {
                 .get(CONTENT_LENGTH)
                 .is_none_or(|length| length == "0")
             && is_websocket(headers)
-            && only(headers, &SEC_WEBSOCKET_VERSION)? == "13";
-        let key = only(headers, &SEC_WEBSOCKET_KEY)?.as_bytes();
+            && only_value(headers, &SEC_WEBSOCKET_VERSION)? == "13";
+        let key = only_value(headers, &SEC_WEBSOCKET_KEY)?.as_bytes();
         let is_key = STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16);
         (is_asked && is_key).then(|| Self {
             accept: STANDARD.encode(Sha1::new().chain_update(key).chain_update(MAGIC).finalize()),
@@ -59,7 +59,7 @@ impl Handshake {
     #[must_use]
     pub fn is_answered_by(&self, answer: &HeaderMap) -> bool {
         let accepts = |accept: &HeaderValue| accept.as_bytes() == self.accept.as_bytes();
-        is_websocket(answer) && only(answer, &SEC_WEBSOCKET_ACCEPT).is_some_and(accepts)
+        is_websocket(answer) && only_value(answer, &SEC_WEBSOCKET_ACCEPT).is_some_and(accepts)
     }
 }
 
@@ -70,17 +70,12 @@ fn is_websocket(headers: &HeaderMap) -> bool {
         names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     let is_it = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
-    is_named && only(headers, &UPGRADE).is_some_and(is_it)
-}
-
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
+    is_named && only_value(headers, &UPGRADE).is_some_and(is_it)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderName, Request};
     use rstest::rstest;
 
     use super::*;

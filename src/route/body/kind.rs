@@ -3,6 +3,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
+use super::super::fields::values_of;
 use super::{
     BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner, RefusedMembers,
 };
@@ -107,7 +108,7 @@ fn boundary_of(kind: &str) -> Option<&str> {
 
 /// The one value of a header; `Err` when there are more, or it is no text.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = values_of(headers, name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value.to_str().map(Some).map_err(drop),

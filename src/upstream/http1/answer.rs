@@ -16,7 +16,7 @@ use crate::upstream::pool::Idle;
 /// connection.
 pub(in crate::upstream) struct Answer {
     /// There until the end.
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     body: Reading,
     /// There when the connection may be used again.
     home: Option<Rc<Idle>>,
@@ -64,7 +64,7 @@ impl Answer {
     /// request is still sent.
     pub(super) fn behind(
         head: AnswerHead,
-        connection: Connection,
+        connection: Box<Connection>,
         rest: Option<Rest>,
         home: Option<Rc<Idle>>,
     ) -> Response<Self> {
@@ -92,7 +92,7 @@ impl Answer {
 
     /// What is left of the connection of an answer that changed protocols.
     pub(in crate::upstream) fn into_upgraded(self) -> Option<Upgraded> {
-        let Connection { stream, read, .. } = self.connection?;
+        let Connection { stream, read, .. } = *self.connection?;
         Some(Upgraded::new(stream, read))
     }
 

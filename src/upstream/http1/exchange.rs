@@ -4,83 +4,81 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 
 use super::answer::Answer;
 use super::head::{self, AnswerHead};
 use super::outgoing::{NotSent, Outgoing};
 use super::rest::Rest;
 use super::{Connection, Http1Error};
-use crate::upstream::lent::Lent;
+use crate::upstream::deadline::HeadDeadline;
+use crate::upstream::lent::Outbound;
 use crate::upstream::pool::Idle;
 
 /// A request that was not answered.
 pub(in crate::upstream) enum NotAnswered {
     /// Here it is again: its connection ended before anything of it was written (SECURITY P6).
-    Unsent(Box<Request<Lent>>, Http1Error),
+    Unsent(Box<Outbound>, Http1Error),
     /// It may have been read.
     Broken(Http1Error),
+    /// The answer's head did not come in time.
+    Late,
 }
 
 /// A call, until its answer's head is there. Dropping it closes the connection.
-pub(in crate::upstream) struct Exchange {
+pub(in crate::upstream) struct Exchange<'d> {
     /// There until the answer is.
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     /// There until it is written.
     outgoing: Option<Outgoing>,
-    /// There until something is written.
-    head: Option<Parts>,
     method: Method,
+    deadline: &'d HeadDeadline,
     /// Why the request was not written to its end. The answer may be there all the same.
     not_written: Option<io::Error>,
     home: Rc<Idle>,
 }
 
-impl Exchange {
+impl<'d> Exchange<'d> {
     /// Sends `request` over `connection`, which goes back to `home` when all is over.
     pub(in crate::upstream) fn new(
-        mut connection: Connection,
-        request: Request<Lent>,
+        mut connection: Box<Connection>,
+        request: Box<Outbound>,
+        deadline: &'d HeadDeadline,
         home: Rc<Idle>,
     ) -> Self {
-        let (head, body) = request.into_parts();
         let out = std::mem::take(&mut connection.out);
         Self {
             connection: Some(connection),
-            outgoing: Some(Outgoing::new(&head, body, out)),
-            method: head.method.clone(),
-            head: Some(head),
+            method: request.head.method.clone(),
+            outgoing: Some(Outgoing::new(request, out)),
+            deadline,
             not_written: None,
             home,
         }
     }
 
-    /// Writes what there is of the request.
+    /// Writes what there is of the request; ready when there is no more to write, or no sense in it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotAnswered>> {
         let (Some(connection), Some(outgoing)) = (&mut self.connection, &mut self.outgoing) else {
             return Poll::Ready(Ok(()));
         };
-        let sent = outgoing.poll_send(&mut connection.stream, cx);
-        if outgoing.has_begun() {
-            self.head = None;
-        }
-        let sent = ready!(sent);
+        let sent = ready!(outgoing.poll_send(&mut connection.stream, cx));
         let Some(outgoing) = self.outgoing.take() else {
             return Poll::Ready(Ok(()));
         };
-        let (body, out) = outgoing.into_parts();
+        let has_begun = outgoing.has_begun();
+        let (mut request, taken, out) = outgoing.into_parts();
         connection.out = out;
-        Poll::Ready(match (sent, self.head.take()) {
-            (Ok(()), _) => Ok(()),
-            (Err(NotSent::Body(error)), _) => Err(NotAnswered::Broken(error)),
-            (Err(NotSent::Connection(error)), Some(head)) => {
-                let request = Box::new(Request::from_parts(head, body));
-                Err(NotAnswered::Unsent(request, Http1Error::Io(error)))
-            }
-            (Err(NotSent::Connection(error)), None) => {
+        Poll::Ready(match sent {
+            Ok(()) => Ok(()),
+            Err(NotSent::Body(error)) => Err(NotAnswered::Broken(error)),
+            Err(NotSent::Connection(error)) if has_begun => {
                 self.not_written = Some(error);
                 Ok(())
+            }
+            Err(NotSent::Connection(error)) => {
+                request.body.give_back(taken);
+                Err(NotAnswered::Unsent(request, Http1Error::Io(error)))
             }
         })
     }
@@ -122,18 +120,28 @@ impl Exchange {
     }
 }
 
-impl Future for Exchange {
+impl Future for Exchange<'_> {
     type Output = Result<Response<Answer>, NotAnswered>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
-        if self.head.is_some() {
-            // Nothing is answered before it is asked.
-            return Poll::Pending;
+        // Nothing is answered before it is asked.
+        let is_asked = self.outgoing.as_ref().is_none_or(Outgoing::has_begun);
+        if is_asked && let Poll::Ready(head) = self.poll_head(cx) {
+            let head = head.map_err(NotAnswered::Broken)?;
+            return Poll::Ready(Ok(self.answer(head)));
         }
-        let head = ready!(self.poll_head(cx)).map_err(NotAnswered::Broken)?;
-        Poll::Ready(Ok(self.answer(head)))
+        // An answer that is there is never late.
+        let Self {
+            connection,
+            deadline,
+            ..
+        } = &mut *self;
+        let connection = connection.as_mut();
+        let connection = connection.expect("it is there until the answer is");
+        ready!(deadline.poll_late(&mut connection.timer, cx));
+        Poll::Ready(Err(NotAnswered::Late))
     }
 }

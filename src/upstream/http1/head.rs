@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
+use crate::route::values_of;
 
 /// The most fields that an answer's head, or its trailers, may have: hyper's number.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -116,14 +117,13 @@ fn take_one(
     // Where fields are, so that values can be parts of what was read.
     let begin = read.as_ptr().addr();
     let place = |part: &[u8]| (part.as_ptr().addr() - begin, part.len());
-    let mut places = [Default::default(); MOST_FIELDS];
-    let count = parsed.headers.len();
-    for (field, kept) in parsed.headers.iter().zip(&mut places) {
-        *kept = (place(field.name.as_bytes()), place(field.value));
-    }
+    let places = parsed.headers.iter();
+    let places = places.map(|field| (place(field.name.as_bytes()), place(field.value)));
+    let places: Vec<_> = places.collect();
     let head = read.split_to(end).freeze();
-    let mut headers = HeaderMap::with_capacity(count);
-    for (name, (at, length)) in places.into_iter().take(count) {
+    // Some fields of ours join them.
+    let mut headers = HeaderMap::with_capacity(places.len() + 4);
+    for (name, (at, length)) in places {
         let name = head.get(name.0..name.0 + name.1).unwrap_or_default();
         let name = HeaderName::from_bytes(name);
         let value = HeaderValue::from_maybe_shared(head.slice(at..at + length));
@@ -159,7 +159,8 @@ fn length(
     let has_no_body = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || method == Method::HEAD;
-    let (coding, length) = (headers.get(TRANSFER_ENCODING), headers.get(CONTENT_LENGTH));
+    let coding = values_of(headers, &TRANSFER_ENCODING).next();
+    let length = values_of(headers, &CONTENT_LENGTH).next();
     Ok(match (coding, length) {
         _ if has_no_body => Length::Known(0),
         // Before 1.1 nobody knew of it.
@@ -182,11 +183,11 @@ pub(super) fn number(value: &HeaderValue) -> Option<u64> {
 /// Whether the connection may be used again (RFC 9112, 9.3).
 fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
     let says = |option: &[u8]| {
-        let options = headers.get_all(CONNECTION).iter();
+        let options = values_of(headers, &CONNECTION);
         let mut options = options.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
     };
-    if !headers.contains_key(CONNECTION) {
+    if values_of(headers, &CONNECTION).next().is_none() {
         return version == Version::HTTP_11;
     }
     !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))

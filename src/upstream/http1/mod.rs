@@ -20,6 +20,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::BytesMut;
 use tokio_util::io::poll_read_buf;
 
+use super::deadline::SharedTimer;
+
 pub(super) use answer::Answer;
 pub use error::Http1Error;
 pub(super) use exchange::{Exchange, NotAnswered};
@@ -38,6 +40,8 @@ pub(super) struct Connection {
     out: Vec<u8>,
     reads: usize,
     most_head_bytes: usize,
+    /// For the deadline of an answer's head.
+    timer: SharedTimer,
 }
 
 impl Connection {
@@ -49,6 +53,7 @@ impl Connection {
             out: Vec::new(),
             reads: LEAST_READ,
             most_head_bytes,
+            timer: None,
         }
     }
 

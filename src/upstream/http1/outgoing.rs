@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, TRAILER};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use http_body::Body;
+use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::{Http1Error, head};
+use crate::route::values_of;
 use crate::upstream::connect::BoxError;
-use crate::upstream::lent::Lent;
+use crate::upstream::lent::{Lent, Outbound};
 
 /// Parts of a body up to so many bytes are copied behind what is to be written, which is cheaper than to write them apart.
 const SMALL: usize = 4 * 1024;
@@ -29,8 +29,10 @@ pub(super) struct Outgoing<B = Lent> {
     written: usize,
     /// A large part, to be written behind it.
     part: Bytes,
-    body: B,
+    request: Box<Outbound<B>>,
     framing: Framing,
+    /// What was taken of the body, until anything is written.
+    taken: Vec<Frame<Bytes>>,
     /// Anything was written.
     has_begun: bool,
     /// The head waited for the body's beginning, once.
@@ -62,16 +64,21 @@ where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
     /// A request of which nothing is written. `out` is room for it.
-    pub(super) fn new(head: &Parts, body: B, mut out: Vec<u8>) -> Self {
-        let framing = Framing::of(&head.headers, &body);
+    pub(super) fn new(request: Box<Outbound<B>>, mut out: Vec<u8>) -> Self {
+        let framing = Framing::of(&request.head.headers, &request.body);
         out.clear();
-        head::write(head, matches!(framing, Framing::Chunked { .. }), &mut out);
+        head::write(
+            &request.head,
+            matches!(framing, Framing::Chunked { .. }),
+            &mut out,
+        );
         Self {
             out,
             written: 0,
             part: Bytes::new(),
             framing,
-            body,
+            request,
+            taken: Vec::new(),
             has_begun: false,
             has_waited: false,
         }
@@ -82,9 +89,9 @@ where
         self.has_begun
     }
 
-    /// The body, if nothing of it was asked for; and the room.
-    pub(super) fn into_parts(self) -> (B, Vec<u8>) {
-        (self.body, self.out)
+    /// The request, what was taken of its body if nothing was written, and the room.
+    pub(super) fn into_parts(self) -> (Box<Outbound<B>>, Vec<Frame<Bytes>>, Vec<u8>) {
+        (self.request, self.taken, self.out)
     }
 
     /// Writes as much as there is and `stream` takes; is ready when all of it is there.
@@ -134,7 +141,10 @@ where
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        self.has_begun = true;
+        if !self.has_begun {
+            self.has_begun = true;
+            self.taken = Vec::new();
+        }
         let of_rest = written.min(rest.len());
         self.written += of_rest;
         self.part.advance(written - of_rest);
@@ -157,14 +167,20 @@ where
                 self.framing = Framing::Over;
                 return Ok(false);
             }
-            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            let frame = match Pin::new(&mut self.request.body).poll_frame(cx) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(frame) => frame.transpose().map_err(Http1Error::RequestBody)?,
             };
-            match frame.map(http_body::Frame::into_data) {
+            match frame.map(Frame::into_data) {
                 None => self.end(&HeaderMap::new())?,
                 Some(Ok(part)) => self.take(part)?,
-                Some(Err(frame)) => self.end(&frame.into_trailers().unwrap_or_default())?,
+                Some(Err(frame)) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    self.end(&trailers)?;
+                    if !self.has_begun {
+                        self.taken.push(Frame::trailers(trailers));
+                    }
+                }
             }
         }
         Ok(false)
@@ -175,6 +191,9 @@ where
         if part.is_empty() {
             // Over HTTP/1.1 that would be the end.
             return Ok(());
+        }
+        if !self.has_begun {
+            self.taken.push(Frame::data(part.clone()));
         }
         let is_small = part.len() <= SMALL;
         match &mut self.framing {
@@ -222,14 +241,14 @@ impl Framing {
     /// How a body is framed: as its head says, or in chunks where that says nothing.
     fn of(headers: &HeaderMap, body: &impl Body) -> Self {
         let is_over = body.is_end_stream();
-        if let Some(length) = headers.get(CONTENT_LENGTH) {
+        if let Some(length) = values_of(headers, &CONTENT_LENGTH).next() {
             // One that is no number is none of the body's.
             return Self::Length(head::number(length).unwrap_or_default());
         }
         if is_over {
             return Self::Over;
         }
-        let names = headers.get_all(TRAILER).iter();
+        let names = values_of(headers, &TRAILER);
         let names = names.flat_map(|names| names.as_bytes().split(|byte| *byte == b','));
         let name = |name: &[u8]| HeaderName::from_bytes(name.trim_ascii()).ok();
         Self::Chunked {

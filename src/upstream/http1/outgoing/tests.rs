@@ -103,7 +103,10 @@ fn written(lines: &str, steps: Vec<Step>, most: usize) -> (Vec<u8>, Option<NotSe
         request = request.header(name, value);
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    let mut outgoing = Outgoing::new(&head, Steps(steps.into()), b"old".to_vec());
+    let mut outgoing = {
+        let body = Steps(steps.into());
+        Outgoing::new(Box::new(Outbound { head, body }), b"old".to_vec())
+    };
     let mut stream = Taking {
         taken: Vec::new(),
         most,
