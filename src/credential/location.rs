@@ -227,7 +227,11 @@ fn read_value<'r>(value: &'r [u8], schemes: &[String]) -> Reading<'r> {
     }
     let end = value.iter().position(u8::is_ascii_whitespace);
     let (scheme, after) = value.split_at(end.unwrap_or(value.len()));
-    let is_read = |known: &String| scheme.eq_ignore_ascii_case(known.as_bytes());
+    let is_read = |known: &String| {
+        let known = known.as_bytes();
+        // Most write it as it is written in the settings.
+        scheme == known || scheme.eq_ignore_ascii_case(known)
+    };
     match after {
         _ if !schemes.iter().any(is_read) => Reading::Absent,
         // A key holds no space, so a second one makes it malformed.

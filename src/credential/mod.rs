@@ -37,8 +37,8 @@ static ALWAYS_REMOVED: [HeaderName; 7] = [
 #[derive(Debug, Clone)]
 pub struct CredentialLocations {
     locations: Box<[CredentialLocation]>,
-    /// The names of all headers that are emptied.
-    names: Box<[HeaderName]>,
+    /// The names of all headers that are emptied, with `-` for `_` and `.`.
+    names: Box<[Box<str>]>,
     /// The lengths of these names, one bit for each: most headers are told apart by theirs.
     lengths: u64,
 }
@@ -81,8 +81,12 @@ impl CredentialLocations {
 
     fn of(locations: Box<[CredentialLocation]>) -> Self {
         let configured = locations.iter().filter_map(CredentialLocation::header_name);
-        let names: Box<[HeaderName]> = ALWAYS_REMOVED.iter().chain(configured).cloned().collect();
-        let lengths = names.iter().map(length_bit).fold(0, |bits, bit| bits | bit);
+        let names = ALWAYS_REMOVED.iter().chain(configured);
+        let names: Box<[Box<str>]> = names
+            .map(|name| name.as_str().replace(['_', '.'], "-").into())
+            .collect();
+        let bits = names.iter().map(|name| length_bit(name));
+        let lengths = bits.fold(0, |bits, bit| bits | bit);
         Self {
             locations,
             names,
@@ -124,51 +128,55 @@ impl CredentialLocations {
     /// commonly sits, and, with its whole header, wherever else among the headers the presented key or any of ours
     /// stands.
     ///
-    /// The path and unconfigured query parameters stay as they are: [`Self::read`] lets no key pass there. Allocates only for what is unusual.
+    /// The path and unconfigured query parameters stay as they are: [`Self::read`] lets no key pass there. Allocates only
+    /// for what is not in `Authorization`.
     pub fn remove(&self, parts: &mut Parts) {
         // First, because the key is known only as long as it is in its place.
-        for name in self.other_holders(parts) {
+        for name in self.other_headers(parts) {
             parts.headers.remove(name);
         }
-        while let Some(name) = self.next_credential(&parts.headers) {
-            parts.headers.remove(name);
-        }
+        parts.headers.remove(AUTHORIZATION);
+        // Those that are headers are empty now.
         for location in &self.locations {
-            location.remove(parts);
+            if location.header_name().is_none() {
+                location.remove(parts);
+            }
         }
     }
 
-    /// The headers that hold a key and are no place for one. Mostly there are none.
-    fn other_holders(&self, parts: &Parts) -> Vec<HeaderName> {
-        let Reading::Found(key) = self.read_places(&parts.headers, &parts.uri) else {
-            return Vec::new();
+    /// The headers besides `Authorization` that are to go: by their names, or because they hold a key. Mostly there are
+    /// none.
+    fn other_headers(&self, parts: &Parts) -> Vec<HeaderName> {
+        let key = match self.read_places(&parts.headers, &parts.uri) {
+            Reading::Found(key) => Some(key),
+            Reading::Absent | Reading::Malformed => None,
         };
-        let holds = |text: &[u8]| key.is_within(text) || holds_a_key(text);
-        let is_no_place = |word: &&[u8]| !self.locations.iter().any(|at| at.is_subprotocol(word));
-        let holders = parts.headers.iter().filter(|(name, value)| {
-            let value = value.as_bytes();
-            let holds = if *name == SEC_WEBSOCKET_PROTOCOL {
-                // The words that are places are taken out one by one.
-                subprotocol::words_of(value).filter(is_no_place).any(holds)
-            } else {
-                holds(value)
-            };
-            holds && !self.is_credential_name(name)
+        let headers = parts.headers.iter();
+        let others = headers.filter(|(name, _)| *name != AUTHORIZATION);
+        let to_go = others.filter(|(name, value)| {
+            self.is_credential_name(name)
+                || key.is_some_and(|key| self.is_holder(key, name, value.as_bytes()))
         });
-        holders.map(|(name, _)| name.clone()).collect()
+        to_go.map(|(name, _)| name.clone()).collect()
     }
 
-    fn next_credential(&self, headers: &HeaderMap) -> Option<HeaderName> {
-        let mut names = headers.keys();
-        names.find(|name| self.is_credential_name(name)).cloned()
+    /// Whether the presented key, or any of ours, stands in a header that is no place for one.
+    fn is_holder(&self, key: PresentedKey<'_>, name: &HeaderName, value: &[u8]) -> bool {
+        let holds = |text: &[u8]| key.is_within(text) || holds_a_key(text);
+        if *name != SEC_WEBSOCKET_PROTOCOL {
+            return holds(value);
+        }
+        // The words that are places are taken out one by one.
+        let is_no_place = |word: &&[u8]| !self.locations.iter().any(|at| at.is_subprotocol(word));
+        subprotocol::words_of(value).filter(is_no_place).any(holds)
     }
 
     /// Whether a header of this name holds a secret of the caller's, or is read as such a one by a server that takes
     /// `_` and `.` for `-` (SECURITY C7). For trailers and for what `Connection` names, too.
     #[must_use]
     pub fn is_credential_name(&self, name: &HeaderName) -> bool {
-        let is_known = |known: &HeaderName| reads_as(name.as_str(), known.as_str());
-        self.lengths & length_bit(name) != 0 && self.names.iter().any(is_known)
+        let name = name.as_str();
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| reads_as(name, known))
     }
 }
 
@@ -185,18 +193,13 @@ impl Reading<'_> {
 }
 
 /// The bit of a name's length; all long names share one.
-fn length_bit(name: &HeaderName) -> u64 {
-    1 << name.as_str().len().min(63)
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
 }
 
-/// Whether two names, both in lower case, are one to a server that takes `_` and `.` for `-`.
+/// Whether a name in lower case is this one to a server that takes `_` and `.` for `-`.
 fn reads_as(name: &str, known: &str) -> bool {
-    let plain = |byte: u8| {
-        if matches!(byte, b'_' | b'.') {
-            b'-'
-        } else {
-            byte
-        }
-    };
-    name.len() == known.len() && name.bytes().map(plain).eq(known.bytes().map(plain))
+    let is_alike =
+        |(byte, known): (u8, u8)| byte == known || (known == b'-' && matches!(byte, b'_' | b'.'));
+    name.len() == known.len() && name.bytes().zip(known.bytes()).all(is_alike)
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use memchr::memchr_iter;
 use xxhash_rust::xxh3::xxh3_64;
 use zeroize::Zeroizing;
 
@@ -44,7 +45,7 @@ impl<'r> PresentedKey<'r> {
         let well_formed = if text.starts_with(MARK.as_bytes()) {
             is_ours(text)
         } else {
-            (1..=MAX_PRESENTED_BYTES).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
+            (1..=MAX_PRESENTED_BYTES).contains(&text.len()) && every(text, u8::is_ascii_graphic)
         };
         well_formed.then_some(Self(text)).ok_or(MalformedKey)
     }
@@ -59,8 +60,11 @@ impl<'r> PresentedKey<'r> {
     #[must_use]
     pub fn is_within(self, bytes: &[u8]) -> bool {
         let key = self.0;
-        let stands_in = |window: &[u8]| window.first() == key.first() && window == key;
-        key.len() >= 16 && bytes.windows(key.len()).any(stands_in)
+        let Some(&first) = key.first().filter(|_| key.len() >= 16) else {
+            return false;
+        };
+        let mut texts = parts(bytes, key.len(), 0, first);
+        texts.any(|text| text == key)
     }
 
     /// Whether both are the same text. Both come from one request, so time tells nothing.
@@ -80,19 +84,38 @@ impl fmt::Debug for PresentedKey<'_> {
 /// what is written down or passed on and should never hold one. A foreign key has no form to be known by.
 #[must_use]
 pub fn holds_a_key(bytes: &[u8]) -> bool {
-    let mut windows = bytes.windows(TEXT_BYTES);
-    windows.any(|window| window.starts_with(MARK.as_bytes()) && is_ours(window))
+    let mut texts = parts(bytes, TEXT_BYTES, MARK.len() - 1, b'_');
+    texts.any(|text| text.starts_with(MARK.as_bytes()) && is_ours(text))
+}
+
+/// The parts of `bytes` that are so long and hold `byte` at `place`, which is within them.
+fn parts(bytes: &[u8], length: usize, place: usize, byte: u8) -> impl Iterator<Item = &[u8]> {
+    let last = bytes.len().checked_sub(length);
+    let places = last.and_then(|last| bytes.get(place..=last + place));
+    let begins = places.map(|places| memchr_iter(byte, places)).into_iter();
+    begins
+        .flatten()
+        .filter_map(move |at| bytes.get(at..at + length))
 }
 
 fn is_ours(text: &[u8]) -> bool {
-    if text.len() != TEXT_BYTES || text[PREFIX_BYTES] != b'.' {
+    let Some(text) = text.as_array::<TEXT_BYTES>() else {
         return false;
-    }
+    };
     let (unchecked, checksum) = text.split_at(UNCHECKED_BYTES);
-    let alphanumeric = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_alphanumeric);
-    alphanumeric(&unchecked[MARK.len()..PREFIX_BYTES])
-        && alphanumeric(&unchecked[PREFIX_BYTES + 1..])
+    text[PREFIX_BYTES] == b'.'
+        && every(
+            &unchecked[MARK.len()..PREFIX_BYTES],
+            u8::is_ascii_alphanumeric,
+        )
+        && every(&unchecked[PREFIX_BYTES + 1..], u8::is_ascii_alphanumeric)
         && checksum == checksum_of(unchecked)
+}
+
+/// Whether all of `bytes` are such. It does not end early, so that many of them are looked at in one instruction.
+fn every(bytes: &[u8], is_such: impl Fn(&u8) -> bool) -> bool {
+    let others = bytes.iter().map(|byte| u8::from(!is_such(byte)));
+    others.fold(0, |any, other| any | other) == 0
 }
 
 /// XXH3 of everything before it, in base 62, least significant first. It finds typing mistakes and noise and lets
@@ -339,6 +362,20 @@ mod tests {
             let mut changed = text.clone();
             changed.replace_range(place..=place, &with);
             prop_assert_eq!(PresentedKey::parse(changed.as_bytes()).is_ok(), changed == text);
+        }
+
+        #[test]
+        fn a_key_is_found_wherever_it_stands_and_nowhere_else(
+            before in "[kw_0.]{0,60}",
+            length in prop_oneof![Just(TEXT_BYTES), 0..TEXT_BYTES],
+            after in "[kw_0.]{0,60}",
+        ) {
+            let text = secret(7).reveal().to_owned();
+            let key = PresentedKey::parse(text.as_bytes()).unwrap();
+            let whole = format!("{before}{}{after}", &text[..length]);
+            let is_there = whole.contains(&text);
+            prop_assert_eq!(key.is_within(whole.as_bytes()), is_there);
+            prop_assert_eq!(holds_a_key(whole.as_bytes()), is_there);
         }
 
         #[test]
