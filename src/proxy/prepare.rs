@@ -108,11 +108,12 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     let named: Vec<HeaderName> = values_of(headers, &CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        // It goes anyway, and most of them say nothing else.
+        .filter(|named| !named.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|named| {
-            let is_named = |name: &&HeaderName| {
-                let name = name.as_str().as_bytes();
-                name.eq_ignore_ascii_case(named.trim_ascii())
-            };
+            let is_named =
+                |name: &&HeaderName| name.as_str().as_bytes().eq_ignore_ascii_case(named);
             headers.keys().find(is_named)
         })
         // The framing and the target are not the connection's to name.
