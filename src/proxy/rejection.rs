@@ -3,6 +3,8 @@
 mod face;
 mod log;
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -17,7 +19,9 @@ use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
 pub use log::RefusalLog;
 
 use super::shown::Unfilterable;
-use face::{BAD_REQUEST, FORBIDDEN, Face, INVALID_KEY, body, face, grpc_status, trailers_only};
+use face::{
+    BAD_REQUEST, FORBIDDEN, Face, INVALID_KEY, body, face, grpc_status, kind, trailers_only,
+};
 
 /// Why a request is refused. The caller is told the status and one sentence; the reason goes to the metric and the log.
 #[derive(Debug, thiserror::Error)]
@@ -366,10 +370,10 @@ impl Rejection {
         let mut response = if is_grpc {
             trailers_only(&face, &self.to_string())
         } else {
-            let (kind, body) = body(form, &face, &self.to_string());
-            let mut response = Response::new(Bytes::from(body));
+            let body = self.prepared(form);
+            let mut response = Response::new(body.unwrap_or_else(|| self.in_form(form).into()));
             *response.status_mut() = face.status;
-            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response.headers_mut().insert(CONTENT_TYPE, kind(form));
             response
         };
         let headers = response.headers_mut();
@@ -417,7 +421,22 @@ impl Rejection {
 
     /// The body of the answer in `form`, on one line.
     pub(super) fn in_form(&self, form: ErrorForm) -> String {
-        body(form, &self.face(), &self.to_string()).1
+        body(form, &self.face(), &self.to_string())
+    }
+
+    /// The same for what whoever has no key can have us say as often as he likes: made once in each form, and shared without
+    /// being counted.
+    fn prepared(&self, form: ErrorForm) -> Option<Bytes> {
+        static MADE: [[OnceLock<&str>; ErrorForm::ALL.len()]; 3] =
+            [const { [const { OnceLock::new() }; ErrorForm::ALL.len()] }; 3];
+        let why = match self {
+            Self::MissingKey => 0,
+            Self::MalformedKey => 1,
+            Self::UnknownKey => 2,
+            _ => return None,
+        };
+        let body = MADE[why][form as usize].get_or_init(|| self.in_form(form).leak());
+        Some(Bytes::from_static(body.as_bytes()))
     }
 
     /// What gRPC is told, as headers or as trailers.

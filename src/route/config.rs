@@ -126,6 +126,11 @@ pub enum ErrorForm {
     Problem,
 }
 
+impl ErrorForm {
+    /// Every form, each in its place.
+    pub const ALL: [Self; 4] = [Self::Openai, Self::Anthropic, Self::Baseten, Self::Problem];
+}
+
 /// The routes of a known server, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

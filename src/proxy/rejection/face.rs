@@ -52,8 +52,8 @@ pub(super) const BAD_REQUEST: Face = face(
     "3",
 );
 
-/// The kind of a body in `form`, and the body, on one line.
-pub(super) fn body(form: ErrorForm, face: &Face, message: &str) -> (HeaderValue, String) {
+/// The body in `form`, on one line.
+pub(super) fn body(form: ErrorForm, face: &Face, message: &str) -> String {
     let body = match form {
         ErrorForm::Openai => json!({"error": {
             "message": message,
@@ -74,11 +74,15 @@ pub(super) fn body(form: ErrorForm, face: &Face, message: &str) -> (HeaderValue,
             "code": face.code,
         }),
     };
-    let kind = match form {
+    body.to_string()
+}
+
+/// The kind of a body in `form`.
+pub(super) const fn kind(form: ErrorForm) -> HeaderValue {
+    HeaderValue::from_static(match form {
         ErrorForm::Problem => "application/problem+json",
         ErrorForm::Openai | ErrorForm::Anthropic | ErrorForm::Baseten => "application/json",
-    };
-    (HeaderValue::from_static(kind), body.to_string())
+    })
 }
 
 /// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").

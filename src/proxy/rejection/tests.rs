@@ -24,6 +24,22 @@ fn a_refusal_has_the_form_its_callers_expect(#[case] form: ErrorForm, #[case] ex
 }
 
 #[test]
+fn what_is_made_once_is_what_is_made_each_time() {
+    for (place, form) in ErrorForm::ALL.into_iter().enumerate() {
+        assert_eq!(form as usize, place);
+        for why in [
+            || Rejection::MissingKey,
+            || Rejection::MalformedKey,
+            || Rejection::UnknownKey,
+        ] {
+            let made = why().in_form(form);
+            assert_eq!(text(why(), form), made);
+            assert_eq!(text(why(), form), made);
+        }
+    }
+}
+
+#[test]
 fn five_reasons_of_an_invalid_key_cannot_be_told_apart() {
     let answer = |rejection: Rejection| {
         let (parts, body) = rejection
