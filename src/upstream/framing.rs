@@ -18,7 +18,9 @@ pub(super) fn is_sound(head: &HeaderMap) -> bool {
             codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
         }
         (None, Some(length)) => {
-            lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit)
+            let is_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+            let digits = length.to_str().ok().filter(|digits| is_digits(digits));
+            lengths.next().is_none() && digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
         }
         (Some(_), Some(_)) => false,
     }
@@ -39,6 +41,8 @@ mod tests {
     #[case::both_the_other_way("content-length: 7 | transfer-encoding: chunked", false)]
     #[case::two_lengths("content-length: 7 | content-length: 7", false)]
     #[case::a_list("content-length: 7, 7", false)]
+    #[case::nothing_said("content-length: ", false)]
+    #[case::more_than_can_be("content-length: 18446744073709551616", false)]
     #[case::a_sign("content-length: +7", false)]
     #[case::two_codings("transfer-encoding: chunked | transfer-encoding: chunked", false)]
     #[case::more_than_chunks("transfer-encoding: gzip, chunked", false)]

@@ -60,9 +60,12 @@ impl Lent {
         Back(returned)
     }
 
-    /// Takes back what was read of it and not sent.
+    /// Takes back what was read of it last and not sent.
     pub(super) fn give_back(&mut self, unsent: Vec<Frame<Bytes>>) {
-        self.unsent = unsent.into();
+        // Not all of what came back before may have been read again.
+        let mut unsent = VecDeque::from(unsent);
+        unsent.append(&mut self.unsent);
+        self.unsent = unsent;
     }
 
     /// How far it has come, now and later; `None` when it went back.

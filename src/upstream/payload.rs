@@ -176,7 +176,8 @@ impl Whole {
 }
 
 impl Again {
-    fn new(parts: &[Bytes]) -> Self {
+    /// A body of these parts.
+    pub(super) fn new(parts: &[Bytes]) -> Self {
         Self {
             parts: parts.iter().cloned().collect(),
             bytes: parts.iter().map(|part| part.len() as u64).sum(),

@@ -18,7 +18,7 @@ use super::deadline::HeadDeadline;
 use super::http1::{Connection, Exchange, NotAnswered};
 use super::lanes::{Lanes, OnLane};
 use super::lent::{Lent, Outbound};
-use super::{AnswerSource, UpstreamError};
+use super::{AnswerSource, UpstreamError, UpstreamLimits};
 
 /// Kept connections to one server.
 pub(super) struct Pool {
@@ -53,12 +53,7 @@ impl Pool {
     /// An empty pool. Connections are made when they are needed.
     pub(super) fn new(opener: Opener) -> Self {
         let limits = opener.limits();
-        let idle = Idle {
-            kept: RefCell::default(),
-            most: limits.pool_idle_connections,
-            timeout: limits.pool_idle_timeout,
-            tasks: opener.tasks(),
-        };
+        let idle = Idle::new(limits, opener.tasks());
         Self {
             idle: RefCell::new(Rc::new(idle)),
             lanes: Lanes::new(limits.http2_streams, limits.pool_idle_timeout),
@@ -178,6 +173,16 @@ pub(super) struct Idle {
 }
 
 impl Idle {
+    /// One that keeps as much as `limits` say, and nothing yet.
+    pub(super) fn new(limits: &UpstreamLimits, tasks: Tasks) -> Self {
+        Self {
+            kept: RefCell::default(),
+            most: limits.pool_idle_connections,
+            timeout: limits.pool_idle_timeout,
+            tasks,
+        }
+    }
+
     /// One that keeps as much as this, and nothing yet.
     fn empty(&self) -> Self {
         Self {
@@ -194,7 +199,7 @@ impl Idle {
     }
 
     /// The one that was used last and can be used.
-    fn take(&self) -> Option<Box<Connection>> {
+    pub(super) fn take(&self) -> Option<Box<Connection>> {
         let mut kept = self.kept.borrow_mut();
         let (connection, since) = loop {
             let (mut connection, since) = kept.pop_back()?;

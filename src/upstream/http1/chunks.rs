@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Http1Error;
 use super::head::MOST_FIELDS;
@@ -149,9 +149,18 @@ fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Http1Error> {
         httparse::Status::Partial if read.len() > MOST_TRAILER_BYTES => {
             Err(Http1Error::Chunks("trailers are too long"))
         }
+        httparse::Status::Complete((end, _)) if end > MOST_TRAILER_BYTES => {
+            Err(Http1Error::Chunks("trailers are too long"))
+        }
         httparse::Status::Partial => Ok(None),
         httparse::Status::Complete((end, fields)) => {
             let malformed = || Http1Error::Chunks("trailers are malformed");
+            let section = read.get(..end).unwrap_or_default();
+            let is_ended = |at: usize| section.get(..at).unwrap_or_default().ends_with(b"\r");
+            if !memchr_iter(b'\n', section).all(is_ended) {
+                // Some take it for a line's end, and some do not.
+                return Err(Http1Error::Chunks("a line ends without a carriage return"));
+            }
             let mut trailers = HeaderMap::with_capacity(fields.len());
             for field in fields {
                 let name = HeaderName::from_bytes(field.name.as_bytes());
@@ -166,3 +175,6 @@ fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Http1Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

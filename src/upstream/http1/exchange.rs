@@ -47,10 +47,11 @@ impl<'d> Exchange<'d> {
         home: Rc<Idle>,
     ) -> Self {
         let out = std::mem::take(&mut connection.out);
+        let at_first = connection.stream.most_at_first();
         Self {
             connection: Some(connection),
             method: request.head.method.clone(),
-            outgoing: Some(Outgoing::new(request, out)),
+            outgoing: Some(Outgoing::new(request, out, at_first)),
             deadline,
             not_written: None,
             home,

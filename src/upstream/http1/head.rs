@@ -192,3 +192,6 @@ fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
     }
     !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))
 }
+
+#[cfg(test)]
+mod tests;

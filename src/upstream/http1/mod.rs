@@ -13,11 +13,13 @@ mod outgoing;
 mod rest;
 mod stream;
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
+use tokio::task::unconstrained;
 use tokio_util::io::poll_read_buf;
 
 use super::deadline::SharedTimer;
@@ -27,6 +29,9 @@ pub use error::Http1Error;
 pub(super) use exchange::{Exchange, NotAnswered};
 pub(super) use stream::Stream;
 pub use stream::Upgraded;
+
+#[cfg(test)]
+mod tests;
 
 /// The least that a read has room for, in bytes, and the most: as much as came at once the time before.
 const LEAST_READ: usize = 8 * 1024;
@@ -59,10 +64,13 @@ impl Connection {
 
     /// Whether it is still open, and nothing came that nobody asked for. Costs no system call while nothing has happened.
     pub(super) fn is_usable(&mut self) -> bool {
-        self.read.is_empty()
-            && self
-                .poll_read(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
+        if !self.read.is_empty() {
+            return false;
+        }
+        // To a task that has used its turn up, tokio tells of nothing that has happened.
+        let mut reading = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx))));
+        let mut cx = Context::from_waker(Waker::noop());
+        reading.as_mut().poll(&mut cx).is_pending()
     }
 
     /// Reads more; ready with how much, which is nothing at the end.

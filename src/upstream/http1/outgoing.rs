@@ -5,7 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, TRAILER};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
@@ -27,6 +30,8 @@ pub(super) struct Outgoing<B = Lent> {
     out: Vec<u8>,
     /// How much of that is written.
     written: usize,
+    /// The most that the first write may take.
+    most_at_first: usize,
     /// A large part, to be written behind it.
     part: Bytes,
     request: Box<Outbound<B>>,
@@ -63,8 +68,9 @@ impl<B> Outgoing<B>
 where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
-    /// A request of which nothing is written. `out` is room for it.
-    pub(super) fn new(request: Box<Outbound<B>>, mut out: Vec<u8>) -> Self {
+    /// A request of which nothing is written. `out` is room for it. The first write takes at most `most_at_first` bytes: as
+    /// many as are written wholly or not at all.
+    pub(super) fn new(request: Box<Outbound<B>>, mut out: Vec<u8>, most_at_first: usize) -> Self {
         let framing = Framing::of(&request.head.headers, &request.body);
         out.clear();
         head::write(
@@ -75,6 +81,7 @@ where
         Self {
             out,
             written: 0,
+            most_at_first,
             part: Bytes::new(),
             framing,
             request,
@@ -132,7 +139,10 @@ where
     ) -> Poll<io::Result<()>> {
         let rest = self.out.get(self.written..).unwrap_or_default();
         let stream = Pin::new(stream);
-        let written = if self.part.is_empty() {
+        let written = if !self.has_begun && self.most_at_first < rest.len() + self.part.len() {
+            let first = rest.get(..self.most_at_first).unwrap_or(rest);
+            ready!(stream.poll_write(cx, first))?
+        } else if self.part.is_empty() {
             ready!(stream.poll_write(cx, rest))?
         } else {
             let parts = [IoSlice::new(rest), IoSlice::new(&self.part)];
@@ -253,9 +263,29 @@ impl Framing {
         let name = |name: &[u8]| HeaderName::from_bytes(name.trim_ascii()).ok();
         Self::Chunked {
             in_part: false,
-            announced: names.filter_map(name).collect(),
+            announced: names.filter_map(name).filter(may_trail).collect(),
         }
     }
+}
+
+/// Whether a field may stand behind a body: none that says how to read it, or what to do with it (RFC 9110, 6.5.1). hyper's
+/// list.
+fn may_trail(name: &HeaderName) -> bool {
+    const NEVER: [HeaderName; 12] = [
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        HOST,
+        MAX_FORWARDS,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+    ];
+    !NEVER.contains(name)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(in crate::upstream) enum Stream {
     Tls(Box<TlsStream<TokioIo<TokioIo<TcpStream>>>>),
     /// The half that is read: the other one is sent on still, though the answer has begun.
     Half(ReadHalf<Box<Stream>>),
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for Stream {
@@ -24,6 +26,19 @@ impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for Stream {
         match stream {
             MaybeHttpsStream::Http(stream) => Self::Plain(stream.into_inner()),
             MaybeHttpsStream::Https(stream) => Self::Tls(Box::new(stream.into_inner())),
+        }
+    }
+}
+
+impl Stream {
+    /// The most that one write takes wholly or not at all, in bytes. Under TLS that is a record (RFC 8446, 5.1): when a write
+    /// of several fails, those before the last may be out, and whoever reads them has begun to read.
+    pub(super) const fn most_at_first(&self) -> usize {
+        match self {
+            Self::Tls(_) => 1 << 14,
+            Self::Plain(_) | Self::Half(_) => usize::MAX,
+            #[cfg(test)]
+            Self::Memory(_) => usize::MAX,
         }
     }
 }
@@ -38,6 +53,8 @@ impl AsyncRead for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Half(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -52,6 +69,8 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Half(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -64,6 +83,8 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Half(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
 
@@ -76,6 +97,8 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Half(_) => Poll::Ready(Ok(())),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -84,6 +107,8 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Half(_) => Poll::Ready(Ok(())),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

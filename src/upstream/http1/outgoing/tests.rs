@@ -59,6 +59,8 @@ struct Taking {
     taken: Vec<u8>,
     most: usize,
     is_ready: bool,
+    /// How much was offered at first.
+    first: Option<usize>,
 }
 
 impl AsyncWrite for Taking {
@@ -67,6 +69,7 @@ impl AsyncWrite for Taking {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.first.get_or_insert(bytes.len());
         self.is_ready = !self.is_ready;
         if !self.is_ready {
             return Poll::Pending;
@@ -95,22 +98,29 @@ impl AsyncWrite for Taking {
     }
 }
 
-/// What is written of a `POST` with these lines and this body, behind its first line; and why it ends, if not well.
-fn written(lines: &str, steps: Vec<Step>, most: usize) -> (Vec<u8>, Option<NotSent>) {
+/// The most that a connection takes wholly or not at all.
+const RECORD: usize = 16 * 1024;
+
+/// A `POST` with these lines and this body.
+fn outgoing(lines: &str, steps: Vec<Step>) -> Outgoing<Steps> {
     let mut request = Request::post("http://h/m?q=1");
     for line in lines.split(" | ").filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap();
         request = request.header(name, value);
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    let mut outgoing = {
-        let body = Steps(steps.into());
-        Outgoing::new(Box::new(Outbound { head, body }), b"old".to_vec())
-    };
+    let body = Steps(steps.into());
+    Outgoing::new(Box::new(Outbound { head, body }), b"old".to_vec(), RECORD)
+}
+
+/// What is written of a `POST` with these lines and this body, behind its first line; and why it ends, if not well.
+fn written(lines: &str, steps: Vec<Step>, most: usize) -> (Vec<u8>, Option<NotSent>) {
+    let mut outgoing = outgoing(lines, steps);
     let mut stream = Taking {
         taken: Vec::new(),
         most,
         is_ready: false,
+        first: None,
     };
     let mut cx = Context::from_waker(Waker::noop());
     let sent = loop {
@@ -119,6 +129,7 @@ fn written(lines: &str, steps: Vec<Step>, most: usize) -> (Vec<u8>, Option<NotSe
         }
     };
     assert_eq!(outgoing.has_begun(), !stream.taken.is_empty());
+    assert!(stream.first.is_none_or(|first| first <= RECORD));
     let first = b"POST /m?q=1 HTTP/1.1\r\n";
     let behind = stream.taken.strip_prefix(first).unwrap_or_default();
     (behind.to_vec(), sent.err())
@@ -127,6 +138,16 @@ fn written(lines: &str, steps: Vec<Step>, most: usize) -> (Vec<u8>, Option<NotSe
 fn part(part: &'static str) -> Step {
     Step::Part(Bytes::from_static(part.as_bytes()))
 }
+
+/// The first may.
+const NEVER: &[(&str, &str)] = &[
+    ("x-a", "1"),
+    ("content-type", "a/b"),
+    ("transfer-encoding", "chunked"),
+    ("host", "b"),
+    ("te", "trailers"),
+    ("content-encoding", "gzip"),
+];
 
 const BOTH: &[(&str, &str)] = &[("x-a", "1"), ("x-b", "2")];
 
@@ -145,6 +166,10 @@ const BOTH: &[(&str, &str)] = &[("x-a", "1"), ("x-b", "2")];
 #[case::one_that_was_announced(
     "trailer: x-b", vec![part("0"), Step::Wait, Step::Trailers(BOTH)],
     "trailer: x-b\r\ntransfer-encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nx-b: 2\r\n\r\n"
+)]
+#[case::what_never_stands_behind_a_body(
+    "trailer: x-a, content-type, transfer-encoding, host, te, content-encoding", vec![part("0"), Step::Trailers(NEVER)],
+    "trailer: x-a, content-type, transfer-encoding, host, te, content-encoding\r\ntransfer-encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nx-a: 1\r\n\r\n"
 )]
 #[case::none_that_was_announced("", vec![part("0"), Step::Trailers(BOTH)], "transfer-encoding: chunked\r\n\r\n1\r\n0\r\n0\r\n\r\n")]
 #[case::trailers_behind_a_length("content-length: 1 | trailer: x-a", vec![part("0"), Step::Trailers(BOTH)], "content-length: 1\r\ntrailer: x-a\r\n\r\n0")]
@@ -178,6 +203,63 @@ fn a_body_that_is_not_what_it_should_be_has_no_end(
     };
     assert!(error.to_string().contains(expected), "{error}");
     assert!(!bytes.ends_with(b"0\r\n\r\n"));
+}
+
+/// A connection that ended.
+struct Ended;
+
+impl AsyncWrite for Ended {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What there is of the body when nothing of it could be written: what was taken, and what was not.
+#[rstest]
+#[case::counted("content-length: 5", vec![part("01"), part("234")], "01|234")]
+#[case::half_there("content-length: 5", vec![part("01"), Step::Wait, Step::Wait, part("234")], "01")]
+#[case::chunks("trailer: x-a", vec![part("01"), part("234"), Step::Trailers(BOTH)], "01|234|x-a: 1")]
+#[case::the_first_of_them("", vec![part("01"), Step::Wait, Step::Wait, part("234")], "01")]
+#[case::nothing("", vec![Step::Wait, Step::Wait, part("234")], "")]
+#[case::a_large_part("content-length: 10000", vec![part("01"), large()], "01|large")]
+#[case::a_large_chunk("", vec![part("01"), large(), part("2")], "01|large")]
+fn a_request_of_which_nothing_was_written_has_its_body(
+    #[case] lines: &str,
+    #[case] steps: Vec<Step>,
+    #[case] expected: &str,
+) {
+    let mut outgoing = outgoing(lines, steps);
+    let mut cx = Context::from_waker(Waker::noop());
+    let error = loop {
+        if let Poll::Ready(sent) = outgoing.poll_send(&mut Ended, &mut cx) {
+            break sent.err();
+        }
+    };
+    assert!(matches!(error, Some(NotSent::Connection(_))));
+    assert!(!outgoing.has_begun());
+    let (_, taken, _) = outgoing.into_parts();
+    let taken = taken.into_iter().map(|frame| match frame.into_data() {
+        Ok(part) if part.len() == 5_000 => "large".to_owned(),
+        Ok(part) => String::from_utf8(part.to_vec()).unwrap(),
+        Err(frame) => {
+            let trailers = frame.into_trailers().unwrap();
+            let (name, value) = trailers.iter().next().unwrap();
+            format!("{name}: {}", value.to_str().unwrap())
+        }
+    });
+    assert_eq!(taken.collect::<Vec<_>>().join("|"), expected);
+}
+
+fn large() -> Step {
+    Step::Part(vec![b'x'; 5_000].into())
 }
 
 /// Parts on both sides of what is copied and of what is gathered, with waits between.
