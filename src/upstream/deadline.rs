@@ -11,6 +11,7 @@ use super::lent::Lent;
 
 /// When the head of an answer is late: `limit` after the upstream took the last part of the request body, be it the end or
 /// one after which it read no more. While it waits for more from the caller, it is the caller who may be late.
+#[derive(Clone)]
 pub(super) struct HeadDeadline {
     progress: Arc<Progress>,
     limit: Duration,

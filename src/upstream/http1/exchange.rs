@@ -111,7 +111,12 @@ impl<'d> Exchange<'d> {
         let mut connection = connection.expect("it is there until the answer is");
         let mut rest = None;
         if let Some(outgoing) = self.outgoing.take() {
-            let (stream, goes_on) = Rest::of(connection.stream, outgoing, self.home.tasks());
+            let (stream, goes_on) = Rest::of(
+                connection.stream,
+                outgoing,
+                self.deadline.clone(),
+                self.home.tasks(),
+            );
             connection.stream = stream;
             rest = Some(goes_on);
         }

@@ -11,9 +11,11 @@ use tokio::sync::oneshot;
 use super::outgoing::{NotSent, Outgoing};
 use super::{Http1Error, Stream};
 use crate::upstream::connect::Tasks;
+use crate::upstream::deadline::HeadDeadline;
 
 /// What of a request is still sent, by a task of its own, behind the beginning of its answer: what the server waits for must not
-/// wait for the caller to take the answer. It ends with the answer if that is dropped before its end.
+/// wait for the caller to take the answer. It ends with the answer if that is dropped before its end; behind that it may go on until
+/// the server has taken nothing for as long as an answer's head may take, or the caller gives nothing for too long.
 pub(super) struct Rest {
     /// Told when the answer has come to its end.
     is_answered: oneshot::Sender<()>,
@@ -23,7 +25,12 @@ pub(super) struct Rest {
 
 impl Rest {
     /// Sends what is left on `stream`, whose other half is given back.
-    pub(super) fn of(stream: Stream, mut outgoing: Outgoing, tasks: &Tasks) -> (Stream, Self) {
+    pub(super) fn of(
+        stream: Stream,
+        mut outgoing: Outgoing,
+        deadline: HeadDeadline,
+        tasks: &Tasks,
+    ) -> (Stream, Self) {
         let (read, mut write): (_, WriteHalf<Box<Stream>>) = split(Box::new(stream));
         let (is_answered, answered) = oneshot::channel();
         let (fails, failed) = oneshot::channel();
@@ -33,7 +40,11 @@ impl Rest {
                 biased;
                 sent = &mut sending => sent,
                 answered = answered => match answered {
-                    Ok(()) => sending.await,
+                    Ok(()) => select! {
+                        biased;
+                        sent = sending => sent,
+                        () = deadline.passed() => return,
+                    },
                     Err(_) => return,
                 },
             };

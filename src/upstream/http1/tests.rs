@@ -458,3 +458,25 @@ async fn an_answer_is_heard_though_the_request_was_not() {
     );
     assert!(heard.is_whole);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_nothing_behind_its_answer_is_given_up_after_a_while() {
+    static LARGE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let large = str::from_utf8(&LARGE).expect("letters");
+    let (near, mut server) = duplex(1024);
+    let request = request(Method::POST, &[("content-length", "65536")], &[large]);
+    let deadline = deadline(&request);
+    let early = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+    server.write_all(early).await.expect("there is room");
+    let answer = Exchange::new(Box::new(over(near)), request, &deadline, home()).await;
+    let Ok(answer) = answer else {
+        unreachable!("it was answered");
+    };
+    assert_eq!(answer.status(), 413);
+    drop(answer);
+    // The rest has as long as the head of an answer would have.
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert!(server.write_all(b"x").await.is_ok());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(server.write_all(b"x").await.is_err());
+}
