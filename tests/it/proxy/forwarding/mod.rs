@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod failures;
 mod heads;
+mod kept;
 mod leaving;
 mod pool;
 

@@ -3,6 +3,7 @@
 mod callers;
 mod changes;
 mod handshakes;
+mod kept;
 mod serving;
 mod upstream;
 
