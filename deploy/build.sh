@@ -16,7 +16,8 @@ cd "$(dirname "$0")/.."
 export AWS_LC_SYS_CFLAGS="-DMY_ASSEMBLER_IS_TOO_OLD_FOR_512AVX=1 ${AWS_LC_SYS_CFLAGS:-}"
 
 if [ -n "${KEYWARD_PROFILE:-}" ]; then
-    export RUSTFLAGS="-C profile-use=$(realpath "$KEYWARD_PROFILE") ${RUSTFLAGS:-}"
+    profile=$(realpath "$KEYWARD_PROFILE")
+    export RUSTFLAGS="-C profile-use=$profile ${RUSTFLAGS:-}"
 fi
 
 built=${CARGO_TARGET_DIR:-target}/dist/keyward
