@@ -64,8 +64,13 @@ impl WorkerFront {
         if let Some(grant) = self.remembered(&digest) {
             return Ok(grant);
         }
+        // Taken first: an answer that a change overtakes must not count as a copy.
+        let generation = self.cache.0.memory.generation();
         // Boxed, so that not every request carries the size of a look-up.
-        Box::pin(self.cache.look_up(digest)).await
+        let grant = Box::pin(self.cache.look_up(digest)).await?;
+        // Memory that is too small may not take a newcomer in; who calls again and again is not looked up each time.
+        self.slots.borrow_mut()[place_of(&digest)] = Some(Slot::new(digest, generation, &grant));
+        Ok(grant)
     }
 
     /// What memory holds about that digest, or has forgotten: no look-up is made and nothing is counted.
@@ -92,9 +97,7 @@ impl WorkerFront {
         }
         let generation = memory.generation();
         let mut slots = self.slots.borrow_mut();
-        // A front has few thousand slots: the remainder fits any usize.
-        let place = usize::try_from(digest.bucket() % SLOTS as u64).unwrap_or(0);
-        let slot = &mut slots[place];
+        let slot = &mut slots[place_of(digest)];
         if let Some(held) = slot
             && held.digest == *digest
             && held.generation == generation
@@ -108,13 +111,25 @@ impl WorkerFront {
             return Some(Arc::clone(&held.grant));
         }
         let grant = memory.known(digest)?;
-        *slot = Some(Slot {
-            digest: *digest,
-            generation,
-            grant: Arc::clone(&grant),
-            hits: 0,
-        });
+        *slot = Some(Slot::new(*digest, generation, &grant));
         metrics.lookup_known();
         Some(grant)
     }
+}
+
+impl Slot {
+    fn new(digest: KeyDigest, generation: Generation, grant: &Arc<Grant>) -> Self {
+        Self {
+            digest,
+            generation,
+            grant: Arc::clone(grant),
+            hits: 0,
+        }
+    }
+}
+
+/// The one slot that may hold this digest.
+fn place_of(digest: &KeyDigest) -> usize {
+    // Few thousand slots: the remainder fits any usize.
+    usize::try_from(digest.bucket() % SLOTS as u64).unwrap_or(0)
 }

@@ -131,7 +131,8 @@ impl LookUps {
         Some(answer)
     }
 
-    fn end(&self, lookup: &LookUp) {
+    /// Answers all who asked; whoever comes from now on asks anew.
+    fn end(&self, lookup: &LookUp, answer: Answer) {
         let mut state = self.lock();
         state.under_way -= 1;
         if let Some(flight) = state.by_digest.get(&lookup.digest)
@@ -139,6 +140,8 @@ impl LookUps {
         {
             state.by_digest.remove(&lookup.digest);
         }
+        drop(state);
+        lookup.answer.send_replace(Some(answer));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -196,6 +199,11 @@ impl Loader {
                 asked = self.asked.recv(), if wait.is_zero() => {
                     // The other end is in `shared`, which we hold.
                     let Some(lookup) = asked else { return };
+                    // Learned since: whoever asked had looked there before another's look-up ended, or waited its turn.
+                    if let Some(grant) = shared.memory.known(&lookup.digest) {
+                        shared.lookups.end(&lookup, Answer::Known(grant));
+                        continue;
+                    }
                     budget.spend(clock.elapsed());
                     under_way.push(Arc::clone(&self.asking).answer(lookup));
                 }
@@ -208,10 +216,9 @@ impl Loader {
 impl Asking {
     async fn answer(self: Arc<Self>, lookup: LookUp) {
         let answer = self.ask_database(&lookup).await;
+        // Memory first: whoever comes now finds it there, or joins this look-up.
         self.remember(&lookup, &answer);
-        // Memory first: whoever comes now finds it there, or joins this look-up; nobody asks a second time.
-        self.shared.lookups.end(&lookup);
-        lookup.answer.send_replace(Some(answer));
+        self.shared.lookups.end(&lookup, answer);
     }
 
     async fn ask_database(&self, lookup: &LookUp) -> Answer {

@@ -8,7 +8,7 @@ use crate::support::keyward::{KeywardProcess, TestKey, post};
 
 /// Memory holds two of the keys. Few callers may wait for a look-up: the others are refused at once.
 const SETTINGS: &str = "cache.keys = 2\ncache.unknown_keys = 1000\ncache.lookups_per_second = 100\n\
-    cache.lookups_waiting = 4\n";
+    cache.lookups_waiting = 4\ncache.lookup_timeout = \"30s\"\n";
 const FIND: &str = r#"keyward_store_query_duration_seconds_count{query="find"}"#;
 const CONNECTIONS: usize = 50;
 /// What an allocator may keep for itself, in bytes. A flood that was remembered would take 100 bytes a text at least,

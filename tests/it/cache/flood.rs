@@ -37,6 +37,51 @@ async fn ten_thousand_callers_with_one_cold_key_make_one_query() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_asked_about_a_key_that_memory_has_learned_of_since() {
+    let config = CacheConfig {
+        lookups_per_second: 10,
+        ..small(4)
+    };
+    let rig = partial(config).await;
+    // These spend what may be asked at once.
+    for n in 200..202 {
+        assert_eq!(rig.ask(&key(n)).await, Err(LookupError::Unknown));
+    }
+    let before = rig.finds();
+    let mut caller = rig.asking(&key(99)).await;
+    rig.applied(rig.store.put(&key(99))).await;
+    assert!(!caller.has_answer().await);
+    rig.pass(Duration::from_millis(200)).await;
+    assert_eq!(caller.answer().await, Ok(key(99).id));
+    assert_eq!(rig.finds() - before, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_keeps_a_key_that_memory_does_not_take_in() {
+    let rig = partial(small(4)).await;
+    // Who is asked for this often is not put out for a newcomer.
+    for _ in 0..1_000 {
+        for n in 4..8 {
+            assert_eq!(rig.ask(&key(n)).await, Ok(key(n).id));
+        }
+    }
+    rig.store.put_unlogged(&key(99));
+    let before = rig.finds();
+    for _ in 0..10 {
+        assert_eq!(rig.ask(&key(99)).await, Ok(key(99).id));
+        // Memory does its housekeeping.
+        rig.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(rig.finds() - before, 1);
+    let digest = presented(&text_of(&key(99))).digest();
+    assert!(rig.front.held(&digest).is_none());
+    // What it keeps ends with the next change, as all copies do.
+    rig.store.delete_unlogged(key(99).id);
+    rig.applied(rig.store.put(&key(7))).await;
+    assert_eq!(rig.ask(&key(99)).await, Err(LookupError::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_look_up_goes_on_when_its_caller_goes_away() {
     let rig = partial(small(4)).await;
     let cold = key(99);

@@ -12,6 +12,7 @@ mod sqlite;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -43,7 +44,7 @@ struct Rig {
     counted: Counted,
     clock: Clock,
     cache: KeyCache,
-    front: WorkerFront,
+    front: Rc<WorkerFront>,
     stop: CancellationToken,
 }
 
@@ -85,7 +86,7 @@ impl Rig {
         Handle::current().spawn(follower.run(stop.clone()));
         Handle::current().spawn(loader.run(stop.clone()));
         Self {
-            front: cache.front(),
+            front: Rc::new(cache.front()),
             store,
             counted: Counted(renderer),
             clock,
@@ -99,9 +100,9 @@ impl Rig {
         got(self.front.grant(presented(&text_of(key))).await)
     }
 
-    /// Asks, and has asked when this returns; the answer may come later.
+    /// Asks on the same worker, and has asked when this returns; the answer may come later.
     async fn asking(&self, key: &ApiKey) -> Asking {
-        let front = self.cache.front();
+        let front = Rc::clone(&self.front);
         let text = text_of(key);
         let mut asking = Asking {
             call: Box::pin(async move { got(front.grant(presented(&text)).await) }),

@@ -96,7 +96,7 @@ impl Machine {
         let sealing = parts.sealer.expect("a file is named");
         sealer.spawn(sealing.run(stop_sealer.clone()));
         let rig = Rig {
-            front: cache.front(),
+            front: Rc::new(cache.front()),
             store: Arc::clone(&self.store),
             counted: Counted(renderer),
             clock,

@@ -114,6 +114,9 @@ impl Deref for TestKeyward {
 /// What settings in this process may take from the environment.
 const ENVIRONMENT: [(&str, &str); 1] = [("UPSTREAM_KEY", "sk-of-the-environment-0001")];
 
+/// What a test does not set. A busy machine may be slower than a caller would wait for.
+const USUAL: [&str; 2] = ["proxy.workers = 1\n", "store.statement_timeout = \"30s\"\n"];
+
 /// The system chooses.
 const FREE_PORTS: Addresses = {
     let any = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -155,8 +158,11 @@ impl Settings {
         if !text.contains("store.url") {
             let _ = writeln!(whole, "store.url = \"{}\"", self.database_url());
         }
-        if !text.contains("proxy.workers") {
-            whole.push_str("proxy.workers = 1\n");
+        for usual in USUAL {
+            let (name, _) = usual.split_once(" = ").expect("a name and a value");
+            if !text.contains(name) {
+                whole.push_str(usual);
+            }
         }
         if !text.replace("store.url", "").contains("url = ") {
             whole.push_str("upstreams.default.url = \"{upstream}\"\n");

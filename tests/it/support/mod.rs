@@ -45,7 +45,7 @@ use ::keyward::config::environment;
 use proptest::prelude::ProptestConfig;
 
 /// How long a test waits for what must happen. Long, because it is only ever used up by a failure.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many cases a law is tried with: `usual`, or as many as `KEYWARD_TEST_CASES` says, for a long search.
 pub fn cases(usual: u32) -> ProptestConfig {
