@@ -42,9 +42,8 @@ class Relay:
             pass  # one end is gone, and so is the call
 
     def spoken(self):
-        """What was spoken on the connections since this was asked last: `http2` and `http1`."""
-        begun, self.begun = self.begun, []
-        return {"http2" if each == PREFACE else "http1" for each in begun}
+        """What was spoken on the connections: `http2` and `http1`."""
+        return {"http2" if each == PREFACE else "http1" for each in self.begun}
 
     def close(self):
         self.server.close()
