@@ -166,6 +166,10 @@ impl Settings {
         }
         if !text.replace("store.url", "").contains("url = ") {
             whole.push_str("upstreams.default.url = \"{upstream}\"\n");
+            if !text.contains("[upstreams.default") && !text.contains("pool_idle_timeout") {
+                let kept = "upstreams.default.limits.pool_idle_timeout = \"1m\"\n";
+                whole.push_str(kept);
+            }
         }
         whole.push_str(text);
         let whole = whole.replace("{upstream}", &upstream.url());
