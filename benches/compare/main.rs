@@ -1,6 +1,7 @@
-//! What the same job costs nginx, `HAProxy`, Envoy and keyward: one table.
+//! What the same job costs nginx, `HAProxy`, Envoy and keyward, and what a relay costs that does none of it: one table.
 //!
-//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. The
+//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. (In the
+//! last row it is of two, on both.) The
 //! proxies take turns, round by round, and what counts are the ratios within a round. The cost is the time on a core of
 //! all threads of the proxy's processes over the calls that were answered as they should be; keyward runs with
 //! everything switched on that it has by default. Run with `cargo bench --bench compare`, shorter with `-- quick`, and
@@ -37,7 +38,11 @@ struct Length {
 /// One row: what is done to every proxy in turn.
 #[derive(Clone, Copy)]
 enum Row {
-    Forward { callers: usize },
+    Forward {
+        callers: usize,
+    },
+    /// On two workers.
+    Wide,
     Refuse,
     Rate,
     Big,
@@ -48,7 +53,7 @@ enum Row {
     Handshake,
 }
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     Row::Forward { callers: 64 },
     Row::Forward { callers: 1 },
     Row::Refuse,
@@ -59,6 +64,15 @@ const ROWS: [Row; 10] = [
     Row::Http2,
     Row::Tls,
     Row::Handshake,
+    Row::Wide,
+];
+
+/// How the proxies are started, one after the other: how callers speak to them, on how many workers.
+const STARTS: [(Listens, usize); 4] = [
+    (Listens::Plain, 1),
+    (Listens::Http2, 1),
+    (Listens::Tls, 1),
+    (Listens::Plain, 2),
 ];
 
 fn main() {
@@ -100,6 +114,7 @@ fn main() {
         keyward: program(&arguments),
         model: model::start(epoch),
         keys: 1000,
+        workers: 1,
         trust,
     };
     let kinds: Vec<Kind> = Kind::ALL
@@ -116,7 +131,7 @@ fn main() {
     if asked("keys") {
         runtime.block_on(sets_of_keys(&mut world, &kinds, length));
     } else {
-        runtime.block_on(jobs(&world, &kinds, length, epoch));
+        runtime.block_on(jobs(&mut world, &kinds, length, epoch));
     }
 }
 
@@ -131,13 +146,14 @@ fn program(arguments: &[String]) -> PathBuf {
 }
 
 /// Every row, with a thousand keys.
-async fn jobs(world: &World, kinds: &[Kind], length: Length, epoch: Instant) {
+async fn jobs(world: &mut World, kinds: &[Kind], length: Length, epoch: Instant) {
     let mut table = Table::new(kinds);
-    for listens in [Listens::Plain, Listens::Http2, Listens::Tls] {
+    for (listens, workers) in STARTS {
+        world.workers = workers;
         let mut peers = Vec::new();
         for kind in kinds {
             let peer = kind.start(world, listens).await;
-            if peer.is_none() {
+            if peer.is_none() && kind.speaks(listens) {
                 tell(&format!(
                     "{}: does not do the job ({listens:?})",
                     kind.name()
@@ -145,7 +161,8 @@ async fn jobs(world: &World, kinds: &[Kind], length: Length, epoch: Instant) {
             }
             peers.push(peer);
         }
-        for row in ROWS.into_iter().filter(|row| row.listens() == listens) {
+        let is_meant = |row: &Row| row.listens() == listens && row.workers() == workers;
+        for row in ROWS.into_iter().filter(is_meant) {
             let mut rounds: Vec<Vec<Option<Vec<f64>>>> = Vec::new();
             for _ in 0..length.rounds {
                 let mut round = Vec::new();
@@ -168,7 +185,7 @@ async fn jobs(world: &World, kinds: &[Kind], length: Length, epoch: Instant) {
                 table.add(what, &Cells::of(&values.collect::<Vec<_>>()));
             }
         }
-        if listens == Listens::Plain {
+        if (listens, workers) == STARTS[0] {
             let of = |what: &dyn Fn(&Peer) -> f64| {
                 Cells::of(&[peers.iter().map(|peer| peer.as_ref().map(what)).collect()])
             };
@@ -185,12 +202,12 @@ async fn jobs(world: &World, kinds: &[Kind], length: Length, epoch: Instant) {
     tell(&table.to_string());
 }
 
-/// A forward, the start and the memory with ever larger sets of keys. Envoy takes no large ones.
+/// A forward, the start and the memory with ever larger sets of keys. Envoy takes no large ones, a relay none.
 async fn sets_of_keys(world: &mut World, kinds: &[Kind], length: Length) {
     let kinds: Vec<Kind> = kinds
         .iter()
         .copied()
-        .filter(|kind| *kind != Kind::Envoy)
+        .filter(|kind| !matches!(kind, Kind::Envoy | Kind::Relay))
         .collect();
     let mut table = Table::new(&kinds);
     for keys in [1_000, 100_000, 1_000_000] {
@@ -239,6 +256,13 @@ impl Row {
         }
     }
 
+    const fn workers(self) -> usize {
+        match self {
+            Self::Wide => 2,
+            _ => 1,
+        }
+    }
+
     /// The names of the values that [`Row::measure`] gives.
     const fn what(self) -> &'static [&'static str] {
         match self {
@@ -249,6 +273,10 @@ impl Row {
             Self::Forward { .. } => &[
                 "forward, 64 connections, CPU µs/call",
                 "forward, 64 connections, calls/s",
+            ],
+            Self::Wide => &[
+                "forward, 64 connections, two workers, CPU µs/call",
+                "forward, 64 connections, two workers, calls/s",
             ],
             Self::Refuse => &["refuse an unknown key, CPU µs/call"],
             Self::Rate => &["2,000 calls/s: p50 µs", "2,000 calls/s: p99 µs"],
@@ -277,7 +305,7 @@ impl Row {
             Self::Refuse => load::closed(target, Ask::Unknown, 64, time, false).await,
             Self::Big => load::closed(target, Ask::Big, 8, time, false).await,
             Self::Fresh | Self::Handshake => load::closed(target, small, 16, time, true).await,
-            Self::Tls => load::closed(target, small, 64, time, false).await,
+            Self::Tls | Self::Wide => load::closed(target, small, 64, time, false).await,
             Self::Http2 => load::http2(target, small, 4, 16, time).await.ok()?,
             Self::Rate => return percentiles(load::rated(target, small, 2000, time).await),
             Self::Events => return percentiles(events(target, epoch).await?),

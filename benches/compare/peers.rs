@@ -1,8 +1,8 @@
-//! The proxies: each as a process of one worker on one core, told to do the same.
+//! The proxies: each as a process with a core for each worker, told to do the same.
 //!
 //! The job: read `Authorization: Bearer K` or `Api-Key K` without regard to the scheme's case; 401 without a known key;
 //! 403 unless the key may call the model in `/models/{model}/predict`; take the key off; forward over a connection that
-//! is kept.
+//! is kept. The relay alone does none of it: it passes bytes on, as `HAProxy` does in `mode tcp`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,6 +24,7 @@ pub enum Kind {
     Nginx,
     Haproxy,
     Envoy,
+    Relay,
 }
 
 /// How callers speak to it.
@@ -45,6 +46,7 @@ pub struct World {
     pub model: SocketAddr,
     /// How many keys there are.
     pub keys: usize,
+    pub workers: usize,
     /// What callers trust.
     pub trust: Arc<rustls::ClientConfig>,
 }
@@ -58,7 +60,13 @@ pub struct Peer {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Nginx, Self::Keyward, Self::Haproxy, Self::Envoy];
+    pub const ALL: [Self; 5] = [
+        Self::Nginx,
+        Self::Keyward,
+        Self::Haproxy,
+        Self::Envoy,
+        Self::Relay,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,6 +74,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
+            Self::Relay => "a TCP relay (HAProxy)",
         }
     }
 
@@ -74,15 +83,20 @@ impl Kind {
         match self {
             Self::Keyward => world.keyward.clone(),
             Self::Nginx => tools.join("nginx/usr/sbin/nginx"),
-            Self::Haproxy => tools.join("haproxy/usr/sbin/haproxy"),
+            Self::Haproxy | Self::Relay => tools.join("haproxy/usr/sbin/haproxy"),
             Self::Envoy => tools.join("envoy/envoy/_bin/envoy"),
         }
+    }
+
+    /// Whether callers can speak to it so.
+    pub fn speaks(self, listens: Listens) -> bool {
+        self != Self::Relay || listens == Listens::Plain
     }
 
     /// Its version, or nothing when it is not there or does not run.
     pub fn version(self, world: &World) -> Option<String> {
         let asks = match self {
-            Self::Nginx | Self::Haproxy => "-v",
+            Self::Nginx | Self::Haproxy | Self::Relay => "-v",
             Self::Keyward | Self::Envoy => "--version",
         };
         let told = self.command(world).arg(asks).output().ok()?;
@@ -100,11 +114,15 @@ impl Kind {
         command
     }
 
-    /// Starts it on the first core, and waits until it forwards. Nothing when that takes more than three minutes.
+    /// Starts it on the first cores, and waits until it forwards. Nothing when that takes more than three minutes, or it
+    /// does not speak so.
     pub async fn start(self, world: &World, listens: Listens) -> Option<Peer> {
-        let place = world
-            .place
-            .join(format!("{self:?}-{listens:?}-{}", world.keys));
+        if !self.speaks(listens) {
+            return None;
+        }
+        let World { keys, workers, .. } = world;
+        let place = format!("{self:?}-{listens:?}-{keys}-{workers}");
+        let place = world.place.join(place);
         fs::create_dir_all(&place).expect("the directory is ours");
         let address = free_address();
         let job = Job {
@@ -118,6 +136,7 @@ impl Kind {
             Self::Nginx => job.nginx(),
             Self::Haproxy => job.haproxy(),
             Self::Envoy => job.envoy(),
+            Self::Relay => job.relay(),
         };
         let program = self.program(world);
         let program = program.to_str().expect("a path of ours is text");
@@ -125,7 +144,7 @@ impl Kind {
         let log = fs::File::create(place.join("log")).expect("the directory is ours");
         let began = Instant::now();
         let process = Command::new("taskset")
-            .args(["-c", "0"])
+            .args(["-c", &format!("0-{}", workers - 1)])
             .args(parts)
             .env(
                 "LD_LIBRARY_PATH",
@@ -234,10 +253,11 @@ impl Job<'_> {
             Listens::Plain | Listens::Http2 => String::new(),
         };
         let text = format!(
-            "[proxy]\nlisten = \"{}\"\nworkers = 1\n{tls}[[proxy.routes]]\npath = \"/models/{{model}}/predict\"\n\
+            "[proxy]\nlisten = \"{}\"\nworkers = {}\n{tls}[[proxy.routes]]\npath = \"/models/{{model}}/predict\"\n\
              upstream = \"model\"\n[upstreams.model]\nurl = \"http://{}\"\n[probes]\nlisten = \"{}\"\n[admin]\n\
              listen = \"{}\"\n[store]\nurl = \"sqlite://{}\"\n[cache]\nkeys = {}\n",
             self.address,
+            self.world.workers,
             self.world.model,
             free_address(),
             free_address(),
@@ -286,7 +306,7 @@ impl Job<'_> {
             Listens::Tls => " ssl",
         };
         let text = format!(
-            "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr warn;\n\
+            "daemon off;\nworker_processes {};\npid nginx.pid;\nerror_log stderr warn;\n\
              events {{ worker_connections 4096; }}\n\
              http {{\n  access_log off;\n  map_hash_bucket_size 256;\n  map_hash_max_size {};\n  \
              client_body_temp_path body;\n  proxy_temp_path proxy;\n  fastcgi_temp_path f;\n  uwsgi_temp_path u;\n  \
@@ -300,6 +320,7 @@ impl Job<'_> {
              if ($may != $model) {{ return 403; }}\n      proxy_http_version 1.1;\n      \
              proxy_set_header Connection \"\";\n      proxy_set_header Authorization \"\";\n      \
              proxy_pass http://model;\n    }}\n  }}\n}}\n",
+            self.world.workers,
             (self.world.keys * 2).max(2048),
             self.certificate("tls.crt"),
             self.certificate("tls.key"),
@@ -327,7 +348,7 @@ impl Job<'_> {
             Listens::Tls => format!(" ssl crt {}", self.certificate("both.pem")),
         };
         let text = format!(
-            "global\n  nbthread 1\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  \
+            "global\n  nbthread {}\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  \
              timeout server 60s\n  option http-no-delay\nfrontend callers\n  bind {}{how}\n  \
              http-request set-var(txn.key) req.hdr(authorization),field(2,' ') \
              if {{ req.hdr(authorization),field(1,' '),lower -m str bearer api-key }}\n  \
@@ -338,7 +359,17 @@ impl Job<'_> {
              http-request return status 404 unless {{ path,field(4,/) predict }}\n  \
              http-request del-header authorization\n  default_backend models\n\
              backend models\n  http-reuse always\n  server model {}\n",
-            self.address, self.world.model,
+            self.world.workers, self.address, self.world.model,
+        );
+        self.write("haproxy.cfg", &text);
+        ["-f", "haproxy.cfg"].map(str::to_owned).into()
+    }
+
+    fn relay(&self) -> Vec<String> {
+        let text = format!(
+            "global\n  nbthread {}\n  maxconn 8192\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  \
+             timeout server 60s\nlisten callers\n  bind {}\n  server model {}\n",
+            self.world.workers, self.address, self.world.model,
         );
         self.write("haproxy.cfg", &text);
         ["-f", "haproxy.cfg"].map(str::to_owned).into()
@@ -377,7 +408,7 @@ impl Job<'_> {
             "-c",
             "envoy.yaml",
             "--concurrency",
-            "1",
+            &self.world.workers.to_string(),
             "--log-level",
             "error",
             "--use-dynamic-base-id",
