@@ -7,10 +7,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, StatusCode, Version};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -196,18 +199,22 @@ fn refuse(
     reason = "the server is where tasks are made"
 )]
 fn read_away(mut unread: Incoming, (most, limit): (usize, Duration)) {
-    use http_body::Body;
-
-    if unread.is_end_stream() {
-        return;
+    let mut left = most;
+    // What has come by now is read at once; of a small body that is all.
+    while let Some(next) = unread.frame().now_or_never() {
+        if !is_read_on(next, &mut left) || unread.is_end_stream() {
+            return;
+        }
     }
     tokio::task::spawn_local(timeout(limit, async move {
-        let mut left = most;
-        while let Some(Ok(frame)) = unread.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else {
-                return;
-            };
-            left = rest;
-        }
+        while is_read_on(unread.frame().await, &mut left) {}
     }));
+}
+
+/// Whether more is to be read behind that part, which is taken from what is `left`.
+fn is_read_on(next: Option<Result<Frame<Bytes>, hyper::Error>>, left: &mut usize) -> bool {
+    let Some(Ok(frame)) = next else { return false };
+    let rest = left.checked_sub(frame.data_ref().map_or(0, Bytes::len));
+    *left = rest.unwrap_or(0);
+    rest.is_some()
 }

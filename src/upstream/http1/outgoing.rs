@@ -1,6 +1,6 @@
 //! A request on its way to the upstream.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -212,8 +212,8 @@ where
                 *left = rest.ok_or(Http1Error::RequestLength)?;
             }
             Framing::Chunked { in_part, .. } => {
-                let size = format!("{:x}\r\n", part.len());
-                self.out.extend_from_slice(size.as_bytes());
+                // Writing into memory does not fail.
+                let _ = write!(self.out, "{:x}\r\n", part.len());
                 *in_part = !is_small;
             }
             Framing::Over => {}
