@@ -19,7 +19,9 @@ async fn in_a_stream(keyward: &TestKeyward, key: &TestKey) -> (RawConnection, St
 
 #[tokio::test]
 async fn a_connection_carries_so_many_calls_and_the_next_gets_another() {
-    let keyward = over_http2("upstreams.default.limits.http2_streams = 2\n").await;
+    let settings = "upstreams.default.limits.http2_streams = 2\n\
+                    upstreams.default.limits.pool_idle_timeout = \"3s\"\n";
+    let keyward = over_http2(settings).await;
     let key = keyward.key().await;
     let mut open = Vec::new();
     for number in 1..=6_usize {
