@@ -164,12 +164,16 @@ impl Settings {
                 whole.push_str(usual);
             }
         }
-        if !text.replace("store.url", "").contains("url = ") {
+        let has_upstream = text.replace("store.url", "").contains("url = ");
+        if !has_upstream {
             whole.push_str("upstreams.default.url = \"{upstream}\"\n");
-            if !text.contains("[upstreams.default") && !text.contains("pool_idle_timeout") {
-                let kept = "upstreams.default.limits.pool_idle_timeout = \"1m\"\n";
-                whole.push_str(kept);
-            }
+        }
+        // However busy the machine is, a connection is there for the next call.
+        if (!has_upstream || text.contains("upstreams.default.url = "))
+            && !text.contains("[upstreams.default")
+            && !text.contains("pool_idle_timeout")
+        {
+            whole.push_str("upstreams.default.limits.pool_idle_timeout = \"1m\"\n");
         }
         whole.push_str(text);
         let whole = whole.replace("{upstream}", &upstream.url());
