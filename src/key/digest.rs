@@ -54,7 +54,7 @@ impl KeyDigest {
     /// neither call with it nor find the text behind it, but can tell whether a text that they have is the key's.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        const_hex::encode(self.0)
+        hex::encode(self.0)
     }
 }
 
@@ -76,7 +76,7 @@ impl FromStr for KeyDigest {
 
 fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    const_hex::decode_to_slice(text, &mut bytes).ok()?;
+    hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
 

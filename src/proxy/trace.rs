@@ -222,7 +222,7 @@ fn traceparent(trace: u128, span: u64, flags: u8) -> [u8; TRACEPARENT_BYTES] {
 pub(super) fn hex<const DIGITS: usize>(number: u128) -> [u8; DIGITS] {
     const { assert!(DIGITS <= 32) };
     let mut all = [0; 32];
-    const_hex::encode_to_slice(number.to_be_bytes(), &mut all).expect("each byte has two digits");
+    ::hex::encode_to_slice(number.to_be_bytes(), &mut all).expect("each byte has two digits");
     *all.last_chunk()
         .expect("there are 32, and no more are asked for")
 }

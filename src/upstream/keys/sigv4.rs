@@ -45,7 +45,7 @@ pub(in crate::upstream) fn hash<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -
     for part in parts {
         hash.update(part);
     }
-    const_hex::encode(hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 impl Signer<'_> {
@@ -109,7 +109,7 @@ impl Signer<'_> {
             "{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={}",
             self.access_key,
             request.names(),
-            const_hex::encode(signature),
+            hex::encode(signature),
         )
     }
 }
