@@ -1,13 +1,12 @@
 //! What the same job costs nginx, `HAProxy`, Envoy and keyward, and what a relay costs that does none of it: one table.
 //!
-//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. (In the
-//! last row it is of two, on both.) The
-//! proxies take turns, round by round, and what counts are the ratios within a round. The cost is the time on a core of
-//! all threads of the proxy's processes over the calls that were answered as they should be; keyward runs with
-//! everything switched on that it has by default. Run with `cargo bench --bench compare`, shorter with `-- quick`, and
-//! over sets of 1 k, 100 k and 1 M keys with `-- keys`; another build of keyward is compared when its path is named, as
-//! `-- target/dist/keyward`. With `-- train` keyward alone does every job once: from that `deploy/pgo.sh` learns which ways
-//! of the program calls take.
+//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. In the
+//! last rows it is of two workers, on both cores. The proxies take turns, round by round, and what counts are the ratios
+//! within a round. The cost is the time on a core of all threads of the proxy's processes over the calls that were answered
+//! as they should be; keyward runs with everything switched on that it has by default. Run with `cargo bench --bench compare`,
+//! shorter with `-- quick`, and over sets of 1 k, 100 k and 1 M keys with `-- keys`; another build of keyward is compared
+//! when its path is named, as `-- target/dist/keyward`. With `-- train` keyward alone does every job once: from that
+//! `deploy/pgo.sh` learns which ways of the program calls take.
 
 #[path = "../support/address.rs"]
 mod address;
