@@ -17,7 +17,8 @@
 //!  ────────────────────────────────────────────────
 //!  facts       key     route   credential                  pure: no I/O, no clock, no async
 //!  ════════════════════════════════════════════════
-//!  cellar      telemetry      clock          tls           metric names, logging, what time it is, certificates
+//!  cellar      telemetry   clock   tls   http1             metric names, logging, what time it is, certificates, how
+//!                                                          messages are framed
 //! ```
 //!
 //! # Where to read on
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod http1;
 pub mod key;
 pub mod proxy;
 pub mod registry;

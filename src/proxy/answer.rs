@@ -4,8 +4,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use super::relay::{self, Answered};
 use super::trace::Trace;
@@ -14,6 +12,7 @@ use super::{
 };
 use crate::route::{ErrorForm, values_of};
 use crate::telemetry::metrics::RequestOutcome;
+use crate::upstream::CallerBody;
 
 /// An answer, and what of the request was left unread by it.
 pub struct Answer {
@@ -21,7 +20,7 @@ pub struct Answer {
     pub response: Response<ProxyBody>,
     /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
     /// the connection. Never is it read as the next request (SECURITY F8).
-    pub unread: Option<Incoming>,
+    pub unread: Option<CallerBody>,
     /// The WebSocket that begins once the answer, a 101, is written: to be run until it ends.
     pub tunnel: Option<Box<Tunnel>>,
 }
@@ -31,16 +30,16 @@ pub(super) enum Passed {
     /// The upstream answered.
     Forwarded(Answered),
     /// The upstream agreed to speak WebSocket, on this connection of the caller's.
-    Switching(Answered, OnUpgrade),
+    Switching(Answered),
     /// It was a question, and the answer is yes.
-    Allowed(Response<Bytes>, Incoming),
+    Allowed(Response<Bytes>, CallerBody),
 }
 
 /// A refusal before anything was sent, the form its caller expects, and the body nobody has read.
 pub(super) struct Refusal {
     pub(super) why: Rejection,
     pub(super) form: ErrorForm,
-    pub(super) unread: Option<Incoming>,
+    pub(super) unread: Option<CallerBody>,
 }
 
 /// What the head of a request says about how it is answered, whatever the answer is.
@@ -55,7 +54,7 @@ pub(super) struct Manner<'p> {
 }
 
 impl<'p> Manner<'p> {
-    pub(super) fn of(request: &Request<Incoming>, door: Option<&'p ForwardAuthConfig>) -> Self {
+    pub(super) fn of(request: &Request<CallerBody>, door: Option<&'p ForwardAuthConfig>) -> Self {
         Self {
             door,
             // Whoever asks for another reads statuses: 200 is a yes.
@@ -70,7 +69,7 @@ impl<'p> Manner<'p> {
 pub(super) const fn outcome(result: &Result<Passed, Refusal>) -> RequestOutcome {
     match result {
         Ok(Passed::Allowed(..)) => RequestOutcome::Allowed,
-        Ok(Passed::Forwarded(_) | Passed::Switching(..)) => RequestOutcome::Forwarded,
+        Ok(Passed::Forwarded(_) | Passed::Switching(_)) => RequestOutcome::Forwarded,
         Err(refusal) => refusal.why.outcome(),
     }
 }
@@ -91,10 +90,10 @@ impl Proxy {
                 unread: Some(body),
                 tunnel: None,
             },
-            Ok(Passed::Switching(answered, caller)) => {
+            Ok(Passed::Switching(answered)) => {
                 connection.hand_over();
                 let (limits, metrics) = (&self.plan.limits, self.metrics.clone());
-                let (head, tunnel) = Tunnel::after(answered, caller, limits, metrics, place);
+                let (head, tunnel) = Tunnel::after(answered, limits, metrics, place);
                 Answer {
                     response: relay::switch(head),
                     unread: None,
@@ -117,7 +116,7 @@ impl Proxy {
     }
 
     /// A refusal of `request`, of whose body nothing was read.
-    pub(super) fn refusal(&self, why: Rejection, request: &Parts, unread: Incoming) -> Refusal {
+    pub(super) fn refusal(&self, why: Rejection, request: &Parts, unread: CallerBody) -> Refusal {
         let host = target::host_of(request);
         self.note(&why, None, Some(request));
         Refusal {

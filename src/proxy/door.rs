@@ -14,7 +14,6 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::access::Told;
@@ -25,6 +24,7 @@ use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
 use crate::key::Denial;
 use crate::route::values_of;
+use crate::upstream::CallerBody;
 
 /// The door, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -269,7 +269,7 @@ impl Proxy {
     /// Answers another proxy's question: what would be decided about the call that it names, and who makes it.
     pub(super) async fn decide(
         &self,
-        question: Request<Incoming>,
+        question: Request<CallerBody>,
         door: &ForwardAuthConfig,
         told: &mut Told,
     ) -> Result<Passed, Refusal> {

@@ -35,8 +35,6 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 pub use access::{AccessLog, AccessRules};
 pub use answer::Answer;
@@ -57,7 +55,9 @@ use crate::key::{Permit, UnixTime};
 use crate::route::{BodyRules, RouteTable};
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::telemetry::refusals::RefusalTap;
-use crate::upstream::{Call, Handshake, HeldBodies, Memory, RequestBody, TrailerFilter, Upstreams};
+use crate::upstream::{
+    Call, CallerBody, Handshake, HeldBodies, Memory, RequestBody, TrailerFilter, Upstreams,
+};
 use crate::usage::UsageRecorder;
 use access::Told;
 use admission::Admitted;
@@ -157,7 +157,7 @@ impl Proxy {
     /// key's use; after it, the upstream's connection is closed. No state of ours needs undoing.
     pub async fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<CallerBody>,
         peer: Peer,
         connection: &ConnectionLoad,
     ) -> Answer {
@@ -226,7 +226,7 @@ impl Proxy {
 
     async fn admit_and_forward(
         &self,
-        request: Request<Incoming>,
+        request: Request<CallerBody>,
         peer: Peer,
         trace: &Trace,
         told: &mut Told,
@@ -234,7 +234,7 @@ impl Proxy {
         started: Duration,
     ) -> Result<Passed, Refusal> {
         let now = self.now.unix_time_at(started);
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let patience = is_grpc.then(|| grpc::timeout(&parts.headers)).flatten();
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
@@ -248,7 +248,6 @@ impl Proxy {
         self.metrics.admitted(took.saturating_sub(admitted.reading));
         self.remember(&admitted.permit, now);
 
-        let caller = parts.extensions.remove::<OnUpgrade>();
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
         let route = admitted.route;
@@ -267,9 +266,10 @@ impl Proxy {
             }
         };
         let is_switching = answered.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        Ok(match caller {
-            Some(caller) if is_switching => Passed::Switching(answered, caller),
-            _ => Passed::Forwarded(answered),
+        Ok(if is_switching {
+            Passed::Switching(answered)
+        } else {
+            Passed::Forwarded(answered)
         })
     }
 

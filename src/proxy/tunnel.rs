@@ -10,8 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::response;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidirectional, sink};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -29,7 +27,6 @@ use frames::Frames;
 ///
 /// It holds the request's place among those in flight until it ends.
 pub struct Tunnel {
-    caller: OnUpgrade,
     upstream: Option<AnswerBody>,
     limits: Silence,
     metrics: ProxyMetrics,
@@ -52,7 +49,6 @@ impl Tunnel {
     /// The head of a 101 to be handed back, and what begins after it.
     pub(super) fn after(
         answered: Answered,
-        caller: OnUpgrade,
         limits: &LimitsConfig,
         metrics: ProxyMetrics,
         place: InFlight,
@@ -66,7 +62,6 @@ impl Tunnel {
             half_closed: limits.websocket_close_timeout,
         };
         let tunnel = Self {
-            caller,
             upstream: answer.into_whole(),
             limits,
             metrics,
@@ -82,15 +77,14 @@ impl Tunnel {
         self.told = told;
     }
 
-    /// Hands bytes on, both ways, until both sides are done, one breaks off, or a silence lasts too long. One that is done
+    /// Hands bytes on between `caller` and the upstream, until both sides are done, one breaks off, or a silence lasts too long. One that is done
     /// is told to the other, which may still speak. When the key of the call ends, and that counts, the upstream's connection
     /// is closed at once, and the caller is told by a close frame where one can be sent.
     ///
     /// Holds 8 KiB for each way. Dropping the future closes both connections.
-    pub async fn run(self) {
-        // Both have said 101; one may have gone since.
+    pub async fn run(self, caller: impl AsyncRead + AsyncWrite + Unpin) {
         let upstream = self.upstream.and_then(AnswerBody::into_upgraded);
-        let (Ok(caller), Some((mut upstream, _busy))) = (self.caller.await, upstream) else {
+        let Some((mut upstream, _busy)) = upstream else {
             return;
         };
         self.metrics.websocket_opened();
@@ -101,7 +95,7 @@ impl Tunnel {
             said: &said,
         };
         let mut caller = Watched {
-            io: TokioIo::new(caller),
+            io: caller,
             said: &said,
             sent: self.watched.as_ref().map(|_| Frames::default()),
         };

@@ -1,6 +1,5 @@
 //! One connection of a caller, from the handshake to its end.
 
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, StatusCode, Version};
+use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
@@ -25,9 +24,11 @@ use tokio::time::timeout;
 use super::guard::{FramingError, Guard};
 use super::guarded::GuardedIo;
 use super::handshake::{Http, shake_hands};
+use super::http1;
 use super::io::CallerIo;
 use super::worker::{NewConnection, Room};
-use crate::proxy::{ConnectionLoad, Peer, Rejection, Tunnel};
+use crate::proxy::{Answer, ConnectionLoad, Peer, ProxyBody, Rejection, Tunnel};
+use crate::upstream::{BrokenBody, CallerBody};
 
 /// Starts to serve one connection. Its place is taken already: a handshake counts as a connection does.
 #[expect(
@@ -88,46 +89,40 @@ where
     let room = Rc::clone(&ends.room);
     let load = ConnectionLoad::default();
     let io = CallerIo::new(stream, load.clone(), room.silences.get());
-    let io = GuardedIo::new(io, guard(&room, http));
-    let verdict = io.verdict();
-    let judged = verdict.clone();
-    let requests = Cell::new(0);
-    let tunnel = Rc::new(RefCell::new(None));
-    let begins = Rc::clone(&tunnel);
-    let protocols = room.protocols();
+    let guard = guard(&room, http);
+    let http2 = match http {
+        Http::Two => Some(GuardedIo::new(io, guard)),
+        Http::Either | Http::One => Box::pin(http1::serve(&room, io, guard, peer, &load)).await,
+    };
+    if let Some(io) = http2 {
+        over_http2(room, io, peer, load, watcher).await;
+    }
+    drop(ends);
+}
+
+async fn over_http2<S>(
+    room: Rc<Room>,
+    io: GuardedIo<S>,
+    peer: Peer,
+    load: ConnectionLoad,
+    watcher: Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let protocol = room.http2();
     let service = service_fn(move |request: Request<Incoming>| {
         let room = Rc::clone(&room);
         let load = load.clone();
-        let refused = verdict.of(requests.replace(requests.get() + 1));
-        let begins = Rc::clone(&begins);
         async move {
-            let answer = match refused {
-                None => answer(&room, request, peer, &load, &begins).await,
-                Some(error) => refuse(&room, error, &load),
-            };
+            let answered = answer(&room, request.map(CallerBody::Http2), peer, &load).await;
             // An `Err` would cut the connection; there is always something to say.
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(answered.response)
         }
     });
-    let io = TokioIo::new(io);
-    let served = match http {
-        Http::Two => {
-            let serving = protocols.http2.serve_connection(io, service).into_owned();
-            watcher.watch(serving).await
-        }
-        Http::Either | Http::One => {
-            let serving = protocols.either.serve_connection_with_upgrades(io, service);
-            watcher.watch(serving.into_owned()).await
-        }
-    };
-    if let Err(error) = served {
+    let serving = protocol.serve_connection(TokioIo::new(io), service);
+    if let Err(error) = watcher.watch(serving).await {
         tracing::trace!(%error, "a caller's connection ended early");
     }
-    // A caller that spoke before it was answered, and then no HTTP, has no WebSocket.
-    if let Some(tunnel) = tunnel.take().filter(|_| !judged.is_given()) {
-        tunnel.run().await;
-    }
-    drop(ends);
 }
 
 fn guard(room: &Room, http: Http) -> Guard {
@@ -154,34 +149,42 @@ impl Drop for Ends {
     }
 }
 
-async fn answer(
-    room: &Rc<Room>,
-    request: Request<Incoming>,
-    peer: Peer,
-    load: &ConnectionLoad,
-    begins: &RefCell<Option<Box<Tunnel>>>,
-) -> http::Response<crate::proxy::ProxyBody> {
-    let version = request.version();
-    let proxy = Rc::clone(&room.proxy.borrow());
-    let mut answer = proxy.handle(request, peer, load).await;
-    if let Some(unread) = answer.unread {
-        read_away(unread, room.drain.get());
-    }
-    let is_switching = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    begins.replace(answer.tunnel);
-    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 && !is_switching {
-        let close = HeaderValue::from_static("close");
-        answer.response.headers_mut().insert(CONNECTION, close);
-    }
-    answer.response
+/// An answer, and the WebSocket that begins behind it.
+pub(super) struct Answered {
+    pub(super) response: Response<ProxyBody>,
+    pub(super) tunnel: Option<Box<Tunnel>>,
 }
 
-/// Answers a head that was refused before hyper saw it.
-fn refuse(
+/// Answers a request.
+pub(super) async fn answer(
     room: &Rc<Room>,
+    request: Request<CallerBody>,
+    peer: Peer,
+    load: &ConnectionLoad,
+) -> Answered {
+    let version = request.version();
+    let proxy = Rc::clone(&room.proxy.borrow());
+    let Answer {
+        mut response,
+        unread,
+        tunnel,
+    } = proxy.handle(request, peer, load).await;
+    if let Some(unread) = unread {
+        read_away(unread, room.drain.get());
+    }
+    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 && tunnel.is_none() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Answered { response, tunnel }
+}
+
+/// Answers a head that was refused before anything of it was understood.
+pub(super) fn refuse(
+    room: &Room,
     error: FramingError,
     load: &ConnectionLoad,
-) -> http::Response<crate::proxy::ProxyBody> {
+) -> Response<ProxyBody> {
     let why = match error {
         FramingError::TargetTooLong => Rejection::TargetTooLong,
         FramingError::HeadTooLarge => Rejection::HeadTooLarge,
@@ -198,7 +201,7 @@ fn refuse(
     clippy::disallowed_methods,
     reason = "the server is where tasks are made"
 )]
-fn read_away(mut unread: Incoming, (most, limit): (usize, Duration)) {
+fn read_away(mut unread: CallerBody, (most, limit): (usize, Duration)) {
     let mut left = most;
     // What has come by now is read at once; of a small body that is all.
     while let Some(next) = unread.frame().now_or_never() {
@@ -212,7 +215,7 @@ fn read_away(mut unread: Incoming, (most, limit): (usize, Duration)) {
 }
 
 /// Whether more is to be read behind that part, which is taken from what is `left`.
-fn is_read_on(next: Option<Result<Frame<Bytes>, hyper::Error>>, left: &mut usize) -> bool {
+fn is_read_on(next: Option<Result<Frame<Bytes>, BrokenBody>>, left: &mut usize) -> bool {
     let Some(Ok(frame)) = next else { return false };
     let rest = left.checked_sub(frame.data_ref().map_or(0, Bytes::len));
     *left = rest.unwrap_or(0);

@@ -1,34 +1,26 @@
-//! A caller's connection behind the [`Guard`]: hyper reads from it only what was let through.
+//! A caller's connection of HTTP/2 behind the [`Guard`]: hyper reads from it only what was let through.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::guard::{FramingError, Guard, Part, too_many};
+use super::guard::{Guard, too_many};
 use super::io::CallerIo;
 
 /// How much is read at once while a head is kept back; hyper's own buffers begin at 8 KiB.
 const PIECE: usize = 4 * 1024;
 
-/// What hyper reads in place of a refused head: a request of ours, which the service answers with the refusal. hyper
-/// puts that answer behind those to the requests before, writes it, and closes.
-const STAND_IN: &[u8] = b"GET /refused HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
-
-/// A caller's connection whose requests are let through whole heads at a time.
+/// A caller's connection of HTTP/2, whose frames are counted before hyper has them.
 ///
-/// A head that comes in pieces is kept back until it is whole; nothing is copied otherwise. Of a refused head hyper sees
-/// no byte, but a request of ours in its place, which [`Verdict`] tells apart. A refused body ends with an error, as it
-/// does when the caller breaks it off, so that its request is answered, or its answer cut, by whoever reads it. In place of
-/// frames that are too many hyper reads some at which it ends the connection in their words.
+/// A frame's head that comes in pieces is kept back until it is whole; nothing is copied otherwise. In place of frames that are
+/// too many hyper reads some at which it ends the connection in their words.
 pub(super) struct GuardedIo<S> {
     io: CallerIo<S>,
     guard: Guard,
     kept: Kept,
-    verdict: Verdict,
     purse: Purse,
 }
 
@@ -54,23 +46,6 @@ impl Purse {
         let by_bytes = self.sent / Self::BYTES;
         self.sent %= Self::BYTES;
         by_time.saturating_add(by_bytes as u64)
-    }
-}
-
-/// Which request of a connection, if any, is no request but stands in for a refused head, and why that was refused.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Verdict(Arc<OnceLock<(usize, FramingError)>>);
-
-impl Verdict {
-    /// Why the head was refused in whose place the request came as number `number` on its connection, counted from 0.
-    pub(super) fn of(&self, number: usize) -> Option<FramingError> {
-        let (refused, error) = *self.0.get()?;
-        (refused == number).then_some(error)
-    }
-
-    /// Whether hyper was given a request that is none of the caller's.
-    pub(super) fn is_given(&self) -> bool {
-        self.0.get().is_some()
     }
 }
 
@@ -103,11 +78,6 @@ impl Kept {
         self.keep(bytes, bytes.len());
     }
 
-    /// Lets all of it be handed on.
-    fn release(&mut self) {
-        self.safe = self.bytes.len();
-    }
-
     /// Hands on what may be handed on, and whether that was anything.
     fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let ready = self.bytes.get(self.given..self.safe).unwrap_or_default();
@@ -132,7 +102,6 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
             io,
             guard,
             kept: Kept::default(),
-            verdict: Verdict::default(),
             purse: Purse {
                 since: Instant::now(),
                 sent: 0,
@@ -140,9 +109,12 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         }
     }
 
-    /// What tells requests from those that stand in for refused ones.
-    pub(super) fn verdict(&self) -> Verdict {
-        self.verdict.clone()
+    /// Guards a connection that began before: `read` was read of it, and scanned, and so much of that may be handed on.
+    pub(super) fn begun(io: CallerIo<S>, guard: Guard, read: &[u8], safe: usize) -> Self {
+        let mut guarded = Self::new(io, guard);
+        guarded.kept.keep(read, safe);
+        guarded.judge();
+        guarded
     }
 
     /// Reads into hyper's own buffer; whether there is anything new, or the connection's end.
@@ -176,27 +148,16 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
     }
 
     fn scan(&mut self, bytes: &[u8]) -> usize {
-        if self.guard.is_http2() {
-            let earned = self.purse.take();
-            self.guard.earn(earned);
-        }
+        let earned = self.purse.take();
+        self.guard.earn(earned);
         self.guard.scan(bytes)
     }
 
-    /// Drops what was refused, and lets something stand in for a head.
+    /// Drops what was refused, and lets hyper read why the connection ends.
     fn judge(&mut self) {
-        match self.guard.refused() {
-            None => {}
-            Some((FramingError::TooManyFrames, _)) => {
-                let last = too_many(self.guard.limits().bytes);
-                self.kept.replace_rest(&last);
-            }
-            Some((_, Part::Body)) => self.kept.replace_rest(b""),
-            Some((error, Part::Head)) => {
-                // Refused once, and nothing is read after.
-                let _ = self.verdict.0.set((self.guard.heads(), error));
-                self.kept.replace_rest(STAND_IN);
-            }
+        if self.guard.refused().is_some() {
+            let last = too_many(self.guard.limits().bytes);
+            self.kept.replace_rest(&last);
         }
     }
 }
@@ -208,11 +169,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.io.is_handed_over() && !this.guard.is_open() && this.guard.refused().is_none() {
-            // What is here is no HTTP any more.
-            this.guard.open();
-            this.kept.release();
-        }
         if this.guard.is_turn_over() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -221,32 +177,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
             if this.kept.give(buf) {
                 return Poll::Ready(Ok(()));
             }
-            match this.guard.refused() {
-                Some((error, Part::Body)) => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-                }
-                // The answer to what stands in for it is the end.
-                Some((_, Part::Head)) => return Poll::Pending,
-                None if this.guard.is_open() && this.kept.is_empty() => {
-                    return Pin::new(&mut this.io).poll_read(cx, buf);
-                }
-                None => {}
+            if let Some((error, _)) = this.guard.refused() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
             }
             let read = if this.kept.is_empty() && buf.remaining() >= PIECE {
                 this.poll_straight(cx, buf)
             } else {
                 this.poll_behind(cx)
             };
-            match ready!(read) {
-                Ok(true) => return Poll::Ready(Ok(())),
-                Ok(false) => {}
-                // Whoever stopped in the middle of a head is told so.
-                Err(error)
-                    if error.kind() == io::ErrorKind::TimedOut && this.guard.give_up_waiting() =>
-                {
-                    this.judge();
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+            if ready!(read)? {
+                return Poll::Ready(Ok(()));
             }
         }
     }

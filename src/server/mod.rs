@@ -14,6 +14,7 @@ mod guard;
 mod guarded;
 mod handover;
 mod handshake;
+mod http1;
 mod identity;
 mod io;
 mod limits;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -178,7 +178,7 @@ pub(super) struct Room {
     seed: Cell<u64>,
     pub(super) silences: Cell<Silences>,
     pub(super) heads: Cell<HeadLimits>,
-    protocols: RefCell<Rc<Protocols>>,
+    http2: RefCell<http2::Builder<LocalExecutor>>,
     pub(super) connections: Arc<AtomicUsize>,
     /// Set when connections are to end: whoever has not shaken hands by then has nothing to lose.
     pub(super) leaving: CancellationToken,
@@ -204,14 +204,6 @@ impl Logs {
     }
 }
 
-/// hyper, set up.
-pub(super) struct Protocols {
-    /// For what begins as either does.
-    pub(super) either: auto::Builder<LocalExecutor>,
-    /// For what must be HTTP/2.
-    pub(super) http2: auto::Builder<LocalExecutor>,
-}
-
 impl Room {
     fn new(
         plan: &ServingPlan,
@@ -229,7 +221,7 @@ impl Room {
             proxy: RefCell::new(Rc::new(proxy)),
             silences: Cell::new(limits.into()),
             heads: Cell::new(heads(limits)),
-            protocols: RefCell::new(Rc::new(protocols(limits))),
+            http2: RefCell::new(http2(limits)),
             drain: Cell::new((limits.drain_bytes, limits.drain_timeout)),
             seed: Cell::new(seed),
             keys,
@@ -259,7 +251,7 @@ impl Room {
         self.proxy.replace(Rc::new(proxy));
         self.silences.set(limits.into());
         self.heads.set(heads(limits));
-        self.protocols.replace(Rc::new(protocols(limits)));
+        self.http2.replace(http2(limits));
         self.drain.set((limits.drain_bytes, limits.drain_timeout));
     }
 
@@ -280,12 +272,13 @@ impl Room {
         }
     }
 
-    pub(super) fn protocols(&self) -> Rc<Protocols> {
-        Rc::clone(&self.protocols.borrow())
+    /// hyper, set up for a connection of HTTP/2.
+    pub(super) fn http2(&self) -> http2::Builder<LocalExecutor> {
+        self.http2.borrow().clone()
     }
 }
 
-/// The limits of heads, which hyper has as well: the guard's come first, because it has an answer.
+/// The limits of heads.
 fn heads(limits: &LimitsConfig) -> HeadLimits {
     HeadLimits {
         bytes: limits.head_bytes,
@@ -328,24 +321,15 @@ fn make_proxy(
 
 /// hyper, with every limit of ours set.
 ///
-/// Of HTTP/2 what is set here bounds what one connection can make us hold or do (SECURITY 4, P11): so many streams and so
+/// What is set here bounds what one connection can make us hold or do (SECURITY 4, P11): so many streams and so
 /// large windows (settings); a list of fields no larger than a head may be over HTTP/1, in at most five CONTINUATION frames,
 /// which is h2's own bound for lists so small; tables of 4 KiB each way, which is h2's default and its most; 20 streams that
 /// were reset before we saw them, and 100 that we had to reset, past which h2 says `ENHANCE_YOUR_CALM`; a PING every 20 s,
 /// to be answered in 10, so that a dead peer gives its place back. h2 bounds empty and tiny DATA frames itself; all other
 /// frames that bring nothing the guard counts.
-fn protocols(limits: &LimitsConfig) -> Protocols {
-    let mut builder = auto::Builder::new(LocalExecutor);
+fn http2(limits: &LimitsConfig) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
     builder
-        .http1()
-        .timer(TokioTimer::new())
-        // Silences are CallerIo's matter.
-        .header_read_timeout(None)
-        .half_close(false)
-        .max_headers(limits.head_fields)
-        .max_buf_size(limits.head_bytes);
-    builder
-        .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .initial_stream_window_size(limits.http2_stream_window_bytes)
@@ -356,10 +340,7 @@ fn protocols(limits: &LimitsConfig) -> Protocols {
         .max_local_error_reset_streams(100)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
-    Protocols {
-        http2: builder.clone().http2_only(),
-        either: builder,
-    }
+    builder
 }
 
 /// Takes messages until told to drain, then lets what runs end.

@@ -1,6 +1,5 @@
 use std::error::Error;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,12 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::held::HeldBodies;
 use super::judged::Judged;
-use super::{Patience, UpstreamError};
+use super::{CallerBody, Patience, UpstreamError};
 use crate::route::{BodyFault, BodyScanner};
 
 /// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held but what must
@@ -24,7 +22,7 @@ use crate::route::{BodyFault, BodyScanner};
 /// It ends with an error when the caller stalls longer than the limit, so that an upstream connection is not held by a
 /// caller that has gone silent; and when what is judged on its way has a fault.
 pub struct RequestBody {
-    incoming: Incoming,
+    incoming: CallerBody,
     trailers: TrailerFilter,
     patience: Patience,
     progress: Arc<Progress>,
@@ -162,7 +160,7 @@ struct Stalled;
 impl RequestBody {
     /// Wraps the caller's body; `stall` is how long it may go without a frame while one is asked for.
     #[must_use]
-    pub fn new(incoming: Incoming, trailers: TrailerFilter, stall: Duration) -> Self {
+    pub fn new(incoming: CallerBody, trailers: TrailerFilter, stall: Duration) -> Self {
         Self {
             incoming,
             trailers,
@@ -232,7 +230,7 @@ impl RequestBody {
     }
 
     /// The part of the body that nobody has read.
-    pub fn into_unread(self) -> Incoming {
+    pub fn into_unread(self) -> CallerBody {
         self.incoming
     }
 
@@ -255,7 +253,7 @@ impl RequestBody {
         match frame {
             None => Poll::Ready(None),
             Some(Err(error)) => {
-                if is_malformed(&error) {
+                if error.is_malformed() {
                     self.progress.is_malformed.store(true, Ordering::Release);
                 }
                 self.progress.break_off();
@@ -345,17 +343,4 @@ impl Body for RequestBody {
         hint.set_lower(rest.lower().saturating_add(held));
         hint
     }
-}
-
-/// Whether a body ended because of what its bytes are: so say the kinds of error, whoever read them.
-fn is_malformed(error: &hyper::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            use io::ErrorKind::{InvalidData, InvalidInput};
-            return matches!(error.kind(), InvalidData | InvalidInput);
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod balance;
 mod bodies;
 mod body;
+mod caller;
 mod config;
 mod connect;
 mod deadline;
@@ -36,6 +37,7 @@ use http::{Request, Response};
 use answer::AnswerSource;
 pub use answer::{AnswerBody, BrokenAnswer};
 pub use body::{HoldLimits, Progress, RequestBody, TrailerFilter, UnknownModel};
+pub use caller::{BrokenBody, CallerBody};
 pub use config::{
     AzureKey, AzureKeyConfig, BatchS3Config, BedrockKey, BedrockKeyConfig, CloudKey,
     CredentialConfig, HealthConfig, HealthPlan, HostHeader, HuggingfaceKeyConfig, KeyRules,

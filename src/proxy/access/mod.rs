@@ -15,7 +15,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body::Frame;
-use hyper::body::Incoming;
 
 pub(super) use bound::PerSecond;
 
@@ -26,7 +25,7 @@ use crate::key::{Grant, NamedModel};
 use crate::route::{Route, UpstreamId};
 use crate::telemetry::access::{AccessLines, Sample};
 use crate::telemetry::metrics::{RequestOutcome, WebSocketEnd};
-use crate::upstream::{Progress, RequestBody};
+use crate::upstream::{CallerBody, Progress, RequestBody};
 
 /// What the settings say about the log of calls.
 #[derive(Debug, Clone)]
@@ -186,7 +185,7 @@ impl Proxy {
     /// Begins to gather what will be told of a call. One that is in the sample becomes a span of its own in its trace.
     pub(super) fn tell_of(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<CallerBody>,
         peer: Peer,
         trace: &mut Trace,
         began: Duration,

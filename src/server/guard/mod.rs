@@ -1,9 +1,9 @@
-//! Framing, judged once, before hyper (SECURITY 2 and 3.1).
+//! Framing, judged once, before anything is made of it (SECURITY 2 and 3.1).
 //!
 //! A server that mends what it reads, and a next one that mends it otherwise, disagree about where a message ends;
 //! that is how requests are smuggled. [`Guard`] mends nothing. It reads every byte of a connection's heads, chunk
-//! lines and trailers once, before hyper does, and where a message departs from RFC 9112 it says how far the bytes may
-//! be handed on. What it lets through has one reading, and hyper has the same one.
+//! lines and trailers once, before anybody else does, and where a message departs from RFC 9112 it says how far the bytes may
+//! be handed on. What it lets through has one reading.
 //!
 //! Of HTTP/2 it judges no more than how many frames come that are no requests: hyper judges the rest of them.
 //!
@@ -55,8 +55,6 @@ enum State {
     Chunked(Chunks),
     /// The connection is one of HTTP/2.
     Frames(Frames),
-    /// Nothing is looked at any more.
-    Open,
     Refused(FramingError, Part),
 }
 
@@ -167,7 +165,6 @@ impl Guard {
                         self.state = State::Refused(error, Part::Body);
                     }
                 }
-                State::Open => return bytes.len(),
                 State::Refused(..) => return safe,
             }
         }
@@ -199,7 +196,7 @@ impl Guard {
         match &self.state {
             State::Head(head) => !head.has_begun(),
             State::Preface(_) | State::Refused(..) => false,
-            State::Counted(_) | State::Chunked(_) | State::Frames(_) | State::Open => true,
+            State::Counted(_) | State::Chunked(_) | State::Frames(_) => true,
         }
     }
 
@@ -256,17 +253,6 @@ impl Guard {
             self.state = State::Refused(FramingError::HeadTooSlow, Part::Head);
         }
         has_begun
-    }
-
-    /// Whether nothing is looked at any more.
-    #[must_use]
-    pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
-    }
-
-    /// Looks at nothing any more: the connection speaks something other than HTTP/1 from here on.
-    pub fn open(&mut self) {
-        self.state = State::Open;
     }
 }
 

@@ -2,14 +2,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use super::chunks::{Chunks, Next};
 use super::head::{AnswerHead, Length};
 use super::rest::Rest;
 use super::{Connection, Http1Error, Upgraded};
+use crate::http1::{Chunks, Next, ReadBuffer};
 use crate::upstream::pool::Idle;
 
 /// An answer's body, frame by frame as it comes. Its connection is kept at its end; dropping it before closes the
@@ -32,7 +32,7 @@ enum Reading {
 
 impl Reading {
     /// What comes next of what is there; `None` when more must be read, or nothing comes any more.
-    fn next(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Http1Error> {
+    fn next(&mut self, read: &mut ReadBuffer) -> Result<Option<Frame<Bytes>>, Http1Error> {
         let here = match self {
             Self::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(read.len()),
             Self::UntilClose => read.len(),
@@ -93,7 +93,7 @@ impl Answer {
     /// What is left of the connection of an answer that changed protocols.
     pub(in crate::upstream) fn into_upgraded(self) -> Option<Upgraded> {
         let Connection { stream, read, .. } = *self.connection?;
-        Some(Upgraded::new(stream, read))
+        Some(Upgraded::new(stream, read.into_bytes()))
     }
 
     /// At the end, keeps the connection if it can be used again.

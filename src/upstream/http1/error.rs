@@ -1,5 +1,7 @@
 use std::io;
 
+use crate::http1::{ChunkError, WrongLength};
+
 /// Why a call over HTTP/1.1 was not answered, or its answer broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum Http1Error {
@@ -29,11 +31,11 @@ pub enum Http1Error {
     Framing,
     /// The body's chunks are none (RFC 9112, 7.1).
     #[error("the chunks of the upstream's answer are malformed: {0}")]
-    Chunks(&'static str),
+    Chunks(#[from] ChunkError),
     /// The request's body broke off.
     #[error("the request body broke off")]
     RequestBody(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The request's body is not as long as its head says.
     #[error("the request body is not as long as it says")]
-    RequestLength,
+    RequestLength(#[from] WrongLength),
 }

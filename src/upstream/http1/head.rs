@@ -9,10 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
+use crate::http1::{MOST_FIELDS, number, says, write_fields};
 use crate::route::values_of;
-
-/// The most fields that an answer's head, or its trailers, may have: hyper's number.
-pub(super) const MOST_FIELDS: usize = 100;
 
 /// Writes a request's head as it stands, and that its body comes in chunks where it does.
 pub(super) fn write(head: &Parts, is_chunked: bool, out: &mut Vec<u8>) {
@@ -32,18 +30,6 @@ pub(super) fn write(head: &Parts, is_chunked: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes fields, each a line.
-pub(super) fn write_fields<'f>(
-    fields: impl IntoIterator<Item = (&'f HeaderName, &'f HeaderValue)>,
-    out: &mut Vec<u8>,
-) {
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
 }
 
 /// How long an answer's body is (RFC 9112, 6.3).
@@ -173,20 +159,9 @@ fn length(
     })
 }
 
-/// A length in digits and nothing else.
-pub(super) fn number(value: &HeaderValue) -> Option<u64> {
-    let digits = value.to_str().ok()?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().ok())?
-}
-
 /// Whether the connection may be used again (RFC 9112, 9.3).
 fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
-    let says = |option: &[u8]| {
-        let options = values_of(headers, &CONNECTION);
-        let mut options = options.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
-    };
+    let says = |option| values_of(headers, &CONNECTION).any(|value| says(value, option));
     if values_of(headers, &CONNECTION).next().is_none() {
         return version == Version::HTTP_11;
     }

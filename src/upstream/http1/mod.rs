@@ -5,7 +5,6 @@
 //! of RFC 9112 and no others: where it can be read in two ways it is refused, and its connection is not used again.
 
 mod answer;
-mod chunks;
 mod error;
 mod exchange;
 mod head;
@@ -15,14 +14,13 @@ mod stream;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
 use tokio::task::unconstrained;
-use tokio_util::io::poll_read_buf;
 
 use super::deadline::SharedTimer;
+use crate::http1::ReadBuffer;
 
 pub(super) use answer::Answer;
 pub use error::Http1Error;
@@ -33,17 +31,15 @@ pub use stream::Upgraded;
 #[cfg(test)]
 mod tests;
 
-/// The least that a read has room for, in bytes, and the most: as much as came at once the time before.
-const LEAST_READ: usize = 8 * 1024;
-const MOST_READ: usize = 128 * 1024;
+/// How much room for a request is kept while there is none, in bytes.
+const MOST_ROOM: usize = 16 * 1024;
 
 /// One connection, on which nothing is under way.
 pub(super) struct Connection {
     stream: Stream,
-    read: BytesMut,
+    read: ReadBuffer,
     /// Room for the next request.
     out: Vec<u8>,
-    reads: usize,
     most_head_bytes: usize,
     /// For the deadline of an answer's head.
     timer: SharedTimer,
@@ -54,9 +50,8 @@ impl Connection {
     pub(super) fn new(stream: Stream, most_head_bytes: usize) -> Self {
         Self {
             stream,
-            read: BytesMut::new(),
+            read: ReadBuffer::default(),
             out: Vec::new(),
-            reads: LEAST_READ,
             most_head_bytes,
             timer: None,
         }
@@ -75,29 +70,14 @@ impl Connection {
 
     /// Reads more; ready with how much, which is nothing at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.read.reserve(self.reads);
-        let room = self.read.capacity() - self.read.len();
-        let read = ready!(poll_read_buf(
-            Pin::new(&mut self.stream),
-            cx,
-            &mut self.read
-        ))?;
-        if read >= room {
-            self.reads = (self.reads * 2).min(MOST_READ);
-        } else if read * 4 < self.reads {
-            self.reads = (self.reads / 2).max(LEAST_READ);
-        }
-        Poll::Ready(Ok(read))
+        self.read.poll_read(&mut self.stream, cx)
     }
 
     /// What is kept of it while nobody uses it takes little memory.
     fn rest(&mut self) {
-        if self.read.capacity() > 2 * LEAST_READ {
-            self.read = BytesMut::new();
-        }
-        if self.out.capacity() > 2 * LEAST_READ {
+        self.read.rest();
+        if self.out.capacity() > MOST_ROOM {
             self.out = Vec::new();
         }
-        self.reads = LEAST_READ;
     }
 }

@@ -4,15 +4,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::http1::Rewound;
+
 /// What connections are made of.
-pub(in crate::upstream) enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TokioIo<TokioIo<TcpStream>>>>),
     /// The half that is read: the other one is sent on still, though the answer has begun.
@@ -114,48 +115,4 @@ impl AsyncWrite for Stream {
 }
 
 /// A connection that speaks another protocol from here on.
-pub struct Upgraded {
-    stream: Stream,
-    /// What came behind the head that said so.
-    read: BytesMut,
-}
-
-impl Upgraded {
-    pub(super) const fn new(stream: Stream, read: BytesMut) -> Self {
-        Self { stream, read }
-    }
-}
-
-impl AsyncRead for Upgraded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let here = self.read.len().min(buf.remaining());
-        buf.put_slice(self.read.get(..here).unwrap_or_default());
-        self.read.advance(here);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Upgraded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+pub type Upgraded = Rewound<Stream>;

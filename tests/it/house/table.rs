@@ -53,6 +53,12 @@ pub const ROOMS: &[Room] = &[
         why: "the cellar: certificates in files; it tells what it found, and others log, count and wait",
     },
     Room {
+        name: "http1",
+        may_use: &[],
+        never: &["hyper", "axum", "sqlx", "tracing", "metrics"],
+        why: "the cellar: bytes of messages, for whoever speaks with callers and with model servers; it judges no head",
+    },
+    Room {
         name: "store",
         may_use: &["key", "telemetry"],
         never: &["http", "hyper", "axum"],
@@ -78,7 +84,15 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "upstream",
-        may_use: &["key", "route", "credential", "telemetry", "clock", "tls"],
+        may_use: &[
+            "key",
+            "route",
+            "credential",
+            "telemetry",
+            "clock",
+            "tls",
+            "http1",
+        ],
         never: &["axum", "sqlx"],
         why: "it never sees the caller's key",
     },
@@ -126,6 +140,7 @@ pub const ROOMS: &[Room] = &[
             "telemetry",
             "clock",
             "tls",
+            "http1",
             "store",
             "cache",
             "usage",

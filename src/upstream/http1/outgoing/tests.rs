@@ -1,15 +1,17 @@
 //! Requests as they are written: whatever their bodies do, and however little a connection takes at a time.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::Waker;
 
-use http::{HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request};
 use http_body::Frame;
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::http1::{ENOUGH, SMALL};
 
 /// A body that does these things, one after the other.
 struct Steps(VecDeque<Step>);

@@ -1,21 +1,26 @@
-//! The chunks of an answer (RFC 9112, 7.1).
+//! A body in chunks, as it is read (RFC 9112, 7.1).
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::{memchr, memchr_iter};
 
-use super::Http1Error;
-use super::head::MOST_FIELDS;
+use super::MOST_FIELDS;
 
-/// The longest line that says how long a chunk is, in bytes: its extensions say nothing to us, and may be long.
-const LONGEST_LINE: usize = 4 * 1024;
+/// The longest line that says how long a chunk is, in bytes: its extensions say nothing to us, and may be long. As much as the
+/// guard of the caller's side lets through, and a size before it.
+const LONGEST_LINE: usize = 17 * 1024;
 
 /// The most that trailers may take, in bytes: hyper's number.
 const MOST_TRAILER_BYTES: usize = 16 * 1024;
 
+/// Why what was read is no body in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ChunkError(&'static str);
+
 /// How far a chunked body was read.
 #[derive(Debug, Default)]
-pub(super) struct Chunks(State);
+pub struct Chunks(State);
 
 #[derive(Debug, Default)]
 enum State {
@@ -33,9 +38,12 @@ enum State {
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
+    /// A part of the body, as much as is there.
     Data(Bytes),
+    /// The trailers behind it, which are its end.
     Trailers(HeaderMap),
+    /// The end.
     End,
     /// More must be read first.
     More,
@@ -47,7 +55,7 @@ impl Chunks {
     /// # Errors
     ///
     /// When it is not what RFC 9112 says: nothing is guessed. What is left of the connection is of no use then.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Http1Error> {
+    pub fn next(&mut self, read: &mut BytesMut) -> Result<Next, ChunkError> {
         loop {
             self.0 = match self.0 {
                 State::Size => match take_line(read, LONGEST_LINE)? {
@@ -76,7 +84,7 @@ impl Chunks {
                         State::Size
                     }
                     [] | [b'\r'] => return Ok(Next::More),
-                    _ => return Err(Http1Error::Chunks("a chunk is longer than it says")),
+                    _ => return Err(ChunkError("a chunk is longer than it says")),
                 },
                 State::Trailers => {
                     let trailers = take_trailers(read)?;
@@ -94,14 +102,16 @@ impl Chunks {
         }
     }
 
-    pub(super) const fn is_over(&self) -> bool {
+    /// Whether the end was read.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
         matches!(self.0, State::End)
     }
 }
 
 /// A line without its end; `None` while that has not come.
-fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Http1Error> {
-    let too_long = Err(Http1Error::Chunks("a line is too long"));
+fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, ChunkError> {
+    let too_long = Err(ChunkError("a line is too long"));
     match memchr(b'\n', read) {
         None if read.len() > longest => too_long,
         None => Ok(None),
@@ -109,7 +119,7 @@ fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Ht
         Some(end) => {
             let mut line = read.split_to(end + 1);
             if !line.ends_with(b"\r\n") {
-                return Err(Http1Error::Chunks("a line ends without a carriage return"));
+                return Err(ChunkError("a line ends without a carriage return"));
             }
             line.truncate(end - 1);
             Ok(Some(line))
@@ -118,8 +128,8 @@ fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Ht
 }
 
 /// How long a chunk is; what extensions say is left out.
-fn size(line: &[u8]) -> Result<u64, Http1Error> {
-    let malformed = Http1Error::Chunks("a chunk does not say its size");
+fn size(line: &[u8]) -> Result<u64, ChunkError> {
+    let malformed = ChunkError("a chunk does not say its size");
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let digits = digits.count();
     let (size, rest) = line.split_at(digits);
@@ -138,28 +148,28 @@ fn size(line: &[u8]) -> Result<u64, Http1Error> {
 }
 
 /// The trailers, or none, once the empty line behind them has come.
-fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Http1Error> {
+fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, ChunkError> {
     if let [b'\r', b'\n', ..] = **read {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
     }
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let malformed = |_| Http1Error::Chunks("trailers are malformed");
+    let malformed = |_| ChunkError("trailers are malformed");
     match httparse::parse_headers(read, &mut fields).map_err(malformed)? {
         httparse::Status::Partial if read.len() > MOST_TRAILER_BYTES => {
-            Err(Http1Error::Chunks("trailers are too long"))
+            Err(ChunkError("trailers are too long"))
         }
         httparse::Status::Complete((end, _)) if end > MOST_TRAILER_BYTES => {
-            Err(Http1Error::Chunks("trailers are too long"))
+            Err(ChunkError("trailers are too long"))
         }
         httparse::Status::Partial => Ok(None),
         httparse::Status::Complete((end, fields)) => {
-            let malformed = || Http1Error::Chunks("trailers are malformed");
+            let malformed = || ChunkError("trailers are malformed");
             let section = read.get(..end).unwrap_or_default();
             let is_ended = |at: usize| section.get(..at).unwrap_or_default().ends_with(b"\r");
             if !memchr_iter(b'\n', section).all(is_ended) {
                 // Some take it for a line's end, and some do not.
-                return Err(Http1Error::Chunks("a line ends without a carriage return"));
+                return Err(ChunkError("a line ends without a carriage return"));
             }
             let mut trailers = HeaderMap::with_capacity(fields.len());
             for field in fields {

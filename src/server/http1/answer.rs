@@ -1,0 +1,131 @@
+//! An answer as it is written to a caller of HTTP/1: its head, and how its body is framed.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use http_body::Body;
+use hyper::ext::ReasonPhrase;
+
+use super::head::Terms;
+use crate::http1::{Framing, announced, number, says, write_fields};
+
+/// Writes the head of the answer to a request of that `terms` behind what is in `out`. How its body is framed, and whether the connection
+/// can take another request behind it.
+///
+/// What a proxy must add is added here: a date (RFC 9110, 6.6.1), what frames the body (RFC 9112, 6), and whether the
+/// connection ends (RFC 9112, 9.3, 9.6). `now` is how long 1970 is gone.
+pub(super) fn write(
+    head: &Parts,
+    body: &impl Body,
+    terms: Terms,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> (Framing, bool) {
+    let (status, headers) = (head.status, &head.headers);
+    out.extend_from_slice(if terms.is_http11 {
+        b"HTTP/1.1 "
+    } else {
+        b"HTTP/1.0 "
+    });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    let reason = head.extensions.get::<ReasonPhrase>();
+    let usual = || status.canonical_reason().unwrap_or("<none>").as_bytes();
+    out.extend_from_slice(reason.map_or_else(usual, ReasonPhrase::as_bytes));
+    out.extend_from_slice(b"\r\n");
+
+    let said = Said::of(headers);
+    let (framing, says_length) = framing(status, headers, said.length, body, terms);
+    let is_switching = status == StatusCode::SWITCHING_PROTOCOLS;
+    let keeps_alive = terms.keeps_alive && !said.closes && !matches!(framing, Framing::UntilClose);
+    let fields = headers.iter().filter(|(name, _)| {
+        let is_framing = **name == CONTENT_LENGTH || **name == TRANSFER_ENCODING;
+        let is_other = **name == TRAILER && !matches!(framing, Framing::Chunked(_));
+        !is_framing && !is_other
+    });
+    write_fields(fields, out);
+    // Writing into memory does not fail.
+    let _ = match (&framing, says_length) {
+        (_, Some(length)) => write!(out, "content-length: {length}\r\n"),
+        (Framing::Chunked(_), None) => out.write_all(b"transfer-encoding: chunked\r\n"),
+        _ => Ok(()),
+    };
+    if !keeps_alive && !said.closes && terms.is_http11 && !is_switching {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if keeps_alive && !terms.is_http11 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    if !said.has_date {
+        write_date(now, out);
+    }
+    out.extend_from_slice(b"\r\n");
+    (framing, keeps_alive)
+}
+
+/// What an answer's fields say that matters here.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    closes: bool,
+    has_date: bool,
+}
+
+impl Said {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            if name == CONTENT_LENGTH {
+                said.length = number(value);
+            } else if name == CONNECTION {
+                said.closes |= says(value, b"close");
+            } else if name == DATE {
+                said.has_date = true;
+            }
+        }
+        said
+    }
+}
+
+/// How an answer's body is framed, and the length that its head says.
+fn framing(
+    status: StatusCode,
+    headers: &HeaderMap,
+    length: Option<u64>,
+    body: &impl Body,
+    terms: Terms,
+) -> (Framing, Option<u64>) {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return (Framing::Over, None);
+    }
+    let exact = body.size_hint().exact();
+    let exact = exact.or_else(|| body.is_end_stream().then_some(0));
+    if terms.is_head || status == StatusCode::NOT_MODIFIED {
+        // Of what would have been sent (RFC 9110, 8.6); an empty body says nothing of that.
+        return (Framing::Over, length.or(exact.filter(|exact| *exact > 0)));
+    }
+    match length.or(exact) {
+        Some(length) => (Framing::Length(length), Some(length)),
+        None if !terms.is_http11 => (Framing::UntilClose, None),
+        None if terms.takes_trailers => (Framing::Chunked(announced(headers)), None),
+        None => (Framing::Chunked(Vec::new()), None),
+    }
+}
+
+/// Writes what time it is, as of the second: the text is made once for each.
+fn write_date(now: Duration, out: &mut Vec<u8>) {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != now.as_secs() || text.is_empty() {
+            *second = now.as_secs();
+            let now: SystemTime = UNIX_EPOCH + Duration::from_secs(*second);
+            *text = format!("date: {}\r\n", httpdate::fmt_http_date(now));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+}
