@@ -1,8 +1,9 @@
 //! Fields, as far as they frame a message.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HOST, MAX_FORWARDS, SERVER, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -18,12 +19,35 @@ pub fn write_fields<'f>(
     }
 }
 
+/// A name. The usual ones, written as most write them, are known by a look.
+#[must_use]
+pub fn name(text: &[u8]) -> Option<HeaderName> {
+    Some(match text {
+        b"Host" | b"host" => HOST,
+        b"Date" | b"date" => DATE,
+        b"Accept" | b"accept" => ACCEPT,
+        b"Server" | b"server" => SERVER,
+        b"Connection" | b"connection" => CONNECTION,
+        b"User-Agent" | b"user-agent" => USER_AGENT,
+        b"Content-Type" | b"content-type" => CONTENT_TYPE,
+        b"Authorization" | b"authorization" => AUTHORIZATION,
+        b"Cache-Control" | b"cache-control" => CACHE_CONTROL,
+        b"Content-Length" | b"content-length" => CONTENT_LENGTH,
+        b"Accept-Encoding" | b"accept-encoding" => ACCEPT_ENCODING,
+        b"Transfer-Encoding" | b"transfer-encoding" => TRANSFER_ENCODING,
+        _ => return HeaderName::from_bytes(text).ok(),
+    })
+}
+
 /// A length in digits and nothing else.
 #[must_use]
 pub fn number(value: &HeaderValue) -> Option<u64> {
-    let digits = value.to_str().ok()?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().ok())?
+    let mut digits = value.as_bytes().iter();
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let first = digit(digits.next()?)?;
+    digits.try_fold(first, |number, byte| {
+        number.checked_mul(10)?.checked_add(digit(byte)?)
+    })
 }
 
 /// Whether `option` stands in a list (RFC 9110, 5.6.1), in whatever letters.
@@ -60,4 +84,60 @@ fn may_trail(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
     ];
     !NEVER.contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_same_however_it_is_known() {
+        let names = [
+            "Host",
+            "Date",
+            "Accept",
+            "Server",
+            "Connection",
+            "User-Agent",
+            "Content-Type",
+            "Authorization",
+            "Cache-Control",
+            "Content-Length",
+            "Accept-Encoding",
+            "Transfer-Encoding",
+            "X-Request-Id",
+            "tRaNsFeR-eNcOdInG",
+        ];
+        for text in names {
+            let known = HeaderName::from_bytes(text.as_bytes()).unwrap();
+            for text in [text.to_owned(), text.to_lowercase(), text.to_uppercase()] {
+                assert_eq!(name(text.as_bytes()), Some(known.clone()), "{text}");
+            }
+        }
+        for text in ["", "a b", "Host ", "\u{e9}"] {
+            assert_eq!(name(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_digits_and_nothing_else() {
+        let numbers = ["0", "7", "007", "18446744073709551615"];
+        for text in numbers {
+            let value = HeaderValue::from_static(text);
+            assert_eq!(number(&value), text.parse().ok(), "{text}");
+        }
+        for text in [
+            "",
+            "+7",
+            "-7",
+            " 7",
+            "7 ",
+            "7,7",
+            "0x7",
+            "18446744073709551616",
+            "seven",
+        ] {
+            assert_eq!(number(&HeaderValue::from_static(text)), None, "{text}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod rewound;
 
 pub use body::{Body, BodyError, Feed, Wish, channel};
 pub use chunks::{ChunkError, Chunks, Next};
-pub use fields::{announced, number, says, write_fields};
+pub use fields::{announced, name, number, says, write_fields};
 pub use framer::{ENOUGH, Framer, Framing, SMALL, WrongLength};
 pub use read::ReadBuffer;
 pub use rewound::Rewound;

@@ -15,10 +15,12 @@ use super::Rejection;
 /// type begins alike.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
     const GRPC: &[u8] = b"application/grpc";
+    if request.version() != Version::HTTP_2 {
+        return false;
+    }
     let kind = request.headers().get(CONTENT_TYPE);
     let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(GRPC));
-    request.version() == Version::HTTP_2
-        && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// How long the caller waits for its whole call, by `grpc-timeout`: up to eight digits and a unit. None when it does not

@@ -172,7 +172,7 @@ pub(super) async fn answer(
     if let Some(unread) = unread {
         read_away(unread, room.drain.get());
     }
-    if room.shared.draining.is_cancelled() && version <= Version::HTTP_11 && tunnel.is_none() {
+    if room.shared.draining.has_begun() && version <= Version::HTTP_11 && tunnel.is_none() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

@@ -1,5 +1,8 @@
 //! The tasks of the process, in the groups in which they are stopped.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -96,10 +99,25 @@ impl Drop for Alarm {
     }
 }
 
+/// Whether answers should say that their connections will close. Every answer asks; to ask takes no lock.
+#[derive(Clone, Default)]
+pub(super) struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on.
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// What is closed, in this order.
 pub(super) struct Closing {
     /// Answers on the data listener say that the connection will close.
-    pub(super) draining: CancellationToken,
+    pub(super) draining: Draining,
     /// New callers.
     pub(super) acceptor: Group,
     /// What keeps memory in step.
@@ -116,7 +134,7 @@ impl Closing {
     pub(super) fn new() -> Self {
         let broken = CancellationToken::new();
         Self {
-            draining: CancellationToken::new(),
+            draining: Draining::default(),
             acceptor: Group::new(&broken),
             followers: Group::new(&broken),
             writers: Group::new(&broken),

@@ -353,7 +353,7 @@ impl Server {
             drop(successor);
         }
         self.readiness.drain();
-        self.closing.draining.cancel();
+        self.closing.draining.begin();
         sleep(self.shutdown.delay).await;
         self.closing.acceptor.end().await;
         for worker in self.workers.iter() {

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
+use super::group::Draining;
 use super::guard::HeadLimits;
 use super::io::Silences;
 use super::plan::ServingPlan;
@@ -50,7 +51,7 @@ pub(super) struct Shared {
     /// What callers are met with; nothing where they are met in the open.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Set while answers should say that the connection will close.
-    pub(super) draining: CancellationToken,
+    pub(super) draining: Draining,
 }
 
 /// A connection on its way to a worker.
@@ -182,6 +183,8 @@ pub(super) struct Room {
     pub(super) connections: Arc<AtomicUsize>,
     /// Set when connections are to end: whoever has not shaken hands by then has nothing to lose.
     pub(super) leaving: CancellationToken,
+    /// The same, for whoever asks at every request.
+    pub(super) is_leaving: Cell<bool>,
     pub(super) drain: Cell<(usize, Duration)>,
 }
 
@@ -231,6 +234,7 @@ impl Room {
             logs,
             connections,
             leaving: CancellationToken::new(),
+            is_leaving: Cell::new(false),
         }
     }
 
@@ -372,6 +376,7 @@ async fn serve(room: Room, mut messages: mpsc::UnboundedReceiver<Message>) {
             connection::serve(&room, connection, &graceful);
         }
     }
+    room.is_leaving.set(true);
     room.leaving.cancel();
     graceful.shutdown().await;
     if let Some(calls) = &room.logs.calls {

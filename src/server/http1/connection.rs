@@ -16,7 +16,7 @@ use super::super::guard::{FramingError, Guard, Part};
 use super::super::guarded::GuardedIo;
 use super::super::io::CallerIo;
 use super::answer;
-use super::head::{self, Head, Length, Terms};
+use super::head::{Head, Length, Taker, Terms};
 use crate::http1::{
     Body, BodyError, ChunkError, Chunks, Feed, Framer, Next, ReadBuffer, Rewound, Wish, channel,
 };
@@ -32,6 +32,7 @@ pub(super) struct Connection<S> {
     io: CallerIo<S>,
     guard: Guard,
     read: ReadBuffer,
+    taker: Taker,
     /// How much of what was read the guard has let through.
     judged: usize,
     receiving: Receiving,
@@ -82,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             io,
             guard,
             read: ReadBuffer::default(),
+            taker: Taker::default(),
             judged: 0,
             receiving: Receiving::Nothing,
             interim: &[],
@@ -106,17 +108,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.read.split_to(count)
     }
 
-    /// Waits for what comes next, no longer than until `leaving` is ready if nothing of it is there by then.
+    /// Waits for what comes next; nothing does where connections are to end and nothing of it is there.
     ///
     /// # Errors
     ///
     /// When the connection fails, or nothing comes for too long.
     pub(super) fn poll_next(
         &mut self,
-        leaving: Option<Pin<&mut impl Future<Output = ()>>>,
+        is_leaving: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Begins, Gone>> {
-        if self.read.is_empty() && leaving.is_some_and(|leaving| leaving.poll(cx).is_ready()) {
+        if is_leaving && self.read.is_empty() {
             return Poll::Ready(Ok(Begins::Nothing));
         }
         loop {
@@ -125,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.judged > 0 {
                 let all = self.read.len();
-                let head = head::take(&mut self.read);
+                let head = self.taker.take(&mut self.read);
                 self.judged = self.judged.saturating_sub(all - self.read.len());
                 let begins =
                     head.map_or_else(Begins::Refused, |head| Begins::Request(Box::new(head)));
@@ -356,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         out.clear();
         out.extend_from_slice(mem::take(&mut self.interim));
         let (framing, keeps_alive) = answer::write(&head, &body, terms, now, &mut out);
-        drop(head);
+        self.taker.reuse(head.headers);
         let mut framer = Framer::new(out, framing);
         let mut body = Some(body);
         poll_fn(|cx| self.poll_send(&mut framer, &mut body, cx)).await?;

@@ -1,12 +1,15 @@
 //! A request's head, once the guard has let it through: what it says is taken down, not judged again.
 
-use bytes::{Bytes, BytesMut};
+use std::mem;
+use std::ops::Range;
+
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use super::super::guard::FramingError;
-use crate::http1::{number, says};
+use crate::http1::{name, number, says};
 
 /// A request's head, and what it says of how its body and its answer are framed.
 pub(super) struct Head {
@@ -50,125 +53,153 @@ impl Terms {
     };
 }
 
-/// Takes the head that stands first in `read`, where the guard has let a whole one through.
-///
-/// # Errors
-///
-/// When the target is no URI, or there are more fields than a table of them holds. What the guard refuses is refused here too,
-/// in its words, should it ever come.
-pub(super) fn take(read: &mut BytesMut) -> Result<Head, FramingError> {
-    let (begin, end, count) = measure(read).ok_or(FramingError::RequestLine)?;
-    let head = read.split_to(end).freeze();
-    let mut lines = Lines {
-        head: &head,
-        at: begin,
-    };
-    let (method, target, is_http11) = lines.request_line().ok_or(FramingError::RequestLine)?;
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| FramingError::Target)?;
-    *request.version_mut() = if is_http11 {
-        Version::HTTP_11
-    } else {
-        Version::HTTP_10
-    };
-    let mut length = Length::Known(0);
-    let mut terms = Terms {
-        is_head: request.method() == Method::HEAD,
-        is_http11,
-        keeps_alive: is_http11,
-        takes_trailers: false,
-        expects_continue: false,
-    };
-    let mut closes = false;
-    // Some fields of ours join them.
-    let mut headers = HeaderMap::with_capacity(count + 6);
-    while let Some((name, value)) = lines.field()? {
-        if name == CONTENT_LENGTH {
-            length = Length::Known(number(&value).ok_or(FramingError::Length)?);
-        } else if name == TRANSFER_ENCODING {
-            length = Length::Chunked;
-        } else if name == CONNECTION {
-            closes |= says(&value, b"close");
-            terms.keeps_alive |= says(&value, b"keep-alive");
-        } else if name == EXPECT {
-            let is_known = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-            terms.expects_continue = is_http11 && is_known;
-        } else if name == TE {
-            terms.takes_trailers |= says(&value, b"trailers");
-        }
-        let added = headers.try_append(name, value);
-        added.map_err(|_| FramingError::TooManyFields)?;
-    }
-    terms.keeps_alive &= !closes;
-    *request.headers_mut() = headers;
-    Ok(Head {
-        request,
-        terms,
-        length,
-    })
+/// Room for taking heads, used again for each of a connection.
+#[derive(Default)]
+pub(super) struct Taker {
+    /// The fields of a head, and where in it their values are.
+    fields: Vec<(HeaderName, Range<usize>)>,
+    /// A table of fields that nobody needs any more.
+    spare: HeaderMap,
 }
 
-/// Where the request line begins, behind an empty line; where the head ends; and how many lines it has.
-fn measure(read: &[u8]) -> Option<(usize, usize, usize)> {
-    let begin = if read.starts_with(b"\r\n") { 2 } else { 0 };
-    let (mut at, mut count) = (begin, 0);
-    loop {
-        let rest = read.get(at..)?;
-        let line = memchr(b'\n', rest)?;
-        at += line + 1;
-        if line <= 1 {
-            return Some((begin, at, count));
+/// As many fields a table has room for without growing: those of most heads, and some of ours that join them.
+const USUAL_FIELDS: usize = 24;
+/// A table with more room than this is not used again.
+const MOST_FIELDS_KEPT: usize = 64;
+
+impl Taker {
+    /// Takes back a table of fields, to be used for the next head.
+    pub(super) fn reuse(&mut self, mut fields: HeaderMap) {
+        if fields.capacity() <= MOST_FIELDS_KEPT {
+            fields.clear();
+            self.spare = fields;
         }
-        count += 1;
+    }
+
+    /// Takes the head that stands first in `read`, where the guard has let a whole one through.
+    ///
+    /// # Errors
+    ///
+    /// When the target is no URI, or there are more fields than a table of them holds. What the guard refuses is refused here
+    /// too, in its words, should it ever come.
+    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Head, FramingError> {
+        let (line, end) = self.look(read)?;
+        let head = read.split_to(end).freeze();
+        let target = Uri::from_maybe_shared(head.slice(line.target));
+        let mut request = Request::new(());
+        *request.method_mut() = line.method;
+        *request.uri_mut() = target.map_err(|_| FramingError::Target)?;
+        *request.version_mut() = if line.is_http11 {
+            Version::HTTP_11
+        } else {
+            Version::HTTP_10
+        };
+        let mut length = Length::Known(0);
+        let mut terms = Terms {
+            is_head: request.method() == Method::HEAD,
+            is_http11: line.is_http11,
+            keeps_alive: line.is_http11,
+            takes_trailers: false,
+            expects_continue: false,
+        };
+        let mut closes = false;
+        let mut headers = mem::take(&mut self.spare);
+        headers.reserve(USUAL_FIELDS.max(self.fields.len()));
+        for (name, value) in self.fields.drain(..) {
+            let value = HeaderValue::from_maybe_shared(head.slice(value));
+            let value = value.map_err(|_| FramingError::FieldValue)?;
+            if name == CONTENT_LENGTH {
+                length = Length::Known(number(&value).ok_or(FramingError::Length)?);
+            } else if name == TRANSFER_ENCODING {
+                length = Length::Chunked;
+            } else if name == CONNECTION {
+                closes |= says(&value, b"close");
+                terms.keeps_alive |= says(&value, b"keep-alive");
+            } else if name == EXPECT {
+                let is_known = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                terms.expects_continue = line.is_http11 && is_known;
+            } else if name == TE {
+                terms.takes_trailers |= says(&value, b"trailers");
+            }
+            let added = headers.try_append(name, value);
+            added.map_err(|_| FramingError::TooManyFields)?;
+        }
+        terms.keeps_alive &= !closes;
+        *request.headers_mut() = headers;
+        Ok(Head {
+            request,
+            terms,
+            length,
+        })
+    }
+
+    /// Notes where the fields of the head that stands first are, behind an empty line or none; its first line, and where it
+    /// ends.
+    fn look(&mut self, read: &[u8]) -> Result<(RequestLine, usize), FramingError> {
+        self.fields.clear();
+        let begin = if read.starts_with(b"\r\n") { 2 } else { 0 };
+        let mut lines = Lines { read, at: begin };
+        let (at, line) = lines.next().ok_or(FramingError::RequestLine)?;
+        let first = RequestLine::read(at, line).ok_or(FramingError::RequestLine)?;
+        loop {
+            let (at, line) = lines.next().ok_or(FramingError::BareLineFeed)?;
+            if line.is_empty() {
+                return Ok((first, lines.at));
+            }
+            self.fields.push(field(at, line)?);
+        }
+    }
+}
+
+/// What a head's first line says (RFC 9112, 3).
+struct RequestLine {
+    method: Method,
+    target: Range<usize>,
+    is_http11: bool,
+}
+
+impl RequestLine {
+    /// Reads it from a line that begins `at`.
+    fn read(at: usize, line: &[u8]) -> Option<Self> {
+        let method = memchr(b' ', line)?;
+        let behind = line.get(method + 1..)?;
+        let target = memchr(b' ', behind)?;
+        let begin = at + method + 1;
+        Some(Self {
+            method: Method::from_bytes(line.get(..method)?).ok()?,
+            target: begin..begin + target,
+            is_http11: behind.get(target + 1..)? == b"HTTP/1.1",
+        })
     }
 }
 
 /// The lines of a head.
 struct Lines<'h> {
-    head: &'h Bytes,
+    read: &'h [u8],
     at: usize,
 }
 
 impl<'h> Lines<'h> {
-    /// The next line without its end, and where it begins.
+    /// Where the next line begins, and the line without its end.
     fn next(&mut self) -> Option<(usize, &'h [u8])> {
         let at = self.at;
-        let rest = self.head.get(at..)?;
+        let rest = self.read.get(at..)?;
         let end = memchr(b'\n', rest)?;
         self.at = at + end + 1;
         Some((at, rest.get(..end)?.strip_suffix(b"\r")?))
     }
+}
 
-    fn request_line(&mut self) -> Option<(Method, Bytes, bool)> {
-        let (at, line) = self.next()?;
-        let method = memchr(b' ', line)?;
-        let behind = line.get(method + 1..)?;
-        let target = memchr(b' ', behind)?;
-        let is_http11 = behind.get(target + 1..)? == b"HTTP/1.1";
-        let begin = at + method + 1;
-        Some((
-            Method::from_bytes(line.get(..method)?).ok()?,
-            self.head.slice(begin..begin + target),
-            is_http11,
-        ))
-    }
-
-    /// The next field; `None` at the end.
-    fn field(&mut self) -> Result<Option<(HeaderName, HeaderValue)>, FramingError> {
-        let Some((at, line)) = self.next().filter(|(_, line)| !line.is_empty()) else {
-            return Ok(None);
-        };
-        let colon = memchr(b':', line).ok_or(FramingError::FieldName)?;
-        let (name, value) = line.split_at(colon);
-        let name = HeaderName::from_bytes(name).map_err(|_| FramingError::FieldName)?;
-        let value = value.get(1..).unwrap_or_default();
-        let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t');
-        let lead = value.iter().take_while(is_white).count();
-        let tail = value.iter().rev().take_while(is_white).count();
-        let begin = at + colon + 1 + lead;
-        let end = (at + line.len() - tail).max(begin);
-        let value = HeaderValue::from_maybe_shared(self.head.slice(begin..end));
-        Ok(Some((name, value.map_err(|_| FramingError::FieldValue)?)))
-    }
+/// The name of the field whose line begins `at`, and where its value is.
+fn field(at: usize, line: &[u8]) -> Result<(HeaderName, Range<usize>), FramingError> {
+    let colon = memchr(b':', line).ok_or(FramingError::FieldName)?;
+    let (text, value) = line.split_at(colon);
+    let name = name(text).ok_or(FramingError::FieldName)?;
+    let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let value = value.get(1..).unwrap_or_default();
+    let lead = value.iter().take_while(is_white).count();
+    let tail = value.iter().rev().take_while(is_white).count();
+    let begin = at + colon + 1 + lead;
+    let end = (at + line.len() - tail).max(begin);
+    Ok((name, begin..end))
 }

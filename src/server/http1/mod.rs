@@ -10,8 +10,10 @@ mod answer;
 mod connection;
 mod head;
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -52,14 +54,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let clock = &room.shared.clock;
+    // Wakes this task once; whether it has, the room says for less.
     let mut leaving = pin!(room.leaving.cancelled());
+    poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
     // Whoever came before we leave has one request served.
     let mut is_first = true;
     loop {
-        let next = std::future::poll_fn(|cx| {
-            let leaving = (!is_first).then(|| leaving.as_mut());
-            connection.poll_next(leaving, cx)
-        });
+        let next = poll_fn(|cx| connection.poll_next(!is_first && room.is_leaving.get(), cx));
         let head = match next.await? {
             Begins::Request(head) => *head,
             Begins::Refused(error) => {
@@ -77,7 +78,7 @@ where
         let request = head.request.map(|()| CallerBody::Http1(body));
         let answering = pin!(answer(room, request, peer, load));
         let Answered { response, tunnel } = connection.wait_for(answering).await?;
-        terms.keeps_alive &= !room.leaving.is_cancelled();
+        terms.keeps_alive &= !room.is_leaving.get();
         let keeps_alive = connection.answer(response, terms, clock.machine_time());
         let keeps_alive = keeps_alive.await?;
         if let Some(tunnel) = tunnel {

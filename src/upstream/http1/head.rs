@@ -5,11 +5,11 @@ use std::mem::MaybeUninit;
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
-use crate::http1::{MOST_FIELDS, number, says, write_fields};
+use crate::http1::{MOST_FIELDS, name, number, says, write_fields};
 use crate::route::values_of;
 
 /// Writes a request's head as it stands, and that its body comes in chunks where it does.
@@ -109,12 +109,11 @@ fn take_one(
     let head = read.split_to(end).freeze();
     // Some fields of ours join them.
     let mut headers = HeaderMap::with_capacity(places.len() + 4);
-    for (name, (at, length)) in places {
-        let name = head.get(name.0..name.0 + name.1).unwrap_or_default();
-        let name = HeaderName::from_bytes(name);
+    for ((begin, end), (at, length)) in places {
+        let text = head.get(begin..begin + end).unwrap_or_default();
         let value = HeaderValue::from_maybe_shared(head.slice(at..at + length));
         headers.append(
-            name.map_err(|_| Http1Error::Head(httparse::Error::HeaderName))?,
+            name(text).ok_or(Http1Error::Head(httparse::Error::HeaderName))?,
             value.map_err(|_| Http1Error::Head(httparse::Error::HeaderValue))?,
         );
     }
