@@ -93,9 +93,8 @@ impl CredentialLocation {
     pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
         match self.place() {
             Place::Header(name, schemes) => {
-                // A look at each of a handful costs less than hashing the name.
-                let fields = headers.iter().filter(|(field, _)| *field == name);
-                read_one(fields, |(_, value)| read_value(value.as_bytes(), schemes))
+                let values = headers.get_all(name).into_iter();
+                read_one(values, |value| read_value(value.as_bytes(), schemes))
             }
             Place::Parameter(name) => read_one(query::values(uri, name), read_parameter),
             Place::Subprotocol(prefix) => read_one(subprotocol::values(headers, prefix), parse),

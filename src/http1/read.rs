@@ -41,8 +41,11 @@ impl ReadBuffer {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.bytes.reserve(self.at_once);
-        let room = self.bytes.capacity() - self.bytes.len();
+        // What was taken may still be in use, and then more room is new memory: as long as half of it is there, it will do.
+        if self.room() < self.at_once / 2 {
+            self.bytes.reserve(self.at_once);
+        }
+        let room = self.room();
         let read = ready!(poll_read_buf(Pin::new(stream), cx, &mut self.bytes))?;
         if read >= room {
             self.at_once = (self.at_once * 2).min(MOST_READ);
@@ -52,12 +55,18 @@ impl ReadBuffer {
         Poll::Ready(Ok(read))
     }
 
+    fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     /// What is kept while nobody uses it takes little memory.
     pub fn rest(&mut self) {
         if self.bytes.is_empty() && self.bytes.capacity() > 2 * LEAST_READ {
             self.bytes = BytesMut::new();
         }
         self.at_once = LEAST_READ;
+        // The next read begins where the last one did, if nobody needs any more what was there.
+        let _is_there = self.bytes.try_reclaim(LEAST_READ);
     }
 
     /// What was not taken.

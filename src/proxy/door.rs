@@ -294,7 +294,9 @@ impl Proxy {
         self.remember(&admitted.permit, now);
         let mut answer = Response::new(Bytes::new());
         let caller = admitted.permit.grant().identity();
-        introduce(answer.headers_mut(), caller, admitted.model);
+        introduce(caller, admitted.model, |name, value| {
+            answer.headers_mut().insert(name, value);
+        });
         door.take_off(answer.headers_mut(), &call.headers, &self.plan.locations);
         Ok(Passed::Allowed(answer, body))
     }

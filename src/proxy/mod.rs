@@ -62,7 +62,7 @@ use crate::usage::UsageRecorder;
 use access::Told;
 use admission::Admitted;
 use answer::{Manner, Passed, Refusal, outcome};
-use prepare::{clean, filter_trailers, forward_for, forward_target, introduce};
+use prepare::{OUR_NAMES, clean, filter_trailers, forward_for, forward_target, introduce};
 use relay::{Answered, Relayed};
 use shown::Shown;
 use streams::unless_ended;
@@ -298,9 +298,12 @@ impl Proxy {
         let handshake = Handshake::of(&parts, has_body);
         self.plan.locations.remove(&mut parts);
         clean(&mut parts);
-        introduce(&mut parts.headers, permit.grant().identity(), model);
         forward_for(&mut parts.headers, peer, host);
-        trace.write(&mut parts.headers);
+        let mut joins = Vec::with_capacity(OUR_NAMES.len() + 2);
+        introduce(permit.grant().identity(), model, |name, value| {
+            joins.push((name, value));
+        });
+        joins.extend(trace.replace(&mut parts.headers));
         let shown = Shown::of(route, permit.grant());
         if let Some(shown) = &shown {
             shown.ask(&mut parts.headers);
@@ -309,6 +312,7 @@ impl Proxy {
         let call = Call {
             to: route.upstream,
             target: forward_target(&parts.uri, path),
+            joins,
             // Of what is said there nothing could be cut.
             handshake: handshake.filter(|_| shown.is_none()),
             memory: self.upstreams.has_keys(route.upstream).then(|| Memory {

@@ -97,10 +97,41 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     HTTP2_SETTINGS,
 ];
 
+/// The lengths of these names, a bit for each: most others differ in that.
+const LENGTHS_OF_HOPS: u32 = {
+    let names = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "transfer-encoding",
+        "upgrade",
+        "te",
+        "expect",
+        "http2-settings",
+    ];
+    let (mut bits, mut at) = (0, 0);
+    while at < names.len() {
+        bits |= length_bit(names[at]);
+        at += 1;
+    }
+    bits
+};
+
+/// The bit of a name's length; all long names share one.
+const fn length_bit(name: &str) -> u32 {
+    let length = name.len();
+    1 << if length < 31 { length } else { 31 }
+}
+
 /// Takes off what speaks of one connection only, and what `Connection` names. `TE: trailers` is put back: we keep trailers.
 /// What is not there costs one look at each name.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let place = |name: &HeaderName| HOP_BY_HOP.iter().position(|known| known == name);
+    let place = |name: &HeaderName| {
+        let may_be = LENGTHS_OF_HOPS & length_bit(name.as_str()) != 0;
+        let known = || HOP_BY_HOP.iter().position(|known| known == name);
+        may_be.then(known).flatten()
+    };
     let present = headers.keys().filter_map(place);
     let present = present.fold(0_u16, |bits, place| bits | 1 << place);
     if present == 0 {
@@ -168,23 +199,25 @@ pub struct Peer {
 }
 
 /// Says who calls, and for which model. What cannot be said is left out.
-pub(super) fn introduce(headers: &mut HeaderMap, caller: &Identity, model: Option<HeaderValue>) {
-    let words = [
-        (KEY_ID, caller.key_id()),
-        (KEY_PREFIX, caller.prefix()),
-        (KEY_NAME, caller.name()),
-        (TEAM, caller.team()),
-        (ORG, caller.org()),
-    ];
-    for (name, word) in words {
+pub(super) fn introduce(
+    caller: &Identity,
+    model: Option<HeaderValue>,
+    mut say: impl FnMut(HeaderName, HeaderValue),
+) {
+    let mut say_word = |name, word: Bytes| {
         if !word.is_empty()
             && let Ok(value) = HeaderValue::from_maybe_shared(word)
         {
-            headers.insert(name, value);
+            say(name, value);
         }
-    }
+    };
+    say_word(KEY_ID, caller.key_id());
+    say_word(KEY_PREFIX, caller.prefix());
+    say_word(KEY_NAME, caller.name());
+    say_word(TEAM, caller.team());
+    say_word(ORG, caller.org());
     if let Some(model) = model {
-        headers.insert(MODEL, model);
+        say(MODEL, model);
     }
 }
 
@@ -296,6 +329,27 @@ mod tests {
         assert_eq!(left.len(), 3, "{left:?}");
         assert_eq!(headers[TE], "trailers");
         assert!(headers.contains_key(HOST) && headers.contains_key(CONTENT_LENGTH));
+    }
+
+    #[test]
+    fn each_name_of_one_connection_is_known() {
+        let names = [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authenticate",
+            "transfer-encoding",
+            "upgrade",
+            "te",
+            "expect",
+            "http2-settings",
+        ];
+        assert_eq!(HOP_BY_HOP.each_ref().map(HeaderName::as_str), names);
+        for name in names {
+            let mut headers = headers(&[(name, "x"), ("accept", "*/*")]);
+            remove_hop_by_hop(&mut headers);
+            assert_eq!(headers.len(), 1, "{name}");
+        }
     }
 
     #[test]

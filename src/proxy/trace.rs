@@ -124,15 +124,29 @@ impl Trace {
         }
     }
 
-    /// Puts the names on a request or an answer, replacing what is there.
+    /// Puts the names on an answer, replacing what is there.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
-        let ours = self.part(3..35).as_bytes();
-        let replaced = headers.insert(TRACEPARENT, self.parent.clone());
-        if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
-            // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
-            headers.remove(TRACESTATE);
+        let names = self.replace(headers);
+        headers.extend(names);
+    }
+
+    /// The names, for a request or an answer that has none of them any more.
+    pub(super) fn replace(&self, headers: &mut HeaderMap) -> [(HeaderName, HeaderValue); 2] {
+        static NAMES: [HeaderName; 3] = [TRACEPARENT, TRACESTATE, REQUEST_ID];
+        // Mostly there is nothing to replace.
+        if headers.keys().any(|name| NAMES.contains(name)) {
+            let ours = self.part(3..35).as_bytes();
+            let replaced = headers.remove(TRACEPARENT);
+            if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
+                // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
+                headers.remove(TRACESTATE);
+            }
+            headers.remove(REQUEST_ID);
         }
-        headers.insert(REQUEST_ID, self.id.clone());
+        [
+            (TRACEPARENT, self.parent.clone()),
+            (REQUEST_ID, self.id.clone()),
+        ]
     }
 
     /// The trace.

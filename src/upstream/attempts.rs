@@ -1,6 +1,7 @@
 //! One call's attempts: which key it is given, which server it goes to, and what becomes of it there.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -120,13 +121,19 @@ impl Upstream {
     pub(super) fn answer(
         &self,
         mut call: Call,
-        head: Parts,
+        mut head: Parts,
         body: RequestBody,
         random: &RefCell<fastrand::Rng>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
+        let mut joins = mem::take(&mut call.joins);
+        if self.ring.is_some() || self.plan.protocol != UpstreamProtocol::Http1 {
+            // What is sent more than once, or not in lines, is one table.
+            head.headers.extend(joins.drain(..));
+        }
         match &self.ring {
             None => {
-                let request = Outbound::new(head, body.into());
+                let mut request = Outbound::new(head, body.into());
+                request.joins = joins;
                 Either::Left(async move { self.send(&call, None, request, random).await })
             }
             Some(ring) => {

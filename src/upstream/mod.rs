@@ -32,7 +32,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::uri::PathAndQuery;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 
 use answer::AnswerSource;
 pub use answer::{AnswerBody, BrokenAnswer};
@@ -83,6 +83,8 @@ pub struct Call {
     pub to: UpstreamId,
     /// The path and query that go on.
     pub target: PathAndQuery,
+    /// Fields of ours, of whose names the request has none: they are sent behind its own.
+    pub joins: Vec<(HeaderName, HeaderValue)>,
     /// There when the caller asks to speak WebSocket.
     pub handshake: Option<Handshake>,
     /// The model that it names, as far as that was read: which of several keys it is given may depend on it.

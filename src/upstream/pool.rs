@@ -143,7 +143,8 @@ impl OnLane<Lent> {
         request: Box<Outbound>,
         deadline: &HeadDeadline,
     ) -> Result<Response<AnswerSource>, Unanswered> {
-        let Outbound { head, body } = *request;
+        // Over HTTP/2 all fields are in one table.
+        let Outbound { head, body, .. } = *request;
         let request = Request::from_parts(head, body);
         let answer = self.connection.requests.try_send_request(request);
         // An answer that is there is never late.
@@ -154,7 +155,9 @@ impl OnLane<Lent> {
             Either::Left((Err(mut error), _)) => Err(match error.take_message() {
                 Some(request) => {
                     let (head, body) = request.into_parts();
-                    Unanswered::Unsent(Box::new(Outbound { head, body }), error.into_error().into())
+                    let joins = Vec::new();
+                    let unsent = Box::new(Outbound { head, joins, body });
+                    Unanswered::Unsent(unsent, error.into_error().into())
                 }
                 None => Unanswered::Broken(error.into_error().into()),
             }),

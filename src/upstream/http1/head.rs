@@ -5,27 +5,35 @@ use std::mem::MaybeUninit;
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
 use crate::http1::{MOST_FIELDS, name, number, says, write_fields};
 use crate::route::values_of;
 
-/// Writes a request's head as it stands, and that its body comes in chunks where it does.
-pub(super) fn write(head: &Parts, is_chunked: bool, out: &mut Vec<u8>) {
+/// Writes a request's head as it stands, with the fields that join it, and that its body comes in chunks where it does.
+pub(super) fn write(
+    head: &Parts,
+    joins: &[(HeaderName, HeaderValue)],
+    is_chunked: bool,
+    out: &mut Vec<u8>,
+) {
     let target = head
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let (method, headers) = (head.method.as_str(), &head.headers);
-    let fields = headers.iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + 4);
-    out.reserve(method.len() + target.len() + 64 + fields.sum::<usize>());
+    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let joins = joins.iter().map(|(name, value)| (name, value));
+    let lengths =
+        headers.iter().map(length).sum::<usize>() + joins.clone().map(length).sum::<usize>();
+    out.reserve(method.len() + target.len() + 64 + lengths);
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     write_fields(headers, out);
+    write_fields(joins, out);
     if is_chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }

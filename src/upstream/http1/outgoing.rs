@@ -48,7 +48,7 @@ where
         let framing = framing(&request.head.headers, &request.body);
         out.clear();
         let is_chunked = matches!(framing, Framing::Chunked(_));
-        head::write(&request.head, is_chunked, &mut out);
+        head::write(&request.head, &request.joins, is_chunked, &mut out);
         Self {
             framer: Framer::new(out, framing),
             most_at_first,

@@ -112,7 +112,15 @@ fn outgoing(lines: &str, steps: Vec<Step>) -> Outgoing<Steps> {
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
     let body = Steps(steps.into());
-    Outgoing::new(Box::new(Outbound { head, body }), b"old".to_vec(), RECORD)
+    Outgoing::new(
+        Box::new(Outbound {
+            head,
+            joins: Vec::new(),
+            body,
+        }),
+        b"old".to_vec(),
+        RECORD,
+    )
 }
 
 /// What is written of a `POST` with these lines and this body, behind its first line; and why it ends, if not well.
