@@ -140,7 +140,7 @@ impl<'c> Checks<'c> {
     fn limits(&mut self, limits: &LimitsConfig) {
         let section = Path::dotted("proxy.limits");
         let at = |key| section.key(key);
-        // hyper refuses a smaller buffer; a larger one is held by every connection.
+        // Usual heads fit into no smaller one; a larger one may be held by every connection.
         self.within(&at("head_bytes"), limits.head_bytes, 8 * KIB..=MIB, "bytes");
         self.within(&at("head_fields"), limits.head_fields, 8..=4_096, "fields");
         let target = at("target_bytes");

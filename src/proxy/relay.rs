@@ -337,7 +337,7 @@ impl Body for ProxyBody {
             self.note(frame.as_ref());
         }
         if let Poll::Ready(Some(Err(error))) = polled {
-            // hyper ends the connection at once. What it was given before may be waiting for this turn to be written, and be it
+            // Whoever writes it ends the connection at once. What it was given before may be waiting for this turn to be written, and be it
             // the head alone: the caller has a right to it.
             self.broken = Some(error);
             cx.waker().wake_by_ref();

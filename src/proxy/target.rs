@@ -35,7 +35,7 @@ impl<'r> Target<'r> {
         if target > limits.target_bytes {
             return Err(Rejection::TargetTooLong);
         }
-        // hyper counts those of HTTP/1 only.
+        // Those of HTTP/1 are counted before.
         if request.headers.len() > limits.head_fields {
             return Err(Rejection::TooManyFields);
         }

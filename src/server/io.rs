@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
     }
 
-    /// hyper reads on before the request's place is given back, so the end of a request is seen at the next look only.
+    /// The connection is read on before the request's place is given back, so the end of a request is seen at the next look only.
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {
         let load = ConnectionLoad::default();

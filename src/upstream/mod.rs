@@ -140,7 +140,7 @@ impl Upstreams {
     /// answer's body, ends the call at the upstream.
     ///
     /// The answer is a 101 only if the call asked for WebSocket and the upstream agreed to this very handshake; what is
-    /// left of the connection is hyper's to give then.
+    /// left of the connection is its body's to give then ([`AnswerBody::into_upgraded`]).
     ///
     /// Of several servers the call goes to one that is well and not busier than another. When no connection to it can
     /// be made, it goes to the next, up to [`UpstreamLimits::connect_attempts`] of them: nothing was sent. A call that a server

@@ -2,9 +2,9 @@ use super::FramingError;
 use super::bytes::{is_token, is_white};
 use super::fields::{FieldLines, LONGEST, Progress};
 
-/// How much all extensions of a body may take together, in bytes; hyper takes no more.
+/// How much all extensions of a body may take together, in bytes: hyper's number.
 const MOST_EXTENSIONS: usize = 16 * 1024 - 1;
-/// How much a trailer section may take, its last line included, in bytes; hyper takes no more.
+/// How much a trailer section may take, its last line included, in bytes: hyper's number.
 const MOST_TRAILERS: usize = 16 * 1024 - 1;
 /// How many trailer fields there may be, at most.
 const MOST_TRAILER_FIELDS: usize = 100;
