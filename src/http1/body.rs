@@ -57,7 +57,7 @@ pub struct Feed(Arc<Mutex<Passage>>);
 pub enum Wish {
     /// The next part.
     Next,
-    /// Nothing now; the feeder will be woken when that changes.
+    /// Nothing now.
     Nothing,
     /// Nothing any more.
     Gone,
@@ -84,15 +84,12 @@ fn lock(passage: &Mutex<Passage>) -> MutexGuard<'_, Passage> {
 }
 
 impl Feed {
-    /// What is wanted now. Where that is nothing, `waker` is woken when something is.
+    /// What is wanted now. `waker` is woken when that changes: who waits for the next part waits in vain once nobody wants it.
     #[must_use]
     pub fn wish(&self, waker: &Waker) -> Wish {
         let mut passage = lock(&self.0);
         if passage.is_dropped {
             return Wish::Gone;
-        }
-        if passage.is_wished && passage.next.is_none() {
-            return Wish::Next;
         }
         if !passage
             .feeder
@@ -101,7 +98,11 @@ impl Feed {
         {
             passage.feeder = Some(waker.clone());
         }
-        Wish::Nothing
+        if passage.is_wished && passage.next.is_none() {
+            Wish::Next
+        } else {
+            Wish::Nothing
+        }
     }
 
     /// Gives the next part, which may be the last one. Whether its reader is the task that `waker` wakes, which then is to be
@@ -148,6 +149,7 @@ impl Drop for Feed {
         if passage.end.is_none() {
             passage.end = Some(Err(BodyError::Incomplete));
         }
+        passage.feeder = None;
         let reader = passage.reader.take();
         drop(passage);
         if let Some(reader) = reader {
@@ -234,15 +236,16 @@ impl http_body::Body for Body {
                 let passage = lock(passage);
                 let next = passage.next.as_ref().and_then(Frame::data_ref);
                 let next = next.map_or(0, Bytes::len) as u64;
-                match passage.left {
-                    Some(left) => SizeHint::with_exact(left.saturating_add(next)),
-                    None => {
-                        let mut hint = SizeHint::new();
-                        hint.set_lower(next);
-                        hint
-                    }
+                if let Some(left) = passage.left {
+                    return SizeHint::with_exact(left.saturating_add(next));
                 }
+                let mut hint = SizeHint::new();
+                hint.set_lower(next);
+                hint
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,3 +183,6 @@ impl Framer {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,10 +200,13 @@ impl Guard {
         }
     }
 
-    /// Whether the connection is one of HTTP/2.
+    /// Whether the connection is one of HTTP/2, and be it one whose frames were too many.
     #[must_use]
     pub const fn is_http2(&self) -> bool {
-        matches!(self.state, State::Frames(_))
+        matches!(
+            self.state,
+            State::Frames(_) | State::Refused(FramingError::TooManyFrames, _)
+        )
     }
 
     /// Whether so many small frames of HTTP/2 came that their readers should have a turn; once said, it is over.

@@ -129,3 +129,6 @@ fn write_date(now: Duration, out: &mut Vec<u8>) {
         out.extend_from_slice(text.as_bytes());
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(read))
     }
 
+    /// Whether nothing of a next request is there: an empty line before it is nothing (RFC 9112, 2.2).
+    fn is_idle(&self) -> bool {
+        matches!(**self.read, [] | [b'\r'] | [b'\r', b'\n'])
+    }
+
     /// Takes the first bytes of those that were let through.
     fn take(&mut self, count: usize) -> BytesMut {
         self.judged -= count;
@@ -118,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         is_leaving: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Begins, Gone>> {
-        if is_leaving && self.read.is_empty() {
+        if is_leaving && self.is_idle() {
             return Poll::Ready(Ok(Begins::Nothing));
         }
         loop {
@@ -262,22 +267,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             self.interim = CONTINUE;
         }
-        while !self.interim.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, self.interim));
-            match written {
-                Ok(written @ 1..) => {
-                    self.interim = self.interim.get(written..).unwrap_or_default();
-                }
-                Ok(0) => return Poll::Ready(Err(BodyError::Incomplete)),
-                Err(error) => return Poll::Ready(Err(BodyError::Io(error))),
-            }
+        // A caller that takes nothing for now may send it all the same.
+        if let Poll::Ready(Err(error)) = self.poll_ask(cx) {
+            return Poll::Ready(Err(BodyError::Io(error)));
         }
-        ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(BodyError::Io)?;
         match ready!(self.poll_read(cx)) {
             Ok(0) => Poll::Ready(Err(BodyError::Incomplete)),
             Ok(_) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(BodyError::Io(error))),
         }
+    }
+
+    /// Writes what is left to be written by which a body is asked for, and has it sent.
+    fn poll_ask(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, self.interim))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim = self.interim.get(written..).unwrap_or_default();
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Passes over a body that nobody reads, if the rest of it is there.
@@ -305,14 +315,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// gone. Ready when this task should look again at what it waits for.
     fn poll_meanwhile(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         match self.receiving {
-            Receiving::Body(_) => self.poll_feed(cx).map(Ok),
-            // What comes now is the next request, which waits; it is not asked whether more is behind it.
-            Receiving::Nothing if self.read.is_empty() => match ready!(self.poll_read(cx)) {
-                Ok(1..) => Poll::Pending,
-                Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
-            },
-            Receiving::Nothing | Receiving::TooMuch => Poll::Pending,
+            Receiving::Body(_) => return self.poll_feed(cx).map(Ok),
+            Receiving::TooMuch => return Poll::Pending,
+            Receiving::Nothing => {}
         }
+        // What comes now is the next request, which waits; it is not asked whether more is behind it.
+        while self.is_idle() {
+            if let Ok(0) | Err(_) = ready!(self.poll_read(cx)) {
+                return Poll::Ready(Err(Gone));
+            }
+        }
+        Poll::Pending
     }
 
     /// Waits for `answer`, as long as the caller does.
@@ -347,7 +360,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         now: Duration,
     ) -> Result<bool, Gone> {
         // A body that nobody reads may end here.
-        poll_fn(|cx| Poll::Ready(self.pass_over_unread(cx))).await;
+        poll_fn(|cx| {
+            self.pass_over_unread(cx);
+            Poll::Ready(())
+        })
+        .await;
         match &mut self.receiving {
             Receiving::Nothing => {}
             Receiving::Body(coming) => coming.is_kept_back = false,
@@ -475,3 +492,6 @@ fn gather<B: AnyBody<Data = Bytes> + Unpin>(
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests;

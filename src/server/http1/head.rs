@@ -28,6 +28,10 @@ pub(super) enum Length {
 }
 
 /// How a request wants to be answered.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something that a head says, and none of them excludes another"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
     /// The answer has no body.
@@ -104,7 +108,8 @@ impl Taker {
         };
         let mut closes = false;
         let mut headers = mem::take(&mut self.spare);
-        headers.reserve(USUAL_FIELDS.max(self.fields.len()));
+        let room = headers.try_reserve(USUAL_FIELDS.max(self.fields.len()));
+        room.map_err(|_| FramingError::TooManyFields)?;
         for (name, value) in self.fields.drain(..) {
             let value = HeaderValue::from_maybe_shared(head.slice(value));
             let value = value.map_err(|_| FramingError::FieldValue)?;
@@ -142,7 +147,7 @@ impl Taker {
         let (at, line) = lines.next().ok_or(FramingError::RequestLine)?;
         let first = RequestLine::read(at, line).ok_or(FramingError::RequestLine)?;
         loop {
-            let (at, line) = lines.next().ok_or(FramingError::BareLineFeed)?;
+            let (at, line) = lines.next().ok_or(FramingError::RequestLine)?;
             if line.is_empty() {
                 return Ok((first, lines.at));
             }
@@ -168,7 +173,11 @@ impl RequestLine {
         Some(Self {
             method: Method::from_bytes(line.get(..method)?).ok()?,
             target: begin..begin + target,
-            is_http11: behind.get(target + 1..)? == b"HTTP/1.1",
+            is_http11: match behind.get(target + 1..)? {
+                b"HTTP/1.1" => true,
+                b"HTTP/1.0" => false,
+                _ => return None,
+            },
         })
     }
 }
@@ -203,3 +212,6 @@ fn field(at: usize, line: &[u8]) -> Result<(HeaderName, Range<usize>), FramingEr
     let end = (at + line.len() - tail).max(begin);
     Ok((name, begin..end))
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,3 +95,6 @@ where
     connection.close().await;
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;
