@@ -4,31 +4,25 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
-use http_body::Body;
-use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
-use super::guard::{FramingError, Guard};
+use super::call::answer;
+use super::guard::Guard;
 use super::guarded::GuardedIo;
 use super::handshake::{Http, shake_hands};
 use super::http1;
 use super::io::CallerIo;
 use super::worker::{NewConnection, Room};
-use crate::proxy::{Answer, ConnectionLoad, Peer, ProxyBody, Rejection, Tunnel};
-use crate::upstream::{BrokenBody, CallerBody};
+use crate::proxy::{ConnectionLoad, Peer};
+use crate::upstream::CallerBody;
 
 /// Starts to serve one connection. Its place is taken already: a handshake counts as a connection does.
 #[expect(
@@ -147,77 +141,4 @@ impl Drop for Ends {
         self.room.connections.fetch_sub(1, Ordering::Relaxed);
         self.room.shared.metrics.proxy.connection_closed();
     }
-}
-
-/// An answer, and the WebSocket that begins behind it.
-pub(super) struct Answered {
-    pub(super) response: Response<ProxyBody>,
-    pub(super) tunnel: Option<Box<Tunnel>>,
-}
-
-/// Answers a request.
-pub(super) async fn answer(
-    room: &Rc<Room>,
-    request: Request<CallerBody>,
-    peer: Peer,
-    load: &ConnectionLoad,
-) -> Answered {
-    let version = request.version();
-    let proxy = Rc::clone(&room.proxy.borrow());
-    let Answer {
-        mut response,
-        unread,
-        tunnel,
-    } = proxy.handle(request, peer, load).await;
-    if let Some(unread) = unread {
-        read_away(unread, room.drain.get());
-    }
-    if room.shared.draining.has_begun() && version <= Version::HTTP_11 && tunnel.is_none() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    Answered { response, tunnel }
-}
-
-/// Answers a head that was refused before anything of it was understood.
-pub(super) fn refuse(
-    room: &Room,
-    error: FramingError,
-    load: &ConnectionLoad,
-) -> Response<ProxyBody> {
-    let why = match error {
-        FramingError::TargetTooLong => Rejection::TargetTooLong,
-        FramingError::HeadTooLarge => Rejection::HeadTooLarge,
-        FramingError::TooManyFields => Rejection::TooManyFields,
-        FramingError::HeadTooSlow => Rejection::HeadTooSlow,
-        error => Rejection::Malformed(error.to_string()),
-    };
-    room.proxy.borrow().refuse_head(why, load)
-}
-
-/// Reads the rest of a refused request, so that the connection can be used again; past the limit it is dropped, which
-/// closes the connection.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is where tasks are made"
-)]
-fn read_away(mut unread: CallerBody, (most, limit): (usize, Duration)) {
-    let mut left = most;
-    // What has come by now is read at once; of a small body that is all.
-    while let Some(next) = unread.frame().now_or_never() {
-        if !is_read_on(next, &mut left) || unread.is_end_stream() {
-            return;
-        }
-    }
-    tokio::task::spawn_local(timeout(limit, async move {
-        while is_read_on(unread.frame().await, &mut left) {}
-    }));
-}
-
-/// Whether more is to be read behind that part, which is taken from what is `left`.
-fn is_read_on(next: Option<Result<Frame<Bytes>, BrokenBody>>, left: &mut usize) -> bool {
-    let Some(Ok(frame)) = next else { return false };
-    let rest = left.checked_sub(frame.data_ref().map_or(0, Bytes::len));
-    *left = rest.unwrap_or(0);
-    rest.is_some()
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod aside;
+mod call;
 mod certificates;
 mod config;
 mod connection;

@@ -17,7 +17,7 @@ use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answered, answer, refuse};
+use super::call::{Answered, answer, refuse};
 use super::guard::Guard;
 use super::guarded::GuardedIo;
 use super::io::CallerIo;
