@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -254,7 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CallerIo<S> {
             return Pin::new(&mut self.stream).poll_shutdown(cx);
         }
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let ended = Pin::new(&mut self.stream).poll_shutdown(cx)?;
+            if ended.is_pending() {
+                // TLS has something to say at the end, which a caller that takes nothing keeps from being sent.
+                self.check_silence(cx)?;
+                return Poll::Pending;
+            }
             let until = Instant::now() + self.silences.linger;
             self.linger = Some(Linger {
                 until: Box::pin(sleep_until(until)),
@@ -379,6 +384,23 @@ mod tests {
         let flushed = caller.flush().await.unwrap_err();
         assert_eq!(flushed.kind(), io::ErrorKind::TimedOut);
         let limit = LimitsConfig::default().stream_idle_timeout;
+        assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_cannot_be_sent_is_a_silence() {
+        use tokio::io::AsyncWriteExt;
+
+        let load = ConnectionLoad::default();
+        let silences = Silences::from(&LimitsConfig::default());
+        let mut caller = CallerIo::new(Stuck, load.clone(), silences);
+        drop(load.begin());
+        caller.observe();
+        let begun = Instant::now();
+        let limit = LimitsConfig::default().idle_timeout;
+        let closed = tokio::time::timeout(limit * 2, caller.shutdown()).await;
+        let closed = closed.expect("it ends").unwrap_err();
+        assert_eq!(closed.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
     }
 
