@@ -7,6 +7,7 @@ use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use proptest::prelude::*;
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, BufStream, DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
@@ -206,17 +207,21 @@ async fn requests_are_the_same_byte_for_byte() {
     let (mut connection, mut caller) = connection(1);
     let (mut reads, mut writes) = tokio::io::split(&mut caller);
     let mut all = Vec::new();
-    let ((), (), served) = tokio::join!(
-        async { writes.write_all(REQUESTS.as_bytes()).await.unwrap() },
-        async {
-            let date = DATE.len() * 5;
-            while all.len() < ANSWERS.len() + date {
-                reads.read_buf(&mut all).await.unwrap();
-            }
-        },
-        serve(&mut connection),
-    );
-    assert_eq!(served, (5, "last"));
+    let all_of_it = async {
+        tokio::join!(
+            async { writes.write_all(REQUESTS.as_bytes()).await.unwrap() },
+            async {
+                let date = DATE.len() * 5;
+                while all.len() < ANSWERS.len() + date {
+                    reads.read_buf(&mut all).await.unwrap();
+                }
+            },
+            serve(&mut connection),
+        )
+        .2
+    };
+    let served = timeout(Duration::from_mins(1), all_of_it).await;
+    assert_eq!(served, Ok((5, "last")));
     assert_eq!(String::from_utf8(all).unwrap().replace(DATE, ""), ANSWERS);
 }
 
@@ -1006,5 +1011,61 @@ async fn a_body_that_another_task_wishes_later_is_read() {
         biased;
         _ = looking => panic!("nothing is answered"),
         read = wishing => assert_eq!(read, "123456789"),
+    }
+}
+
+/// What chunks are made of, and what looks like it.
+fn chunked_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "0\r\n",
+        "\r\n",
+        "\r\n",
+        "0\r\n\r\n",
+        "5\r\nhello\r\n",
+        "2;a=b\r\nab\r\n",
+        "A\r\n0123456789\r\n",
+        "1;\"\r\n",
+        "x: y\r\n",
+        "3",
+        "00",
+        ";",
+        " ",
+        "\t",
+        "\r",
+        "\n",
+        "é",
+    ]);
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+/// Where the end of the chunks that stand in `text` was read, if it was.
+fn end_of_chunks(text: &[u8]) -> Option<usize> {
+    let (mut chunks, mut read) = (Chunks::default(), BytesMut::from(text));
+    loop {
+        match chunks.next(&mut read) {
+            Ok(Next::Data(_)) => {}
+            Ok(Next::Trailers(_) | Next::End) => return Some(text.len() - read.len()),
+            Ok(Next::More) | Err(_) => return None,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Nobody takes a byte of the next message for one of this, nor the other way round.
+    #[test]
+    fn a_body_in_chunks_ends_where_the_guard_says(text in chunked_bytes()) {
+        let mut guard = Guard::http1(LIMITS);
+        guard.scan(CHUNKED.as_bytes());
+        // A byte that begins no head is refused as one where a head may begin, and there only.
+        let end = (0..=text.len()).find(|at| {
+            let mut guard = guard.clone();
+            guard.scan(&text[..*at]);
+            guard.scan(b"\0");
+            matches!(guard.refused(), Some((_, Part::Head)))
+        });
+        let safe = guard.scan(&text);
+        prop_assert_eq!(end_of_chunks(&text[..safe]), end);
     }
 }
