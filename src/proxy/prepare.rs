@@ -4,19 +4,15 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, request::Parts};
 
 use crate::credential::CredentialLocations;
+use crate::http1::says;
 use crate::key::{Identity, NamedModel, holds_a_key};
 use crate::route::values_of;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Everything we say about the caller begins like this.
 const OURS: &str = "x-keyward-";
@@ -85,34 +81,23 @@ pub(super) fn clean(request: &mut Parts) {
 }
 
 /// What speaks of one connection only (RFC 9110, 7.6.1). `Expect` was met by us, or by nobody.
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    TE,
-    EXPECT,
-    HTTP2_SETTINGS,
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "expect",
+    "http2-settings",
 ];
 
 /// The lengths of these names, a bit for each: most others differ in that.
 const LENGTHS_OF_HOPS: u32 = {
-    let names = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "expect",
-        "http2-settings",
-    ];
     let (mut bits, mut at) = (0, 0);
-    while at < names.len() {
-        bits |= length_bit(names[at]);
+    while at < HOP_BY_HOP.len() {
+        bits |= length_bit(HOP_BY_HOP[at]);
         at += 1;
     }
     bits
@@ -128,8 +113,9 @@ const fn length_bit(name: &str) -> u32 {
 /// What is not there costs one look at each name.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let place = |name: &HeaderName| {
-        let may_be = LENGTHS_OF_HOPS & length_bit(name.as_str()) != 0;
-        let known = || HOP_BY_HOP.iter().position(|known| known == name);
+        let name = name.as_str();
+        let may_be = LENGTHS_OF_HOPS & length_bit(name) != 0;
+        let known = || HOP_BY_HOP.iter().position(|known| *known == name);
         may_be.then(known).flatten()
     };
     let present = headers.keys().filter_map(place);
@@ -154,11 +140,8 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    let takes_trailers = values_of(headers, &TE).any(|value| {
-        let mut codings = value.as_bytes().split(|byte| *byte == b',');
-        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    });
-    for (place, name) in HOP_BY_HOP.iter().enumerate() {
+    let takes_trailers = values_of(headers, &TE).any(|value| says(value, b"trailers"));
+    for (place, name) in HOP_BY_HOP.into_iter().enumerate() {
         if present & 1 << place != 0 {
             headers.remove(name);
         }
@@ -333,19 +316,7 @@ mod tests {
 
     #[test]
     fn each_name_of_one_connection_is_known() {
-        let names = [
-            "connection",
-            "keep-alive",
-            "proxy-connection",
-            "proxy-authenticate",
-            "transfer-encoding",
-            "upgrade",
-            "te",
-            "expect",
-            "http2-settings",
-        ];
-        assert_eq!(HOP_BY_HOP.each_ref().map(HeaderName::as_str), names);
-        for name in names {
+        for name in HOP_BY_HOP {
             let mut headers = headers(&[(name, "x"), ("accept", "*/*")]);
             remove_hop_by_hop(&mut headers);
             assert_eq!(headers.len(), 1, "{name}");

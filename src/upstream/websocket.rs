@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use sha1::{Digest, Sha1};
 
+use crate::http1::says;
 use crate::route::{only_value, values_of};
 
 /// What every server appends to the key before it hashes it (RFC 6455, 1.3).
@@ -65,10 +66,7 @@ impl Handshake {
 
 /// Whether `Upgrade` is `websocket`, alone, and `Connection` names it.
 fn is_websocket(headers: &HeaderMap) -> bool {
-    let is_named = headers.get_all(CONNECTION).iter().any(|value| {
-        let mut names = value.as_bytes().split(|byte| *byte == b',');
-        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
+    let is_named = values_of(headers, &CONNECTION).any(|value| says(value, b"upgrade"));
     let is_it = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
     is_named && only_value(headers, &UPGRADE).is_some_and(is_it)
 }

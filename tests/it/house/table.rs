@@ -108,6 +108,7 @@ pub const ROOMS: &[Room] = &[
             "telemetry",
             "clock",
             "tls",
+            "http1",
         ],
         never: &["axum", "sqlx"],
         why: "not the store: no request can wait for a database except through a miss",
