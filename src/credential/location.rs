@@ -93,6 +93,10 @@ impl CredentialLocation {
     pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
         match self.place() {
             Place::Header(name, schemes) => {
+                // Mostly it is not there, and a look at each name costs less than its hash.
+                if !headers.keys().any(|field| field == name) {
+                    return Reading::Absent;
+                }
                 let values = headers.get_all(name).into_iter();
                 read_one(values, |value| read_value(value.as_bytes(), schemes))
             }

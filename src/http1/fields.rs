@@ -13,9 +13,15 @@ pub fn write_fields<'f>(
     out: &mut Vec<u8>,
 ) {
     for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+        write_field(name, value.as_bytes(), out);
+    }
+}
+
+/// Writes a field as a line. Its value is one that a field can have (RFC 9110, 5.5): whoever has it written has seen to that.
+pub fn write_field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
+    debug_assert!(HeaderValue::from_bytes(value).is_ok(), "{name}");
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

@@ -1,8 +1,6 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{ApiKey, KeyCategory, KeyDigest, KeyId, LastUsed, ModelId, ModelScope, UnixTime};
 
 /// What memory holds about a key: enough to decide, and the mark of its last use.
@@ -243,11 +241,11 @@ impl Denial {
     }
 }
 
-/// The public words about a key, ready to be sent on: each is a part of one shared text, so that taking one costs no
-/// copy. All are visible ASCII; what is not, is percent-encoded (RFC 3986 2.1).
+/// The public words about a key, ready to be sent on: each is a part of one text. All are visible ASCII and spaces within; what
+/// is not, is percent-encoded (RFC 3986 2.1).
 #[derive(Debug)]
 pub struct Identity {
-    pub(super) text: Bytes,
+    pub(super) text: Box<str>,
     /// Where each word ends: id, prefix, name, team, org.
     pub(super) ends: [u16; 5],
 }
@@ -269,49 +267,51 @@ impl Identity {
             let _ = write!(text, "{word}");
             *end = u16::try_from(text.len()).unwrap_or(u16::MAX);
         }
+        // They are written behind the fields of a call as they stand: nothing in them may end a line.
+        debug_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         Self {
             // As long as the words are, and no longer: there is one for each key.
-            text: Bytes::from(text.into_boxed_str().into_boxed_bytes()),
+            text: text.into_boxed_str(),
             ends,
         }
     }
 
-    fn word(&self, place: usize) -> Bytes {
+    fn word(&self, place: usize) -> &str {
         let start = match place {
             0 => 0,
             later => self.ends[later - 1],
         };
-        self.text
-            .slice(usize::from(start)..usize::from(self.ends[place]))
+        let word = usize::from(start)..usize::from(self.ends[place]);
+        self.text.get(word).unwrap_or_default()
     }
 
     /// The key's id.
     #[must_use]
-    pub fn key_id(&self) -> Bytes {
+    pub fn key_id(&self) -> &str {
         self.word(0)
     }
 
     /// The key's prefix.
     #[must_use]
-    pub fn prefix(&self) -> Bytes {
+    pub fn prefix(&self) -> &str {
         self.word(1)
     }
 
     /// The key's name, or nothing.
     #[must_use]
-    pub fn name(&self) -> Bytes {
+    pub fn name(&self) -> &str {
         self.word(2)
     }
 
     /// The team's name, or nothing.
     #[must_use]
-    pub fn team(&self) -> Bytes {
+    pub fn team(&self) -> &str {
         self.word(3)
     }
 
     /// The organisation's id.
     #[must_use]
-    pub fn org(&self) -> Bytes {
+    pub fn org(&self) -> &str {
         self.word(4)
     }
 }

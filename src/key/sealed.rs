@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::grant::Identity;
@@ -53,7 +52,7 @@ impl Grant {
         for end in self.identity.ends {
             bytes.extend(end.to_le_bytes());
         }
-        bytes.extend(&self.identity.text);
+        bytes.extend(self.identity.text.as_bytes());
     }
 
     /// The grant that [`Grant::seal`] made these bytes of; `None` for any that it cannot have made.
@@ -153,11 +152,11 @@ impl<'b> Rest<'b> {
         for end in &mut ends {
             *end = self.length()?;
         }
-        let text = std::mem::take(&mut self.0);
+        let text = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
         let is_whole = usize::from(ends[4]) == text.len();
-        let is_visible = text.iter().all(|&byte| (b' '..=b'~').contains(&byte));
+        let is_visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         (is_whole && ends.is_sorted() && is_visible).then(|| Identity {
-            text: Bytes::copy_from_slice(text),
+            text: text.into(),
             ends,
         })
     }

@@ -36,16 +36,17 @@ pub(super) struct Admitted<'p> {
 }
 
 impl Proxy {
-    /// Decides whether a request may go on, and where to. Nothing is sent, and all is decided without waiting, but for a
-    /// key that memory does not hold and for a model that must be read in the body. Who cannot show the body is refused
-    /// where it must be read.
-    pub(super) async fn admit(
-        &self,
+    /// Decides whether a request may go on, and where to; `found` is the route, as soon as there is one. Nothing is sent, and
+    /// all is decided without waiting, but for a key that memory does not hold and for a model that must be read in the body.
+    /// Who cannot show the body is refused where it must be read.
+    pub(super) async fn admit<'p>(
+        &'p self,
         request: &Parts,
         body: Option<&mut RequestBody>,
         now: UnixTime,
         told: &mut Told,
-    ) -> Result<Admitted<'_>, Rejection> {
+        found: &mut Option<&'p Route>,
+    ) -> Result<Admitted<'p>, Rejection> {
         let plan = &*self.plan;
 
         // Where is this going?                                              400, 404, 405, 414, 431
@@ -54,6 +55,7 @@ impl Proxy {
             .routes
             .find(&request.method, target.host, target.path)?;
         told.goes_by(matched.route);
+        *found = Some(matched.route);
 
         // Who is calling?                                                   401
         let presented = match plan.locations.read(&request.headers, &request.uri) {

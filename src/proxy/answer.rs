@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Response, Version};
 
 use super::relay::{self, Answered};
 use super::trace::Trace;
 use super::{
     ConnectionLoad, ForwardAuthConfig, InFlight, Proxy, ProxyBody, Rejection, Tunnel, grpc, target,
 };
-use crate::route::{ErrorForm, values_of};
+use crate::route::{ErrorForm, Route, values_of};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::CallerBody;
 
@@ -54,13 +54,13 @@ pub(super) struct Manner<'p> {
 }
 
 impl<'p> Manner<'p> {
-    pub(super) fn of(request: &Request<CallerBody>, door: Option<&'p ForwardAuthConfig>) -> Self {
+    pub(super) fn of(request: &Parts, door: Option<&'p ForwardAuthConfig>) -> Self {
         Self {
             door,
             // Whoever asks for another reads statuses: 200 is a yes.
             is_grpc: door.is_none() && grpc::is_grpc(request),
-            expects_continue: values_of(request.headers(), &EXPECT).next().is_some(),
-            version: request.version(),
+            expects_continue: values_of(&request.headers, &EXPECT).next().is_some(),
+            version: request.version,
         }
     }
 }
@@ -115,12 +115,21 @@ impl Proxy {
         }
     }
 
-    /// A refusal of `request`, of whose body nothing was read.
-    pub(super) fn refusal(&self, why: Rejection, request: &Parts, unread: CallerBody) -> Refusal {
-        let host = target::host_of(request);
-        self.note(&why, None, Some(request));
+    /// A refusal of `request`, on `route` where that is known. Nothing of its body was read.
+    pub(super) fn refusal(
+        &self,
+        why: Rejection,
+        route: Option<&Route>,
+        request: &Parts,
+        unread: CallerBody,
+    ) -> Refusal {
+        self.note(&why, route, Some(request));
+        let form = || {
+            let host = target::host_of(request);
+            self.plan.routes.error_form(host, request.uri.path())
+        };
         Refusal {
-            form: self.plan.routes.error_form(host, request.uri.path()),
+            form: route.map_or_else(form, |route| route.errors),
             unread: Some(unread),
             why,
         }
@@ -136,7 +145,7 @@ impl Refusal {
             *response.status_mut() = door.status(response.status());
         }
         if ends_connection && manner.version <= Version::HTTP_11 {
-            let close = HeaderValue::from_static("close");
+            let close = const { HeaderValue::from_static("close") };
             response.headers_mut().insert(CONNECTION, close);
         }
         Answer {

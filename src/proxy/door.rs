@@ -13,12 +13,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::access::Told;
 use super::answer::{Passed, Refusal};
-use super::prepare::{OUR_NAMES, introduce};
+use super::prepare::{OUR_NAMES, introduce, put};
 use super::shown::Shown;
 use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
@@ -269,33 +269,34 @@ impl Proxy {
     /// Answers another proxy's question: what would be decided about the call that it names, and who makes it.
     pub(super) async fn decide(
         &self,
-        question: Request<CallerBody>,
+        question: &Parts,
+        body: CallerBody,
         door: &ForwardAuthConfig,
         told: &mut Told,
     ) -> Result<Passed, Refusal> {
         let started = self.now.elapsed();
         let now = self.now.unix_time();
-        let (question, body) = question.into_parts();
-        let call = match door.call(&question) {
+        let call = match door.call(question) {
             Ok(call) => call,
-            Err(why) => return Err(self.refusal(why, &question, body)),
+            Err(why) => return Err(self.refusal(why, None, question, body)),
         };
-        let admitted = match self.admit(&call, None, now, told).await {
+        let mut found = None;
+        let admitted = match self.admit(&call, None, now, told, &mut found).await {
             Ok(admitted) => admitted,
-            Err(why) => return Err(self.refusal(why, &call, body)),
+            Err(why) => return Err(self.refusal(why, found, &call, body)),
         };
         // What is answered there is cut to what the key may see; an answer that does not pass here cannot be.
         if Shown::of(admitted.route, admitted.permit.grant()).is_some() {
             let why = Rejection::Denied(Denial::ModelNotNamed);
-            return Err(self.refusal(why, &call, body));
+            return Err(self.refusal(why, found, &call, body));
         }
         self.metrics
             .admitted(self.now.elapsed().saturating_sub(started));
         self.remember(&admitted.permit, now);
         let mut answer = Response::new(Bytes::new());
         let caller = admitted.permit.grant().identity();
-        introduce(caller, admitted.model, |name, value| {
-            answer.headers_mut().insert(name, value);
+        introduce(caller, admitted.model.as_ref(), |name, value| {
+            put(answer.headers_mut(), name, value);
         });
         door.take_off(answer.headers_mut(), &call.headers, &self.plan.locations);
         Ok(Passed::Allowed(answer, body))

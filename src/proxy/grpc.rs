@@ -6,27 +6,31 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::request::Parts;
+use http::{HeaderValue, Version};
 use tokio::time::sleep;
 
 use super::Rejection;
 
 /// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses. So is gRPC-Web, whose
 /// type begins alike.
-pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+pub(super) fn is_grpc(request: &Parts) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    if request.version() != Version::HTTP_2 {
+    if request.version != Version::HTTP_2 {
         return false;
     }
-    let kind = request.headers().get(CONTENT_TYPE);
+    let kind = request.headers.get(CONTENT_TYPE);
     let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(GRPC));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// How long the caller waits for its whole call, by `grpc-timeout`: up to eight digits and a unit. None when it does not
-/// say, or says it so that nobody can tell.
-pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+/// How long the caller of gRPC waits for its whole call, by `grpc-timeout`: up to eight digits and a unit. None when it does
+/// not say, or says it so that nobody can tell.
+pub(super) fn timeout(request: &Parts) -> Option<Duration> {
+    if !is_grpc(request) {
+        return None;
+    }
+    let text = request.headers.get("grpc-timeout")?.to_str().ok()?;
     let unit = text.chars().last()?;
     let digits = text.strip_suffix(unit)?;
     let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -73,6 +77,8 @@ pub(super) fn message(sentence: &str) -> HeaderValue {
 mod tests {
     use rstest::rstest;
 
+    use http::Request;
+
     use super::*;
 
     #[rstest]
@@ -83,14 +89,12 @@ mod tests {
     #[case("application/grpcs", false)]
     #[case("application/json", false)]
     fn a_grpc_call_is_known_by_its_type(#[case] kind: &str, #[case] expected: bool) {
-        let mut request = Request::post("/")
-            .header(CONTENT_TYPE, kind)
-            .body(())
-            .unwrap();
-        *request.version_mut() = Version::HTTP_2;
-        assert_eq!(is_grpc(&request), expected);
-        *request.version_mut() = Version::HTTP_11;
-        assert!(!is_grpc(&request));
+        let request = Request::post("/").header(CONTENT_TYPE, kind);
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        head.version = Version::HTTP_2;
+        assert_eq!(is_grpc(&head), expected);
+        head.version = Version::HTTP_11;
+        assert!(!is_grpc(&head));
     }
 
     #[rstest]
@@ -109,9 +113,12 @@ mod tests {
     #[case("1s", None)]
     #[case("1", None)]
     fn a_timeout_is_digits_and_a_unit(#[case] text: &str, #[case] expected: Option<Duration>) {
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", HeaderValue::from_str(text).unwrap());
-        assert_eq!(timeout(&headers), expected);
+        let request = Request::post("/").header("grpc-timeout", text);
+        let request = request.header(CONTENT_TYPE, "application/grpc");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(timeout(&head), None);
+        head.version = Version::HTTP_2;
+        assert_eq!(timeout(&head), expected);
     }
 
     #[test]

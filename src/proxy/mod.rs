@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body::Body;
 
 pub use access::{AccessLog, AccessRules};
@@ -46,11 +46,13 @@ pub use rejection::{RefusalLog, Rejection};
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;
 pub use streams::OpenStreams;
+pub use trace::Trace;
 pub use tunnel::Tunnel;
 
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::CredentialLocations;
+use crate::http1::{give_back, write_field};
 use crate::key::{Permit, UnixTime};
 use crate::route::{BodyRules, RouteTable};
 use crate::telemetry::metrics::ProxyMetrics;
@@ -62,11 +64,11 @@ use crate::usage::UsageRecorder;
 use access::Told;
 use admission::Admitted;
 use answer::{Manner, Passed, Refusal, outcome};
-use prepare::{OUR_NAMES, clean, filter_trailers, forward_for, forward_target, introduce};
+use prepare::{clean, filter_trailers, forward_for, forward_target, introduce, put};
 use relay::{Answered, Relayed};
 use shown::Shown;
 use streams::unless_ended;
-use trace::{IdMaker, Trace};
+use trace::IdMaker;
 use witness::Witness;
 
 /// What the settings say about the data listener, checked and complete; shared by every worker.
@@ -106,6 +108,9 @@ pub struct Proxy {
     now: Clock,
     ids: IdMaker,
 }
+
+/// How many bytes the lines mostly have that say who calls, and name the request.
+const USUAL_LINES: usize = 512;
 
 impl Proxy {
     /// The decisions of one worker. `seed` is random: request ids are made under it.
@@ -151,37 +156,37 @@ impl Proxy {
         }
     }
 
-    /// Answers one request. It cannot fail: every path below ends in a response.
+    /// Answers one request, and says what names it, which is still to be written on the answer. It cannot fail: every path
+    /// below ends in a response.
     ///
     /// If the caller goes away the future is dropped: before the call is sent nothing has happened but the note of the
     /// key's use; after it, the upstream's connection is closed. No state of ours needs undoing.
     pub async fn handle(
         &self,
-        request: Request<CallerBody>,
+        head: Box<Parts>,
+        body: CallerBody,
         peer: Peer,
         connection: &ConnectionLoad,
-    ) -> Answer {
+    ) -> (Answer, Trace) {
         let started = self.now.elapsed();
-        let mut trace = Trace::of(request.headers(), &self.ids);
-        let mut told = self.tell_of(&request, peer, &mut trace, started);
-        let _witness = Witness::of(&trace, &self.metrics);
+        let mut trace = Trace::of(&head.headers, &self.ids);
+        let mut told = self.tell_of(&head, peer, &mut trace, started);
+        let witness = Witness::of(&trace, &self.metrics);
         let door = self.plan.door.as_ref();
-        let door = door.filter(|door| door.is_asked(request.uri(), peer.address));
-        let manner = Manner::of(&request, door);
+        let door = door.filter(|door| door.is_asked(&head.uri, peer.address));
+        let manner = Manner::of(&head, door);
 
         let (place, result) = match self.load.enter(connection) {
             Ok(place) => match door {
                 None => {
-                    let is_grpc = manner.is_grpc;
                     let passed =
-                        self.admit_and_forward(request, peer, &trace, &mut told, is_grpc, started);
+                        self.admit_and_forward(head, body, peer, &trace, &mut told, started);
                     (place, passed.await)
                 }
-                Some(door) => (place, self.decide(request, door, &mut told).await),
+                Some(door) => (place, self.decide(&head, body, door, &mut told).await),
             },
             Err(place) => {
-                let (parts, body) = request.into_parts();
-                let refusal = self.refusal(Rejection::Overloaded, &parts, body);
+                let refusal = self.refusal(Rejection::Overloaded, None, &head, body);
                 (place, Err(refusal))
             }
         };
@@ -190,9 +195,10 @@ impl Proxy {
         let outcome = outcome(&result);
         self.metrics.answered(outcome, took);
         let mut answer = self.answer(result, &manner, place, connection, &trace);
-        trace.write(answer.response.headers_mut());
+        trace.make_way(answer.response.headers_mut());
         told.goes_with(&mut answer, outcome, took);
-        answer
+        drop(witness);
+        (answer, trace)
     }
 
     /// Closes upstream connections that have been unused for too long. To be asked now and then.
@@ -200,9 +206,14 @@ impl Proxy {
         self.upstreams.sweep();
     }
 
-    /// Answers a request that never became one: its head was refused before anything of it was understood.
+    /// Answers a request that never became one: its head was refused before anything of it was understood. The names are still
+    /// to be written on the answer.
     #[must_use]
-    pub fn refuse_head(&self, why: Rejection, connection: &ConnectionLoad) -> Response<ProxyBody> {
+    pub fn refuse_head(
+        &self,
+        why: Rejection,
+        connection: &ConnectionLoad,
+    ) -> (Response<ProxyBody>, Trace) {
         // Even one place too many is taken: it lasts no longer than the answer.
         let (Ok(place) | Err(place)) = self.load.enter(connection);
         let trace = Trace::of(&HeaderMap::new(), &self.ids);
@@ -213,36 +224,39 @@ impl Proxy {
         let told = self.tell_of_head(&trace);
         // Which route it was meant for is not known.
         let form = self.plan.routes.error_form(None, "");
-        let mut response = relay::answer(why.into_response(form, false), place);
-        trace.write(response.headers_mut());
         let mut answer = Answer {
-            response,
+            response: relay::answer(why.into_response(form, false), place),
             unread: None,
             tunnel: None,
         };
         told.goes_with(&mut answer, outcome, Duration::ZERO);
-        answer.response
+        (answer.response, trace)
     }
 
     async fn admit_and_forward(
         &self,
-        request: Request<CallerBody>,
+        head: Box<Parts>,
+        body: CallerBody,
         peer: Peer,
         trace: &Trace,
         told: &mut Told,
-        is_grpc: bool,
         started: Duration,
     ) -> Result<Passed, Refusal> {
         let now = self.now.unix_time_at(started);
-        let (parts, body) = request.into_parts();
-        let patience = is_grpc.then(|| grpc::timeout(&parts.headers)).flatten();
+        let patience = grpc::timeout(&head);
         let stall = self.plan.limits.body_stall_timeout;
         let mut body = RequestBody::new(body, Arc::clone(&self.trailers), stall);
         told.reads(&body);
 
-        let admitted = match self.admit(&parts, Some(&mut body), now, told).await {
+        let mut found = None;
+        let admitted = self.admit(&head, Some(&mut body), now, told, &mut found);
+        let admitted = match admitted.await {
             Ok(admitted) => admitted,
-            Err(why) => return Err(self.refusal(why, &parts, body.into_unread())),
+            Err(why) => {
+                let refusal = self.refusal(why, found, &head, body.into_unread());
+                give_back(head.headers);
+                return Err(refusal);
+            }
         };
         let took = self.now.elapsed().saturating_sub(started);
         self.metrics.admitted(took.saturating_sub(admitted.reading));
@@ -251,10 +265,7 @@ impl Proxy {
         let left =
             patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
         let route = admitted.route;
-        // A place of its own: in ours it would be moved with all that is around it, again and again, and what is refused
-        // has no use for it.
-        let forwarded = Box::pin(self.forward(parts, body, admitted, peer, trace, left));
-        let answered = match forwarded.await {
+        let answered = match self.forward(head, body, admitted, peer, trace, left).await {
             Ok(answered) => answered,
             Err(why) => {
                 self.note(&why, Some(route), None);
@@ -273,17 +284,17 @@ impl Proxy {
         })
     }
 
-    /// Takes the caller's secret off, says who calls, and passes the call along. Waits for the upstream's head, no longer
-    /// than what is `left` of the caller's patience, and no longer than the key may call, where that counts.
-    async fn forward(
-        &self,
-        mut parts: Parts,
+    /// Takes the caller's secret off, says who calls, and passes the call along: at once. What it gives waits for the upstream's
+    /// head, no longer than what is `left` of the caller's patience, and no longer than the key may call, where that counts.
+    fn forward<'p>(
+        &'p self,
+        mut head: Box<Parts>,
         body: RequestBody,
-        admitted: Admitted<'_>,
+        admitted: Admitted<'p>,
         peer: Peer,
         trace: &Trace,
         left: Option<Duration>,
-    ) -> Result<Answered, Rejection> {
+    ) -> impl Future<Output = Result<Answered, Rejection>> + use<'p> {
         let Admitted {
             permit,
             route,
@@ -295,23 +306,34 @@ impl Proxy {
             ..
         } = admitted;
         let has_body = !body.is_end_stream();
-        let handshake = Handshake::of(&parts, has_body);
-        self.plan.locations.remove(&mut parts);
-        clean(&mut parts);
-        forward_for(&mut parts.headers, peer, host);
-        let mut joins = Vec::with_capacity(OUR_NAMES.len() + 2);
-        introduce(permit.grant().identity(), model, |name, value| {
-            joins.push((name, value));
-        });
-        joins.extend(trace.replace(&mut parts.headers));
+        let handshake = Handshake::of(&head, has_body);
+        self.plan.locations.remove(&mut head);
+        clean(&mut head);
+        forward_for(&mut head.headers, peer, host);
+        trace.make_way(&mut head.headers);
+        let takes_lines = self.upstreams.takes_lines(route.upstream);
+        let mut joins = Vec::with_capacity(if takes_lines { USUAL_LINES } else { 0 });
+        let say = |name: &HeaderName, value: &[u8]| {
+            if takes_lines {
+                write_field(name, value, &mut joins);
+            } else {
+                put(&mut head.headers, name, value);
+            }
+        };
+        introduce(permit.grant().identity(), model.as_ref(), say);
+        if takes_lines {
+            trace.write_lines(&mut joins);
+        } else {
+            trace.write(&mut head.headers);
+        }
         let shown = Shown::of(route, permit.grant());
         if let Some(shown) = &shown {
-            shown.ask(&mut parts.headers);
+            shown.ask(&mut head.headers);
         }
 
         let call = Call {
             to: route.upstream,
-            target: forward_target(&parts.uri, path),
+            target: forward_target(&head.uri, path),
             joins,
             // Of what is said there nothing could be cut.
             handshake: handshake.filter(|_| shown.is_none()),
@@ -321,24 +343,27 @@ impl Proxy {
             }),
             model: asked,
         };
-        let is_head = parts.method == Method::HEAD;
-        let request = Request::from_parts(parts, body);
-        let sent = pin!(self.upstreams.send(permit, call, request));
-        let answered = pin!(async {
-            let response = grpc::within(left, sent).await?;
-            match (response.map_err(Rejection::Upstream)?, shown) {
-                (response, None) => Ok(response.map(Relayed::AsItCame)),
-                (response, Some(shown)) => {
-                    let limits = self.plan.limits.of_lists();
-                    Box::pin(shown.cut(response, is_head, limits, &self.held)).await
+        let is_head = head.method == Method::HEAD;
+        // A place of its own: in ours it would be moved with all that is around it, again and again, and what is refused
+        // has no use for it.
+        let mut sent = Box::pin(self.upstreams.send(permit, call, head, body));
+        async move {
+            let answered = pin!(async {
+                let response = grpc::within(left, sent.as_mut()).await?;
+                match (response.map_err(Rejection::Upstream)?, shown) {
+                    (response, None) => Ok(response.map(Relayed::AsItCame)),
+                    (response, Some(shown)) => {
+                        let limits = self.plan.limits.of_lists();
+                        Box::pin(shown.cut(response, is_head, limits, &self.held)).await
+                    }
                 }
-            }
-        });
-        Ok(Answered {
-            response: unless_ended(watched.as_deref(), answered).await?,
-            form: route.errors,
-            watched,
-        })
+            });
+            Ok(Answered {
+                response: unless_ended(watched.as_deref(), answered).await?,
+                form: route.errors,
+                watched,
+            })
+        }
     }
 
     /// Notes that a key was used.

@@ -45,7 +45,6 @@ impl Proxy {
             return None;
         };
         let grant = self.keys.held(&presented.digest())?;
-        let prefix = grant.identity().prefix();
-        std::str::from_utf8(&prefix).ok().map(Into::into)
+        Some(grant.identity().prefix().into())
     }
 }

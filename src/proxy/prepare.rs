@@ -28,15 +28,15 @@ const OVERRIDES: [&str; 7] = [
     "x-original-host",
 ];
 
-const KEY_ID: HeaderName = HeaderName::from_static("x-keyward-key-id");
-const KEY_PREFIX: HeaderName = HeaderName::from_static("x-keyward-key-prefix");
-const KEY_NAME: HeaderName = HeaderName::from_static("x-keyward-key-name");
-const TEAM: HeaderName = HeaderName::from_static("x-keyward-team");
-const ORG: HeaderName = HeaderName::from_static("x-keyward-org");
-const MODEL: HeaderName = HeaderName::from_static("x-keyward-model");
-
-/// Every header by which we say who calls.
-pub(super) static OUR_NAMES: [HeaderName; 6] = [KEY_ID, KEY_PREFIX, KEY_NAME, TEAM, ORG, MODEL];
+/// Every header by which we say who calls: the key's id, prefix and name, its team and organisation, and the model.
+pub(super) static OUR_NAMES: [HeaderName; 6] = [
+    HeaderName::from_static("x-keyward-key-id"),
+    HeaderName::from_static("x-keyward-key-prefix"),
+    HeaderName::from_static("x-keyward-key-name"),
+    HeaderName::from_static("x-keyward-team"),
+    HeaderName::from_static("x-keyward-org"),
+    HeaderName::from_static("x-keyward-model"),
+];
 
 /// Whether a name is one of ours, or of those that say for whom a request is forwarded, in any spelling that an
 /// upstream may read as one: `_` and `.` count as `-` (SECURITY C7).
@@ -140,9 +140,11 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    let takes_trailers = values_of(headers, &TE).any(|value| says(value, b"trailers"));
+    let mut takes_trailers = false;
     for (place, name) in HOP_BY_HOP.into_iter().enumerate() {
         if present & 1 << place != 0 {
+            takes_trailers |= name == TE.as_str()
+                && values_of(headers, &TE).any(|value| says(value, b"trailers"));
             headers.remove(name);
         }
     }
@@ -181,26 +183,31 @@ pub struct Peer {
     pub is_tls: bool,
 }
 
-/// Says who calls, and for which model. What cannot be said is left out.
+/// Puts a field into a table, in place of others of its name, unless its value is none that a field can have.
+pub(super) fn put(headers: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Says who calls, and for which model.
 pub(super) fn introduce(
     caller: &Identity,
-    model: Option<HeaderValue>,
-    mut say: impl FnMut(HeaderName, HeaderValue),
+    model: Option<&HeaderValue>,
+    mut say: impl FnMut(&HeaderName, &[u8]),
 ) {
-    let mut say_word = |name, word: Bytes| {
-        if !word.is_empty()
-            && let Ok(value) = HeaderValue::from_maybe_shared(word)
-        {
-            say(name, value);
+    let words = [
+        caller.key_id().as_bytes(),
+        caller.prefix().as_bytes(),
+        caller.name().as_bytes(),
+        caller.team().as_bytes(),
+        caller.org().as_bytes(),
+        model.map_or(&[], HeaderValue::as_bytes),
+    ];
+    for (name, word) in OUR_NAMES.iter().zip(words) {
+        if !word.is_empty() {
+            say(name, word);
         }
-    };
-    say_word(KEY_ID, caller.key_id());
-    say_word(KEY_PREFIX, caller.prefix());
-    say_word(KEY_NAME, caller.name());
-    say_word(TEAM, caller.team());
-    say_word(ORG, caller.org());
-    if let Some(model) = model {
-        say(MODEL, model);
     }
 }
 
@@ -316,7 +323,18 @@ mod tests {
 
     #[test]
     fn each_name_of_one_connection_is_known() {
-        for name in HOP_BY_HOP {
+        let names = [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authenticate",
+            "transfer-encoding",
+            "upgrade",
+            "te",
+            "expect",
+            "http2-settings",
+        ];
+        for name in names {
             let mut headers = headers(&[(name, "x"), ("accept", "*/*")]);
             remove_hop_by_hop(&mut headers);
             assert_eq!(headers.len(), 1, "{name}");

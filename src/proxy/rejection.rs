@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::streams::KeyEnd;
 use crate::cache::LookupError;
+use crate::http1::table;
 use crate::key::Denial;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
 use crate::telemetry::metrics::RequestOutcome;
@@ -185,6 +186,17 @@ impl From<LookupError> for Rejection {
         }
     }
 }
+
+/// How a caller may show who it is.
+static CHALLENGES: [HeaderValue; 2] = [
+    HeaderValue::from_static(r#"Bearer realm="keyward""#),
+    HeaderValue::from_static(r#"Api-Key realm="keyward""#),
+];
+/// The same to one who tried.
+static CHALLENGES_TO_BAD_KEYS: [HeaderValue; 2] = [
+    HeaderValue::from_static(r#"Bearer realm="keyward", error="invalid_token""#),
+    HeaderValue::from_static(r#"Api-Key realm="keyward", error="invalid_token""#),
+];
 
 impl Rejection {
     /// How the request ended, for the metric and the log.
@@ -373,23 +385,24 @@ impl Rejection {
             let body = self.prepared(form);
             let mut response = Response::new(body.unwrap_or_else(|| self.in_form(form).into()));
             *response.status_mut() = face.status;
+            *response.headers_mut() = table(0).unwrap_or_default();
             response.headers_mut().insert(CONTENT_TYPE, kind(form));
             response
         };
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            CACHE_CONTROL,
+            const { HeaderValue::from_static("no-store") },
+        );
         if face.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3.1: no error code when the request held no credential at all.
             let challenges = if matches!(self, Self::MissingKey) {
-                [r#"Bearer realm="keyward""#, r#"Api-Key realm="keyward""#]
+                &CHALLENGES
             } else {
-                [
-                    r#"Bearer realm="keyward", error="invalid_token""#,
-                    r#"Api-Key realm="keyward", error="invalid_token""#,
-                ]
+                &CHALLENGES_TO_BAD_KEYS
             };
             for challenge in challenges {
-                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                headers.append(WWW_AUTHENTICATE, challenge.clone());
             }
         }
         match self {

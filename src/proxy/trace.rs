@@ -3,18 +3,19 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::prepare::put;
+use crate::http1::write_field;
 use crate::key::holds_a_key;
 use crate::route::only_value;
 
 /// The header of the request id, both ways.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header of the trace, both ways (W3C Trace Context).
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// How long an id of ours is, and a trace's header in the version that we write, in bytes.
 const ID_DIGITS: usize = 32;
@@ -46,11 +47,31 @@ impl IdMaker {
 }
 
 /// What names a request on its way: given to the upstream and, with the answer, to the caller.
-#[derive(Debug, Clone)]
-pub(super) struct Trace {
-    pub(super) id: HeaderValue,
-    parent: HeaderValue,
+#[derive(Debug)]
+pub struct Trace {
+    id: Text<ID_DIGITS>,
+    parent: Text<TRACEPARENT_BYTES>,
     origin: Origin,
+}
+
+/// A text of ours, or the caller's as it came: visible ASCII either way.
+#[derive(Debug, Clone)]
+enum Text<const LENGTH: usize> {
+    Ours([u8; LENGTH]),
+    Callers(HeaderValue),
+}
+
+impl<const LENGTH: usize> Text<LENGTH> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Ours(text) => text,
+            Self::Callers(text) => text.as_bytes(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
 }
 
 /// Whose trace it is.
@@ -82,23 +103,22 @@ impl Trace {
         });
         let parent =
             only_value(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
-        // Both texts of ours are in one piece of memory.
-        let mut room = BytesMut::with_capacity(ID_DIGITS + TRACEPARENT_BYTES);
-        let mut fresh = |text: &[u8]| {
-            room.extend_from_slice(text);
-            value(room.split().freeze())
-        };
         Self {
             id: match id {
-                Some(id) => id.clone(),
-                None => fresh(&hex::<ID_DIGITS>(ids.next())),
+                Some(id) => Text::Callers(id.clone()),
+                None => Text::Ours(hex(ids.next())),
             },
             origin: parent.map_or(Origin::Begun, |_| Origin::Continued),
             parent: match parent {
-                Some(parent) => parent.clone(),
-                None => fresh(&begin(ids)),
+                Some(parent) => Text::Callers(parent.clone()),
+                None => Text::Ours(begin(ids)),
             },
         }
+    }
+
+    /// The request's id.
+    pub(super) fn id(&self) -> &str {
+        self.id.as_str()
     }
 
     /// Makes this call a span of its own in its trace, as whoever records one must (Trace Context, 3.4): what goes on names
@@ -110,43 +130,52 @@ impl Trace {
         match self.origin {
             Origin::Joined { .. } => {}
             Origin::Begun => {
-                self.parent = value(Bytes::copy_from_slice(&traceparent(trace, span, SAMPLED)));
+                self.parent = Text::Ours(traceparent(trace, span, SAMPLED));
             }
             Origin::Continued => {
                 let ours = fresh_span(ids);
-                self.parent = value(Bytes::copy_from_slice(&traceparent(
-                    trace,
-                    ours,
-                    flags & KNOWN_FLAGS,
-                )));
+                self.parent = Text::Ours(traceparent(trace, ours, flags & KNOWN_FLAGS));
                 self.origin = Origin::Joined { caller: span };
             }
         }
     }
 
-    /// Puts the names on an answer, replacing what is there.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
-        let names = self.replace(headers);
-        headers.extend(names);
+    /// Puts the names on a request or an answer that has none of them any more.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        for (name, text) in self.names() {
+            put(headers, name, text);
+        }
     }
 
-    /// The names, for a request or an answer that has none of them any more.
-    pub(super) fn replace(&self, headers: &mut HeaderMap) -> [(HeaderName, HeaderValue); 2] {
-        static NAMES: [HeaderName; 3] = [TRACEPARENT, TRACESTATE, REQUEST_ID];
+    /// The same in lines.
+    pub fn write_lines(&self, out: &mut Vec<u8>) {
+        for (name, text) in self.names() {
+            write_field(name, text, out);
+        }
+    }
+
+    fn names(&self) -> [(&'static HeaderName, &[u8]); 2] {
+        [
+            (&TRACEPARENT, self.parent.as_bytes()),
+            (&REQUEST_ID, self.id.as_bytes()),
+        ]
+    }
+
+    /// Takes from a request or an answer what its names stand in place of.
+    pub(super) fn make_way(&self, headers: &mut HeaderMap) {
         // Mostly there is nothing to replace.
-        if headers.keys().any(|name| NAMES.contains(name)) {
+        if headers
+            .keys()
+            .any(|name| [&TRACEPARENT, &TRACESTATE, &REQUEST_ID].contains(&name))
+        {
             let ours = self.part(3..35).as_bytes();
-            let replaced = headers.remove(TRACEPARENT);
+            let replaced = headers.remove(&TRACEPARENT);
             if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
                 // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
-                headers.remove(TRACESTATE);
+                headers.remove(&TRACESTATE);
             }
-            headers.remove(REQUEST_ID);
+            headers.remove(&REQUEST_ID);
         }
-        [
-            (TRACEPARENT, self.parent.clone()),
-            (REQUEST_ID, self.id.clone()),
-        ]
     }
 
     /// The trace.
@@ -174,8 +203,7 @@ impl Trace {
 
     /// A part of the header, whose form was checked when it came or was made.
     fn part(&self, place: Range<usize>) -> &str {
-        let part = self.parent.as_bytes().get(place).unwrap_or_default();
-        str::from_utf8(part).unwrap_or_default()
+        self.parent.as_str().get(place).unwrap_or_default()
     }
 }
 
@@ -197,11 +225,6 @@ fn is_traceparent(text: &[u8]) -> bool {
         && is_set(&fixed[36..52])
         && is_hex(&fixed[53..])
         && text.iter().all(u8::is_ascii_graphic)
-}
-
-/// A text of ours as a header's value.
-fn value(text: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(text).expect("hex and dashes are visible")
 }
 
 /// A trace of our own, not sampled: nobody has recorded anything of it yet.
@@ -231,14 +254,15 @@ fn traceparent(trace: u128, span: u64, flags: u8) -> [u8; TRACEPARENT_BYTES] {
     text
 }
 
-/// The last `DIGITS` digits of a number, in lower-case hex. `{:032x}` says the same for ten times the work, and every call
-/// has several.
+/// The last `DIGITS` digits of a number, an even number of them, in lower-case hex. `{:032x}` says the same for ten times the
+/// work, and every call has several.
 pub(super) fn hex<const DIGITS: usize>(number: u128) -> [u8; DIGITS] {
-    const { assert!(DIGITS <= 32) };
-    let mut all = [0; 32];
-    ::hex::encode_to_slice(number.to_be_bytes(), &mut all).expect("each byte has two digits");
-    *all.last_chunk()
-        .expect("there are 32, and no more are asked for")
+    const { assert!(DIGITS <= 32 && DIGITS.is_multiple_of(2)) };
+    let bytes = number.to_be_bytes();
+    let (_, last) = bytes.split_at(bytes.len() - DIGITS / 2);
+    let mut digits = [0; DIGITS];
+    ::hex::encode_to_slice(last, &mut digits).expect("each byte has two digits");
+    digits
 }
 
 #[cfg(test)]
@@ -246,14 +270,21 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::http1::write_fields;
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn sent(text: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, HeaderValue::from_str(text).unwrap());
-        headers.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
+        headers.insert(&TRACEPARENT, HeaderValue::from_str(text).unwrap());
+        headers.insert(&TRACESTATE, HeaderValue::from_static("vendor=1"));
         headers
+    }
+
+    /// Puts the names on `headers`, in place of what is there.
+    fn replace(trace: &Trace, headers: &mut HeaderMap) {
+        trace.make_way(headers);
+        trace.write(headers);
     }
 
     #[rstest]
@@ -287,23 +318,23 @@ mod tests {
     #[case::nothing("", false)]
     fn a_trace_is_continued_only_when_well_formed(#[case] text: &str, #[case] continued: bool) {
         let mut headers = sent(text);
-        Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
-        assert_eq!(headers[TRACEPARENT] == text, continued);
-        assert_eq!(headers.contains_key(TRACESTATE), continued);
-        assert!(is_traceparent(headers[TRACEPARENT].as_bytes()));
+        replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
+        assert_eq!(headers[&TRACEPARENT] == text, continued);
+        assert_eq!(headers.contains_key(&TRACESTATE), continued);
+        assert!(is_traceparent(headers[&TRACEPARENT].as_bytes()));
     }
 
     #[test]
     fn two_parents_are_none_and_a_state_alone_is_dropped() {
         let mut headers = sent(GOOD);
-        headers.append(TRACEPARENT, HeaderValue::from_static(GOOD));
-        Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
-        assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
-        assert!(headers[TRACEPARENT] != GOOD && !headers.contains_key(TRACESTATE));
+        headers.append(&TRACEPARENT, HeaderValue::from_static(GOOD));
+        replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
+        assert_eq!(headers.get_all(&TRACEPARENT).iter().count(), 1);
+        assert!(headers[&TRACEPARENT] != GOOD && !headers.contains_key(&TRACESTATE));
         let mut headers = sent(GOOD);
-        headers.remove(TRACEPARENT);
-        Trace::of(&headers, &IdMaker::new(7)).write(&mut headers);
-        assert!(!headers.contains_key(TRACESTATE));
+        headers.remove(&TRACEPARENT);
+        replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
+        assert!(!headers.contains_key(&TRACESTATE));
     }
 
     #[rstest]
@@ -323,13 +354,13 @@ mod tests {
         // Once is enough.
         let span = trace.span_id();
         trace.join(&ids);
-        trace.write(&mut headers);
+        replace(&trace, &mut headers);
         assert_eq!(trace.trace_id(), 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert_eq!(trace.caller_span_id(), Some(0xb7ad_6b71_6920_3331));
         assert_ne!(span, 0xb7ad_6b71_6920_3331);
         let expected = format!("00-0af7651916cd43dd8448eb211c80319c-{span:016x}-{flags}");
-        assert_eq!(headers[TRACEPARENT], expected);
-        assert_eq!(headers[TRACESTATE], "vendor=1");
+        assert_eq!(headers[&TRACEPARENT], expected);
+        assert_eq!(headers[&TRACESTATE], "vendor=1");
     }
 
     #[test]
@@ -345,11 +376,24 @@ mod tests {
             assert_eq!(trace.caller_span_id(), None);
             let mut headers = HeaderMap::new();
             trace.write(&mut headers);
-            let text = headers[TRACEPARENT].to_str().unwrap();
+            let text = headers[&TRACEPARENT].to_str().unwrap();
             assert!(
                 is_traceparent(text.as_bytes()) && text.ends_with(flags),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn the_names_in_lines_are_those_of_the_table() {
+        for headers in [HeaderMap::new(), sent(GOOD)] {
+            let trace = Trace::of(&headers, &IdMaker::new(7));
+            let (mut table, mut lines) = (HeaderMap::new(), Vec::new());
+            trace.write(&mut table);
+            trace.write_lines(&mut lines);
+            let mut expected = Vec::new();
+            write_fields(&table, &mut expected);
+            assert_eq!(lines, expected);
         }
     }
 
@@ -359,10 +403,10 @@ mod tests {
     #[case("", false)]
     fn a_request_id_is_taken_over_only_when_visible(#[case] text: &str, #[case] taken: bool) {
         let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID, HeaderValue::from_str(text).unwrap());
+        headers.insert(&REQUEST_ID, HeaderValue::from_str(text).unwrap());
         let trace = Trace::of(&headers, &IdMaker::new(7));
-        assert_eq!(trace.id == text, taken);
-        assert!(!trace.id.is_empty());
+        assert_eq!(trace.id() == text, taken);
+        assert!(!trace.id().is_empty());
     }
 
     #[test]

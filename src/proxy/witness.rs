@@ -20,7 +20,7 @@ impl Drop for Witness<'_> {
         // A request whose caller has gone is dropped as well, and is no panic.
         if std::thread::panicking() {
             self.metrics.panicked();
-            let id = self.trace.id.to_str().unwrap_or_default();
+            let id = self.trace.id();
             tracing::error!(request.id = id, "answering a request ended in a panic");
         }
     }
@@ -60,7 +60,7 @@ mod tests {
 
     async fn answer(id: &'static str, metrics: ProxyMetrics, panics: bool) -> &'static str {
         let headers = HeaderMap::from_iter([(
-            super::super::trace::REQUEST_ID,
+            super::super::trace::REQUEST_ID.clone(),
             HeaderValue::from_static(id),
         )]);
         let trace = Trace::of(&headers, &IdMaker::new(1));

@@ -6,52 +6,57 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::request::Parts;
+use http::{HeaderValue, Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::guard::FramingError;
 use super::worker::Room;
-use crate::proxy::{Answer, ConnectionLoad, Peer, ProxyBody, Rejection, Tunnel};
+use crate::proxy::{Answer, ConnectionLoad, Peer, ProxyBody, Rejection, Trace, Tunnel};
 use crate::upstream::{BrokenBody, CallerBody};
 
 /// An answer, and the WebSocket that begins behind it.
 pub(super) struct Answered {
     pub(super) response: Response<ProxyBody>,
+    /// What names it, still to be written on it.
+    pub(super) trace: Trace,
     pub(super) tunnel: Option<Box<Tunnel>>,
 }
 
 /// Answers a request.
 pub(super) async fn answer(
     room: &Rc<Room>,
-    request: Request<CallerBody>,
+    head: Box<Parts>,
+    body: CallerBody,
     peer: Peer,
     load: &ConnectionLoad,
 ) -> Answered {
-    let version = request.version();
+    let version = head.version;
     let proxy = Rc::clone(&room.proxy.borrow());
+    let (answer, trace) = proxy.handle(head, body, peer, load).await;
     let Answer {
         mut response,
         unread,
         tunnel,
-    } = proxy.handle(request, peer, load).await;
+    } = answer;
     if let Some(unread) = unread {
         read_away(unread, room.drain.get());
     }
     if room.shared.draining.has_begun() && version <= Version::HTTP_11 && tunnel.is_none() {
-        let close = HeaderValue::from_static("close");
+        let close = const { HeaderValue::from_static("close") };
         response.headers_mut().insert(CONNECTION, close);
     }
-    Answered { response, tunnel }
+    Answered {
+        response,
+        trace,
+        tunnel,
+    }
 }
 
 /// Answers a head that was refused before anything of it was understood.
-pub(super) fn refuse(
-    room: &Room,
-    error: FramingError,
-    load: &ConnectionLoad,
-) -> Response<ProxyBody> {
+pub(super) fn refuse(room: &Room, error: FramingError, load: &ConnectionLoad) -> Answered {
     let why = match error {
         FramingError::TargetTooLong => Rejection::TargetTooLong,
         FramingError::HeadTooLarge => Rejection::HeadTooLarge,
@@ -59,7 +64,12 @@ pub(super) fn refuse(
         FramingError::HeadTooSlow => Rejection::HeadTooSlow,
         error => Rejection::Malformed(error.to_string()),
     };
-    room.proxy.borrow().refuse_head(why, load)
+    let (response, trace) = room.proxy.borrow().refuse_head(why, load);
+    Answered {
+        response,
+        trace,
+        tunnel: None,
+    }
 }
 
 /// Reads the rest of a refused request, so that the connection can be used again; past the limit it is dropped, which

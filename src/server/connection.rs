@@ -108,7 +108,10 @@ async fn over_http2<S>(
         let room = Rc::clone(&room);
         let load = load.clone();
         async move {
-            let answered = answer(&room, request.map(CallerBody::Http2), peer, &load).await;
+            let (head, body) = request.into_parts();
+            let mut answered =
+                answer(&room, Box::new(head), CallerBody::Http2(body), peer, &load).await;
+            answered.trace.write(answered.response.headers_mut());
             // An `Err` would cut the connection; there is always something to say.
             Ok::<_, Infallible>(answered.response)
         }

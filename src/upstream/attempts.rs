@@ -75,7 +75,7 @@ async fn exchange(
                 return Err(error.into());
             }
         };
-        lease = match pool.reach(false).await {
+        lease = match pool.reach(false, Instant::now()).await {
             Ok(lease) => lease,
             Err(error) => {
                 let (why, unsent) = (error.into(), Some(request));
@@ -110,6 +110,11 @@ impl Upstream {
         self.ring.as_ref()
     }
 
+    /// Whether a head is sent in lines, and needs no table of its own for each attempt.
+    pub(super) fn takes_lines(&self) -> bool {
+        self.ring.is_none() && self.plan.protocol == UpstreamProtocol::Http1
+    }
+
     /// Closes connections that have been unused for too long.
     pub(super) fn sweep(&self) {
         for server in &self.servers {
@@ -121,22 +126,18 @@ impl Upstream {
     pub(super) fn answer(
         &self,
         mut call: Call,
-        mut head: Parts,
+        head: Box<Parts>,
         body: RequestBody,
         random: &RefCell<fastrand::Rng>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
-        let mut joins = mem::take(&mut call.joins);
-        if self.ring.is_some() || self.plan.protocol != UpstreamProtocol::Http1 {
-            // What is sent more than once, or not in lines, is one table.
-            head.headers.extend(joins.drain(..));
-        }
         match &self.ring {
             None => {
                 let mut request = Outbound::new(head, body.into());
-                request.joins = joins;
+                request.joins = mem::take(&mut call.joins);
                 Either::Left(async move { self.send(&call, None, request, random).await })
             }
             Some(ring) => {
+                debug_assert!(call.joins.is_empty(), "each attempt has a table of its own");
                 let memory = call.memory.take();
                 Either::Right(Box::pin(async move {
                     let answered = self.send_with_a_key(ring, &call, head, body, memory, random);
@@ -151,7 +152,7 @@ impl Upstream {
         &self,
         ring: &Ring,
         call: &Call,
-        mut head: Parts,
+        mut head: Box<Parts>,
         body: RequestBody,
         memory: Option<Memory>,
         random: &RefCell<fastrand::Rng>,
@@ -197,10 +198,11 @@ impl Upstream {
         let mut tried = Places::NONE;
         let mut was_refused = false;
         loop {
-            let chosen = self.choose(tried, &mut random.borrow_mut());
+            let now = Instant::now();
+            let chosen = self.choose(tried, now, &mut random.borrow_mut());
             tried = tried.with(chosen.place);
             let has_another = self.has_another(tried);
-            let lease = match chosen.server.pool_for(call).reach(was_refused).await {
+            let lease = match chosen.server.pool_for(call).reach(was_refused, now).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     let why = self.failed(&chosen, error.into());
@@ -214,11 +216,17 @@ impl Upstream {
             let may_be_refused = self.plan.protocol == UpstreamProtocol::Http2 && !was_refused;
             let spare = may_be_refused.then(|| {
                 let back = request.body.with_return();
-                (Box::new(request.head.clone()), back)
+                (request.head.clone(), back)
             });
             let (plan, head) = (&self.plan, &mut request.head);
             chosen.server.address(plan, call, key, head);
-            let failed = match self.call(chosen, call, lease, request).await {
+            // To make a connection takes time that is not the call's.
+            let started = if lease.was_kept() {
+                now
+            } else {
+                Instant::now()
+            };
+            let failed = match self.call(chosen, call, lease, request, started).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -230,7 +238,7 @@ impl Upstream {
                         tried = Places::NONE;
                     }
                     let body = back.returned().await.ok_or(failed.why)?;
-                    Outbound::new(*head, body)
+                    Outbound::new(head, body)
                 }
                 _ => return Err(failed.why),
             };
@@ -238,9 +246,8 @@ impl Upstream {
         }
     }
 
-    /// The server for a call that was tried on `tried`; there must be another.
-    fn choose(&self, tried: Places, random: &mut fastrand::Rng) -> Chosen<'_> {
-        let now = Instant::now();
+    /// The server for a call at `now` that was tried on `tried`; there must be another.
+    fn choose(&self, tried: Places, now: Instant, random: &mut fastrand::Rng) -> Chosen<'_> {
         let chosen = |place: usize| {
             let server = &self.servers[place];
             Chosen {
@@ -274,16 +281,16 @@ impl Upstream {
         tried < self.servers.len().min(self.plan.limits.connect_attempts)
     }
 
-    /// Sends a call to the chosen server, and notes what became of it.
+    /// Sends a call to the chosen server, and notes what became of it, and how long after it `started`.
     async fn call(
         &self,
         chosen: Chosen<'_>,
         call: &Call,
         lease: Lease,
         request: Box<Outbound>,
+        started: Instant,
     ) -> Result<Response<AnswerBody>, Failed> {
         let server = chosen.server;
-        let started = Instant::now();
         let deadline = HeadDeadline::new(&request.body, self.plan.limits.head_timeout);
         let answer = exchange(server.pool_for(call), lease, request, &deadline).await;
         let progress = deadline.progress();

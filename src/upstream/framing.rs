@@ -1,29 +1,28 @@
 //! Whether an answer's end can be read in one way only.
 
+use std::mem;
+
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use crate::route::values_of;
+use crate::http1::number;
 
 /// Whether the head says how the body is framed once, in a way we understand, or not at all (RFC 9112, 6.3).
 ///
 /// hyper reads by `Transfer-Encoding` and leaves a `Content-Length` beside it where it is. Handed on, the caller would
 /// count by that one, and take a part of the next answer for this one's end (SECURITY F17).
 pub(super) fn is_sound(head: &HeaderMap) -> bool {
-    let mut codings = values_of(head, &TRANSFER_ENCODING);
-    let mut lengths = values_of(head, &CONTENT_LENGTH);
-    match (codings.next(), lengths.next()) {
-        (None, None) => true,
-        (Some(coding), None) => {
-            codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-        }
-        (None, Some(length)) => {
-            let is_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-            let digits = length.to_str().ok().filter(|digits| is_digits(digits));
-            lengths.next().is_none() && digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
-        }
-        (Some(_), Some(_)) => false,
-    }
+    let mut is_said = false;
+    head.iter().all(|(name, value)| {
+        let is_clear = if *name == CONTENT_LENGTH {
+            number(value).is_some()
+        } else if *name == TRANSFER_ENCODING {
+            value.as_bytes().eq_ignore_ascii_case(b"chunked")
+        } else {
+            return true;
+        };
+        is_clear && !mem::replace(&mut is_said, true)
+    })
 }
 
 #[cfg(test)]

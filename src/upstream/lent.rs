@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -16,15 +15,15 @@ use super::payload::Payload;
 
 /// A request on its way to a server, in a place of its own: it is handed on from hand to hand.
 pub(super) struct Outbound<B = Lent> {
-    pub(super) head: Parts,
-    /// Fields that are written behind those of the head.
-    pub(super) joins: Vec<(HeaderName, HeaderValue)>,
+    pub(super) head: Box<Parts>,
+    /// Fields in lines, written behind those of the head.
+    pub(super) joins: Vec<u8>,
     pub(super) body: B,
 }
 
 impl Outbound {
     /// A request whose body is lent for good.
-    pub(super) fn new(head: Parts, body: Payload) -> Box<Self> {
+    pub(super) fn new(head: Box<Parts>, body: Payload) -> Box<Self> {
         let body = Lent::for_good(body);
         let joins = Vec::new();
         Box::new(Self { head, joins, body })

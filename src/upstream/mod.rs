@@ -31,8 +31,9 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 
+use http::Response;
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Request, Response};
 
 use answer::AnswerSource;
 pub use answer::{AnswerBody, BrokenAnswer};
@@ -83,8 +84,9 @@ pub struct Call {
     pub to: UpstreamId,
     /// The path and query that go on.
     pub target: PathAndQuery,
-    /// Fields of ours, of whose names the request has none: they are sent behind its own.
-    pub joins: Vec<(HeaderName, HeaderValue)>,
+    /// Fields of ours, of whose names the request has none, in lines that are sent behind its own; none where the upstream does
+    /// not take lines ([`Upstreams::takes_lines`]).
+    pub joins: Vec<u8>,
     /// There when the caller asks to speak WebSocket.
     pub handshake: Option<Handshake>,
     /// The model that it names, as far as that was read: which of several keys it is given may depend on it.
@@ -116,6 +118,12 @@ impl Upstreams {
     #[must_use]
     pub fn has_keys(&self, upstream: UpstreamId) -> bool {
         self.upstreams[upstream.0].ring().is_some()
+    }
+
+    /// Whether fields may join a call in lines: where its head is sent in lines, and needs no table of its own for each attempt.
+    #[must_use]
+    pub fn takes_lines(&self, upstream: UpstreamId) -> bool {
+        self.upstreams[upstream.0].takes_lines()
     }
 
     /// Whether `upstream` has keys of which a call is given one by the model that it names.
@@ -159,9 +167,9 @@ impl Upstreams {
         &self,
         _permit: Permit,
         call: Call,
-        request: Request<RequestBody>,
+        head: Box<Parts>,
+        body: RequestBody,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
-        let (head, body) = request.into_parts();
         let upstream = &self.upstreams[call.to.0];
         upstream.answer(call, head, body, &self.random)
     }

@@ -61,18 +61,18 @@ impl Pool {
         }
     }
 
-    /// A connection for a call: the one that was used last, or a new one. One that must be `apart` is new.
+    /// A connection for a call at `now`: the one that was used last, or a new one. One that must be `apart` is new.
     ///
     /// # Errors
     ///
     /// When none can be made. Nothing was sent.
-    pub(super) async fn reach(&self, apart: bool) -> Result<Lease, NotOpened> {
+    pub(super) async fn reach(&self, apart: bool, now: Instant) -> Result<Lease, NotOpened> {
         if self.opener.is_http2() {
             let place = Box::pin(self.lanes.reach(&self.opener, apart)).await?;
             return Ok(Lease::OnLane(place));
         }
         let home = Rc::clone(&self.idle.borrow());
-        let kept = if apart { None } else { home.take() };
+        let kept = if apart { None } else { home.take(now) };
         let was_kept = kept.is_some();
         let connection = match kept {
             Some(connection) => connection,
@@ -144,8 +144,9 @@ impl OnLane<Lent> {
         deadline: &HeadDeadline,
     ) -> Result<Response<AnswerSource>, Unanswered> {
         // Over HTTP/2 all fields are in one table.
-        let Outbound { head, body, .. } = *request;
-        let request = Request::from_parts(head, body);
+        let Outbound { head, joins, body } = *request;
+        debug_assert!(joins.is_empty(), "lines are for HTTP/1 alone");
+        let request = Request::from_parts(*head, body);
         let answer = self.connection.requests.try_send_request(request);
         // An answer that is there is never late.
         match select(pin!(answer), pin!(deadline.passed())).await {
@@ -155,7 +156,7 @@ impl OnLane<Lent> {
             Either::Left((Err(mut error), _)) => Err(match error.take_message() {
                 Some(request) => {
                     let (head, body) = request.into_parts();
-                    let joins = Vec::new();
+                    let (head, joins) = (Box::new(head), joins);
                     let unsent = Box::new(Outbound { head, joins, body });
                     Unanswered::Unsent(unsent, error.into_error().into())
                 }
@@ -201,8 +202,8 @@ impl Idle {
         &self.tasks
     }
 
-    /// The one that was used last and can be used.
-    pub(super) fn take(&self) -> Option<Box<Connection>> {
+    /// The one that was used last and can be used `now`.
+    pub(super) fn take(&self, now: Instant) -> Option<Box<Connection>> {
         let mut kept = self.kept.borrow_mut();
         let (connection, since) = loop {
             let (mut connection, since) = kept.pop_back()?;
@@ -210,7 +211,7 @@ impl Idle {
                 break (connection, since);
             }
         };
-        if since.elapsed() < self.timeout {
+        if now.duration_since(since) < self.timeout {
             return Some(connection);
         }
         // Those before it are older still.

@@ -38,7 +38,7 @@ fn grant(n: u64, state: usize) -> Arc<Grant> {
 
 fn state_of(grant: &Grant) -> usize {
     let name = grant.identity().name();
-    std::str::from_utf8(&name).unwrap().parse().unwrap()
+    name.parse().unwrap()
 }
 
 fn put(n: u64, state: usize) -> KeyChange {

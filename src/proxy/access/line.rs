@@ -46,13 +46,13 @@ struct Line<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_id: Option<Word>,
+    key_id: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_prefix: Option<Word>,
+    key_prefix: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    team: Option<Word>,
+    team: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    org: Option<Word>,
+    org: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Shown<std::net::IpAddr>>,
     request_id: &'l str,
@@ -105,12 +105,12 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry) {
             .and_then(|id| upstreams.get(id.0))
             .map(|name| &**name),
         model: entry.model.as_deref(),
-        key_id: identity.and_then(|identity| Word::of(identity.key_id())),
-        key_prefix: identity.and_then(|identity| Word::of(identity.prefix())),
-        team: identity.and_then(|identity| Word::of(identity.team())),
-        org: identity.and_then(|identity| Word::of(identity.org())),
+        key_id: identity.and_then(|identity| word(identity.key_id())),
+        key_prefix: identity.and_then(|identity| word(identity.prefix())),
+        team: identity.and_then(|identity| word(identity.team())),
+        org: identity.and_then(|identity| word(identity.org())),
         client: head.and_then(|head| head.client).map(Shown),
-        request_id: entry.request_id.to_str().unwrap_or_default(),
+        request_id: &entry.request_id,
         trace_id: Hex(hex(entry.trace_id)),
         span_id: entry.span_id.map(|id| Hex(hex(id.into()))),
         parent_span_id: entry.caller_span_id.map(|id| Hex(hex(id.into()))),
@@ -195,20 +195,9 @@ impl<const DIGITS: usize> Serialize for Hex<DIGITS> {
     }
 }
 
-/// A word of a key's identity, which is visible ASCII.
-struct Word(bytes::Bytes);
-
-impl Word {
-    /// Nothing when there is none.
-    fn of(word: bytes::Bytes) -> Option<Self> {
-        (!word.is_empty()).then_some(Self(word))
-    }
-}
-
-impl Serialize for Word {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(str::from_utf8(&self.0).unwrap_or_default())
-    }
+/// Nothing when there is none.
+fn word(word: &str) -> Option<&str> {
+    (!word.is_empty()).then_some(word)
 }
 
 /// To the microsecond.

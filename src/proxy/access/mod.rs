@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
 use http_body::Frame;
 
 pub(super) use bound::PerSecond;
@@ -25,7 +26,7 @@ use crate::key::{Grant, NamedModel};
 use crate::route::{Route, UpstreamId};
 use crate::telemetry::access::{AccessLines, Sample};
 use crate::telemetry::metrics::{RequestOutcome, WebSocketEnd};
-use crate::upstream::{CallerBody, Progress, RequestBody};
+use crate::upstream::{Progress, RequestBody};
 
 /// What the settings say about the log of calls.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ struct Entry {
     /// When it began, by the machine's clock since 1970 and by the one that measures.
     began_at: Duration,
     began: Duration,
-    request_id: HeaderValue,
+    request_id: Box<str>,
     trace_id: u128,
     /// Ours, when the call is in the sample.
     span_id: Option<u64>,
@@ -185,7 +186,7 @@ impl Proxy {
     /// Begins to gather what will be told of a call. One that is in the sample becomes a span of its own in its trace.
     pub(super) fn tell_of(
         &self,
-        request: &Request<CallerBody>,
+        request: &Parts,
         peer: Peer,
         trace: &mut Trace,
         began: Duration,
@@ -198,9 +199,9 @@ impl Proxy {
             trace.join(&self.ids);
         }
         let head = Head {
-            method: method_of(request.method()),
-            path: line::shown_path(request.uri().path()),
-            protocol: protocol_of(request.version()),
+            method: method_of(&request.method),
+            path: line::shown_path(request.uri.path()),
+            protocol: protocol_of(request.version),
             client: self.plan.access.client_address.then_some(peer.address),
         };
         let mut entry = self.entry(log, trace, began, is_sampled);
@@ -226,7 +227,7 @@ impl Proxy {
             plan: Arc::clone(&self.plan),
             began_at: log.clock.machine_time(),
             began,
-            request_id: trace.id.clone(),
+            request_id: trace.id().into(),
             trace_id: trace.trace_id(),
             span_id: is_sampled.then(|| trace.span_id()),
             caller_span_id: trace.caller_span_id(),

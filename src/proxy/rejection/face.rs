@@ -79,10 +79,12 @@ pub(super) fn body(form: ErrorForm, face: &Face, message: &str) -> String {
 
 /// The kind of a body in `form`.
 pub(super) const fn kind(form: ErrorForm) -> HeaderValue {
-    HeaderValue::from_static(match form {
-        ErrorForm::Problem => "application/problem+json",
-        ErrorForm::Openai | ErrorForm::Anthropic | ErrorForm::Baseten => "application/json",
-    })
+    match form {
+        ErrorForm::Problem => const { HeaderValue::from_static("application/problem+json") },
+        ErrorForm::Openai | ErrorForm::Anthropic | ErrorForm::Baseten => {
+            const { HeaderValue::from_static("application/json") }
+        }
+    }
 }
 
 /// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").

@@ -33,7 +33,7 @@ impl RefusalLog {
         {
             return;
         }
-        let id = trace.id.to_str().unwrap_or_default();
+        let id = trace.id();
         tracing::debug!(
             request.id = id,
             reason = why.outcome().as_str(),

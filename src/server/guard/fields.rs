@@ -139,11 +139,11 @@ impl Known {
     /// Which of them `name` is, if any; an error when it only would be one to a reader for whom `_` or `.` is `-`, as it is
     /// to many who hand headers on as variables.
     fn named(name: &[u8]) -> Result<Option<Self>, FramingError> {
-        Ok(if is(name, b"host")? {
+        Ok(if is(name, b"host", b"Host")? {
             Some(Self::Host)
-        } else if is(name, b"content-length")? {
+        } else if is(name, b"content-length", b"Content-Length")? {
             Some(Self::Length)
-        } else if is(name, b"transfer-encoding")? {
+        } else if is(name, b"transfer-encoding", b"Transfer-Encoding")? {
             Some(Self::Coding)
         } else {
             None
@@ -151,16 +151,19 @@ impl Known {
     }
 }
 
-/// Whether `name` is `known`; an error when it only looks like it.
-fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> Result<bool, FramingError> {
+/// Whether `name` is `known`, which most write so, or as is `usual`; an error when it only looks like it.
+fn is<const LENGTH: usize>(
+    name: &[u8],
+    known: &[u8; LENGTH],
+    usual: &[u8; LENGTH],
+) -> Result<bool, FramingError> {
     match name.as_array() {
-        // Most write it in small letters.
-        Some(name) => Ok(name == known || is_otherwise(name, known)?),
+        Some(name) => Ok(name == known || name == usual || is_otherwise(name, known)?),
         None => Ok(false),
     }
 }
 
-/// The same, of a name as long as `known`.
+/// The same, however it is written, of a name as long as `known`.
 #[inline(never)]
 fn is_otherwise(name: &[u8], known: &[u8]) -> Result<bool, FramingError> {
     if name.eq_ignore_ascii_case(known) {

@@ -13,13 +13,14 @@ use hyper::ext::ReasonPhrase;
 use super::head::Terms;
 use crate::http1::{Framing, announced, number, says, write_fields};
 
-/// Writes the head of the answer to a request of that `terms` behind what is in `out`. How its body is framed, and whether the connection
-/// can take another request behind it.
+/// Writes the head of the answer to a request of that `terms` behind what is in `out`; the lines `joins` stand behind its
+/// fields. How its body is framed, and whether the connection can take another request behind it.
 ///
 /// What a proxy must add is added here: a date (RFC 9110, 6.6.1), what frames the body (RFC 9112, 6), and whether the
 /// connection ends (RFC 9112, 9.3, 9.6). `now` is how long 1970 is gone.
 pub(super) fn write(
     head: &Parts,
+    joins: &[u8],
     body: &impl Body,
     terms: Terms,
     now: Duration,
@@ -48,6 +49,7 @@ pub(super) fn write(
         !is_framing && !is_other
     });
     write_fields(fields, out);
+    out.extend_from_slice(joins);
     // Writing into memory does not fail.
     let _ = match (&framing, says_length) {
         (_, Some(length)) => write!(out, "content-length: {length}\r\n"),

@@ -19,6 +19,7 @@ use super::answer;
 use super::head::{Head, Length, Taker, Terms};
 use crate::http1::{
     Body, BodyError, ChunkError, Chunks, Feed, Framer, Next, ReadBuffer, Rewound, Wish, channel,
+    give_back,
 };
 
 /// How much room for an answer is kept while there is none, in bytes.
@@ -38,6 +39,8 @@ pub(super) struct Connection<S> {
     receiving: Receiving,
     /// What is left to be written of a [`CONTINUE`].
     interim: &'static [u8],
+    /// Fields that join the next answer's, in lines.
+    joins: Vec<u8>,
     /// Room for the next answer.
     out: Vec<u8>,
 }
@@ -65,7 +68,7 @@ enum Framing {
 
 /// What a connection begins with next.
 pub(super) enum Begins {
-    Request(Box<Head>),
+    Request(Head),
     /// A request whose head is not let through, or does not come.
     Refused(FramingError),
     /// HTTP/2, with all that was read so far.
@@ -87,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             judged: 0,
             receiving: Receiving::Nothing,
             interim: &[],
+            joins: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -134,8 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let all = self.read.len();
                 let head = self.taker.take(&mut self.read);
                 self.judged = self.judged.saturating_sub(all - self.read.len());
-                let begins =
-                    head.map_or_else(Begins::Refused, |head| Begins::Request(Box::new(head)));
+                let begins = head.map_or_else(Begins::Refused, Begins::Request);
                 return Poll::Ready(Ok(begins));
             }
             if let Some((error, _)) = self.guard.refused() {
@@ -348,6 +351,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         .await
     }
 
+    /// Where fields are written, in lines, that join those of the next answer, which has none of their names.
+    pub(super) const fn joins(&mut self) -> &mut Vec<u8> {
+        &mut self.joins
+    }
+
     /// Writes an answer; whether the connection can take another request behind it, as far as the answer says.
     ///
     /// # Errors
@@ -374,8 +382,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut out = mem::take(&mut self.out);
         out.clear();
         out.extend_from_slice(mem::take(&mut self.interim));
-        let (framing, keeps_alive) = answer::write(&head, &body, terms, now, &mut out);
-        self.taker.reuse(head.headers);
+        let joins = &self.joins;
+        let (framing, keeps_alive) = answer::write(&head, joins, &body, terms, now, &mut out);
+        self.joins.clear();
+        give_back(head.headers);
         let mut framer = Framer::new(out, framing);
         let mut body = Some(body);
         poll_fn(|cx| self.poll_send(&mut framer, &mut body, cx)).await?;

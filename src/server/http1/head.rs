@@ -1,19 +1,19 @@
 //! A request's head, once the guard has let it through: what it says is taken down, not judged again.
 
-use std::mem;
 use std::ops::Range;
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use super::super::guard::FramingError;
-use crate::http1::{name, number, says};
+use crate::http1::{name, number, says, table};
 
 /// A request's head, and what it says of how its body and its answer are framed.
 pub(super) struct Head {
-    pub(super) request: Request<()>,
+    pub(super) parts: Box<Parts>,
     pub(super) terms: Terms,
     pub(super) length: Length,
 }
@@ -62,24 +62,9 @@ impl Terms {
 pub(super) struct Taker {
     /// The fields of a head, and where in it their values are.
     fields: Vec<(HeaderName, Range<usize>)>,
-    /// A table of fields that nobody needs any more.
-    spare: HeaderMap,
 }
 
-/// As many fields a table has room for without growing: those of most heads, and some of ours that join them.
-const USUAL_FIELDS: usize = 24;
-/// A table with more room than this is not used again.
-const MOST_FIELDS_KEPT: usize = 64;
-
 impl Taker {
-    /// Takes back a table of fields, to be used for the next head.
-    pub(super) fn reuse(&mut self, mut fields: HeaderMap) {
-        if fields.capacity() <= MOST_FIELDS_KEPT {
-            fields.clear();
-            self.spare = fields;
-        }
-    }
-
     /// Takes the head that stands first in `read`, where the guard has let a whole one through.
     ///
     /// # Errors
@@ -90,26 +75,24 @@ impl Taker {
         let (line, end) = self.look(read)?;
         let head = read.split_to(end).freeze();
         let target = Uri::from_maybe_shared(head.slice(line.target));
-        let mut request = Request::new(());
-        *request.method_mut() = line.method;
-        *request.uri_mut() = target.map_err(|_| FramingError::Target)?;
-        *request.version_mut() = if line.is_http11 {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.uri = target.map_err(|_| FramingError::Target)?;
+        parts.version = if line.is_http11 {
             Version::HTTP_11
         } else {
             Version::HTTP_10
         };
         let mut length = Length::Known(0);
         let mut terms = Terms {
-            is_head: request.method() == Method::HEAD,
+            is_head: line.method == Method::HEAD,
             is_http11: line.is_http11,
             keeps_alive: line.is_http11,
             takes_trailers: false,
             expects_continue: false,
         };
         let mut closes = false;
-        let mut headers = mem::take(&mut self.spare);
-        let room = headers.try_reserve(USUAL_FIELDS.max(self.fields.len()));
-        room.map_err(|_| FramingError::TooManyFields)?;
+        let headers = table(self.fields.len());
+        let mut headers = headers.map_err(|_| FramingError::TooManyFields)?;
         for (name, value) in self.fields.drain(..) {
             let value = HeaderValue::from_maybe_shared(head.slice(value));
             let value = value.map_err(|_| FramingError::FieldValue)?;
@@ -130,9 +113,10 @@ impl Taker {
             added.map_err(|_| FramingError::TooManyFields)?;
         }
         terms.keeps_alive &= !closes;
-        *request.headers_mut() = headers;
+        parts.method = line.method;
+        parts.headers = headers;
         Ok(Head {
-            request,
+            parts: Box::new(parts),
             terms,
             length,
         })

@@ -62,11 +62,12 @@ where
     loop {
         let next = poll_fn(|cx| connection.poll_next(!is_first && room.is_leaving.get(), cx));
         let head = match next.await? {
-            Begins::Request(head) => *head,
+            Begins::Request(head) => head,
             Begins::Refused(error) => {
                 let refusal = refuse(room, error, load);
-                let now = clock.machine_time();
-                connection.answer(refusal, Terms::REFUSED, now).await?;
+                refusal.trace.write_lines(connection.joins());
+                let (response, now) = (refusal.response, clock.machine_time());
+                connection.answer(response, Terms::REFUSED, now).await?;
                 break;
             }
             Begins::Http2 => return Ok(Some(connection.into_http2())),
@@ -75,15 +76,24 @@ where
         is_first = false;
         let mut terms = head.terms;
         let body = connection.body(head.length, terms);
-        let request = head.request.map(|()| CallerBody::Http1(body));
-        let answering = pin!(answer(room, request, peer, load));
-        let Answered { response, tunnel } = connection.wait_for(answering).await?;
+        let body = CallerBody::Http1(body);
+        let answering = pin!(answer(room, head.parts, body, peer, load));
+        let answered = connection.wait_for(answering).await?;
+        let Answered {
+            response,
+            trace,
+            tunnel,
+        } = answered;
+        trace.write_lines(connection.joins());
+        // What it has of the caller's head is a part of what was read, which is to be read into again.
+        drop(trace);
         terms.keeps_alive &= !room.is_leaving.get();
         let keeps_alive = connection.answer(response, terms, clock.machine_time());
         let keeps_alive = keeps_alive.await?;
         if let Some(tunnel) = tunnel {
             if let Some(io) = connection.into_rewound() {
-                tunnel.run(io).await;
+                // Seldom, and large.
+                Box::pin(tunnel.run(io)).await;
             }
             return Ok(None);
         }

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -7,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use http::{Method, Response};
 
 use super::answer::Answer;
-use super::head::{self, AnswerHead};
+use super::head::AnswerHead;
 use super::outgoing::{NotSent, Outgoing};
 use super::rest::Rest;
 use super::{Connection, Http1Error};
+use crate::http1::give_back;
 use crate::upstream::deadline::HeadDeadline;
 use crate::upstream::lent::Outbound;
 use crate::upstream::pool::Idle;
@@ -46,7 +48,7 @@ impl<'d> Exchange<'d> {
         deadline: &'d HeadDeadline,
         home: Rc<Idle>,
     ) -> Self {
-        let out = std::mem::take(&mut connection.out);
+        let out = mem::take(&mut connection.out);
         let at_first = connection.stream.most_at_first();
         Self {
             connection: Some(connection),
@@ -71,7 +73,10 @@ impl<'d> Exchange<'d> {
         let (mut request, taken, out) = outgoing.into_parts();
         connection.out = out;
         Poll::Ready(match sent {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                give_back(mem::take(&mut request.head.headers));
+                Ok(())
+            }
             Err(NotSent::Body(error)) => Err(NotAnswered::Broken(error)),
             Err(NotSent::Connection(error)) if has_begun => {
                 self.not_written = Some(error);
@@ -90,7 +95,10 @@ impl<'d> Exchange<'d> {
         let connection = connection.expect("it is there until the answer is");
         loop {
             let most = connection.most_head_bytes;
-            if let Some(head) = head::take(&mut connection.read, &self.method, most)? {
+            if let Some(head) = connection
+                .taker
+                .take(&mut connection.read, &self.method, most)?
+            {
                 return Poll::Ready(Ok(head));
             }
             let read = ready!(connection.poll_read(cx));

@@ -102,7 +102,7 @@ fn request(method: Method, lines: &[(&str, &str)], parts: &[&'static str]) -> Bo
         request = request.header(*name, *value);
     }
     let (head, ()) = request.body(()).expect("a request").into_parts();
-    Outbound::new(head, Payload::Again(Again::new(&parts)))
+    Outbound::new(Box::new(head), Payload::Again(Again::new(&parts)))
 }
 
 /// A connection on which nothing is under way.
@@ -162,7 +162,7 @@ fn heard_by_us(method: &Method, pieces: &[&[u8]]) -> Heard {
     let mut is_kept = false;
     let heard = play(server, pieces, || {
         if is_over {
-            is_kept = home.take().is_some();
+            is_kept = home.take(tokio::time::Instant::now()).is_some();
             return None;
         }
         let mut cx = Context::from_waker(Waker::noop());

@@ -51,7 +51,7 @@ fn written(terms: Terms, status: u16, lines: &str, body: &AnyBody) -> (String, S
     }
     let (head, ()) = response.body(()).unwrap().into_parts();
     let mut out = b"before ".to_vec();
-    let (framing, keeps_alive) = write(&head, body, terms, NOW, &mut out);
+    let (framing, keeps_alive) = write(&head, b"", body, terms, NOW, &mut out);
     let out = String::from_utf8(out).unwrap();
     let out = out.strip_prefix("before ").unwrap().to_owned();
     let out = if head.headers.contains_key(DATE) {
@@ -231,7 +231,7 @@ fn a_reason_is_kept() {
     response.extensions_mut().insert(reason);
     let (head, ()) = response.into_parts();
     let mut out = Vec::new();
-    write(&head, &empty(), terms(""), NOW, &mut out);
+    write(&head, b"", &empty(), terms(""), NOW, &mut out);
     assert!(out.starts_with(b"HTTP/1.1 200 Very Well\r\n"));
 }
 
@@ -243,7 +243,7 @@ fn a_value_of_any_bytes_is_written_as_it_is() {
     response.headers_mut().insert(name, value);
     let (head, ()) = response.into_parts();
     let mut out = Vec::new();
-    write(&head, &empty(), terms(""), NOW, &mut out);
+    write(&head, b"", &empty(), terms(""), NOW, &mut out);
     assert!(out.starts_with(b"HTTP/1.1 200 OK\r\nx: \xff\t\xc3\r\n"));
 }
 
@@ -280,4 +280,15 @@ proptest! {
             prop_assert_eq!(date_at(Duration::from_secs(second)), expected_at(second));
         }
     }
+}
+
+#[test]
+fn lines_join_the_fields_of_a_head() {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.headers.insert("x", HeaderValue::from_static("1"));
+    let mut out = Vec::new();
+    write(&head, b"y: 2\r\n", &empty(), terms(""), NOW, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("\r\nx: 1\r\ny: 2\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n"), "{text}");
 }

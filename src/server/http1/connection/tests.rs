@@ -92,7 +92,7 @@ where
     match next(connection).await {
         Ok(Begins::Request(head)) => {
             let body = connection.body(head.length, head.terms);
-            (*head, body)
+            (head, body)
         }
         other => panic!("no request but {}", name(&other)),
     }
@@ -100,7 +100,7 @@ where
 
 fn name(begins: &Result<Begins, Gone>) -> String {
     match begins {
-        Ok(Begins::Request(head)) => head.request.uri().to_string(),
+        Ok(Begins::Request(head)) => head.parts.uri.to_string(),
         Ok(Begins::Refused(error)) => format!("refused: {error}"),
         Ok(Begins::Http2) => "HTTP/2".to_owned(),
         Ok(Begins::Nothing) => "nothing".to_owned(),
@@ -167,7 +167,7 @@ async fn serve(connection: &mut Connection<DuplexStream>) -> (usize, &'static st
             return (count, "broken");
         };
         let trailers = read.trailers().cloned().unwrap_or_default();
-        let mut text = format!("{} {}", head.request.method(), head.request.uri()).into_bytes();
+        let mut text = format!("{} {}", head.parts.method, head.parts.uri).into_bytes();
         text.extend_from_slice(&read.to_bytes());
         text.extend(format!("{trailers:?}").into_bytes());
         match connection.answer(answer_of(text), head.terms, NOW).await {

@@ -1,3 +1,4 @@
+use http::HeaderMap;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -95,12 +96,12 @@ fn a_head_is_taken_and_nothing_behind_it() {
     let text = b"\r\nPUT /p?q HTTP/1.0\r\nA: 1\r\nb:2\r\na:\t3 \r\n\r\n";
     for behind in [&b""[..], b"\r\n", b"GET", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"] {
         let (head, left) = taken(&[text, behind].concat());
-        let request = head.unwrap_or_else(|error| panic!("{error}")).request;
+        let request = head.unwrap_or_else(|error| panic!("{error}")).parts;
         assert_eq!(left, behind);
-        assert_eq!(request.method(), Method::PUT);
-        assert_eq!(*request.uri(), "/p?q");
-        assert_eq!(request.version(), Version::HTTP_10);
-        let fields = request.headers().iter();
+        assert_eq!(request.method, Method::PUT);
+        assert_eq!(request.uri, "/p?q");
+        assert_eq!(request.version, Version::HTTP_10);
+        let fields = request.headers.iter();
         let fields = fields.map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
         let fields: Vec<_> = fields.collect();
         assert_eq!(fields, [("a", "1"), ("a", "3"), ("b", "2")]);
@@ -120,7 +121,7 @@ fn a_head_is_taken_and_nothing_behind_it() {
 #[case::utf8(" Jörg".as_bytes(), "Jörg".as_bytes())]
 fn a_value_is_what_stands_between_blanks(#[case] written: &[u8], #[case] expected: &[u8]) {
     let text = [b"GET / HTTP/1.1\r\nx:", written, b"\r\ny: z\r\n\r\n"].concat();
-    let headers = head(&text).request.into_parts().0.headers;
+    let headers = head(&text).parts.headers;
     assert_eq!(headers["x"].as_bytes(), expected);
     assert_eq!(headers["y"], "z");
 }
@@ -133,7 +134,7 @@ fn a_value_is_what_stands_between_blanks(#[case] written: &[u8], #[case] expecte
 #[case::path_that_looks_like_more("//h/p")]
 fn a_target_is_taken_as_it_stands(#[case] target: &str) {
     let text = format!("OPTIONS {target} HTTP/1.1\r\n\r\n");
-    assert_eq!(head(text.as_bytes()).request.uri(), target);
+    assert_eq!(head(text.as_bytes()).parts.uri, target);
 }
 
 #[rstest]
@@ -232,17 +233,17 @@ proptest! {
             prop_assert!(target.parse::<Uri>().is_err());
             return Ok(());
         };
-        prop_assert_eq!(head.request.method().as_str(), other.method.unwrap());
-        prop_assert_eq!(head.request.uri(), &target.parse::<Uri>().unwrap());
+        prop_assert_eq!(head.parts.method.as_str(), other.method.unwrap());
+        prop_assert_eq!(&head.parts.uri, &target.parse::<Uri>().unwrap());
         let is_http11 = other.version == Some(1);
-        prop_assert_eq!(head.request.version() == Version::HTTP_11, is_http11);
+        prop_assert_eq!(head.parts.version == Version::HTTP_11, is_http11);
         prop_assert_eq!(head.terms.is_http11, is_http11);
         let mut expected = HeaderMap::new();
         for field in other.headers {
             let name = HeaderName::from_bytes(field.name.as_bytes()).unwrap();
             expected.append(name, HeaderValue::from_bytes(field.value).unwrap());
         }
-        let headers: Vec<_> = head.request.headers().iter().collect();
+        let headers: Vec<_> = head.parts.headers.iter().collect();
         prop_assert_eq!(headers, expected.iter().collect::<Vec<_>>());
 
         // A byte that begins no head stands behind the body, where the guard stops.
