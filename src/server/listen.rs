@@ -1,12 +1,12 @@
 //! Accepting callers: one listener, and each connection to the worker that has the fewest.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -57,7 +57,6 @@ fn open(listener: &'static str, address: SocketAddr) -> Result<StdTcpListener, L
         )?;
         // A restart must not wait for connections of the last run to be forgotten.
         socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(StdTcpListener::from(socket))
@@ -67,6 +66,20 @@ fn open(listener: &'static str, address: SocketAddr) -> Result<StdTcpListener, L
         listener,
         cause,
     })
+}
+
+/// Sets a listener up as its connections are to be, which have from it what they begin with (on Linux, the options of sockets and of
+/// TCP): answers go out at once, and a peer that vanished is found within two minutes.
+fn set_up(listener: &StdTcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(Duration::from_mins(1))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4),
+    )
 }
 
 /// Whether a listener that was given is the one for `address`: any port will do where the system was to choose.
@@ -90,9 +103,17 @@ impl Ports {
         given: Option<[StdTcpListener; handover::LISTENERS]>,
     ) -> Result<Self, ListenError> {
         let mut given = given.into_iter().flatten();
-        let mut port = |name, address| match given.next() {
-            Some(listener) if is_at(&listener, address) => Ok(listener),
-            _ => open(name, address),
+        let mut port = |name, address| {
+            let listener = match given.next() {
+                Some(listener) if is_at(&listener, address) => listener,
+                _ => open(name, address)?,
+            };
+            set_up(&listener).map_err(|cause| ListenError {
+                address,
+                listener: name,
+                cause,
+            })?;
+            Ok::<_, ListenError>(listener)
         };
         Ok(Self {
             proxy: port("calls", config.proxy.listen)?,
@@ -150,15 +171,6 @@ pub(super) async fn accept(
             refuse(&stream, full);
             continue;
         };
-        // Answers go out at once; a peer that vanished is found within two minutes.
-        let socket = socket2::SockRef::from(&stream);
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_mins(1))
-            .with_interval(Duration::from_secs(15))
-            .with_retries(4);
-        if socket.set_tcp_nodelay(true).is_err() || socket.set_tcp_keepalive(&keepalive).is_err() {
-            continue;
-        }
         if let Some(worker) = workers.iter().min_by_key(|worker| worker.burden()) {
             worker.serve(NewConnection {
                 stream,
@@ -170,7 +182,7 @@ pub(super) async fn accept(
 }
 
 /// Says that there is no place, without waiting for anything: the answer fits any socket's buffer.
-fn refuse(stream: &std::net::TcpStream, words: &[u8]) {
+fn refuse(stream: &TcpStream, words: &[u8]) {
     use std::io::Write;
 
     let mut stream = stream;
@@ -219,6 +231,23 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_accepted_has_what_the_listener_was_set_up_with() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = open("calls", address.parse().unwrap()).unwrap();
+            set_up(&listener).unwrap();
+            let none = listener.accept().unwrap_err();
+            assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
+            let _caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            let socket = SockRef::from(&accepted);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 15);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        }
+    }
 
     #[test]
     fn the_answer_to_one_too_many_says_its_own_length() {
