@@ -406,14 +406,19 @@ async fn a_request_that_could_not_be_written_is_whole(
 ) {
     let (near, server) = duplex(1024);
     drop(server);
-    let first = request(Method::POST, lines, parts);
+    let request = || {
+        let mut request = request(Method::POST, lines, parts);
+        request.joins = b"x-joins: 1\r\n".to_vec();
+        request
+    };
+    let first = request();
     let late = deadline(&first);
     let answer = Exchange::new(Box::new(over(near)), first, &late, home()).await;
     let Err(NotAnswered::Unsent(again, _)) = answer else {
         panic!("nothing of it was written");
     };
     let mut written = Vec::new();
-    for request in [again, request(Method::POST, lines, parts)] {
+    for request in [again, request()] {
         let (near, mut server) = duplex(1024);
         server
             .write_all(b"HTTP/1.1 204 Fine\r\n\r\n")
@@ -431,6 +436,7 @@ async fn a_request_that_could_not_be_written_is_whole(
     }
     assert_eq!(written[0], written[1]);
     assert!(written[0].starts_with("POST /m HTTP/1.1\r\n"));
+    assert!(written[0].contains("\r\nx-joins: 1\r\n"));
 }
 
 /// What came of an answer counts, though the request could not be written to its end.

@@ -226,6 +226,13 @@ async fn a_refused_key_rests_and_the_call_goes_on_with_the_next(
     };
     assert_eq!(answer.json()["body"], expected);
     assert_eq!(given(&keyward), ["a", "b"]);
+    // Each time it is said who calls.
+    for attempt in 0..2 {
+        let seen = keyward.upstream.request(attempt).await;
+        assert_eq!(seen.header_all("x-keyward-key-prefix"), [&key.prefix]);
+        let id = answer.head.all("x-request-id");
+        assert_eq!(seen.header_all("x-request-id"), id);
+    }
     assert_eq!(keyward.counted.key_uses("a")[result], 1);
     assert!(keyward.counted.is_resting("a") && !keyward.counted.is_resting("b"));
     assert_eq!(keyward.counted.held_body_bytes(), 0);

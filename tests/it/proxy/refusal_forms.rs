@@ -132,6 +132,40 @@ errors = "baseten"
     assert_eq!(found, form, "{json}");
 }
 
+/// Two routes that differ in their methods alone: the form is of the one that the request is on.
+#[rstest]
+#[case("GET", "openai")]
+#[case("POST", "anthropic")]
+#[tokio::test]
+async fn a_refusal_has_the_form_of_its_method(
+    #[case] method: &str,
+    #[case] form: &str,
+    #[values(401, 403)] status: u16,
+) {
+    let keyward = TestKeyward::with(
+        r#"
+[[proxy.routes]]
+path = "/{model}"
+methods = ["GET"]
+upstream = "default"
+errors = "openai"
+[[proxy.routes]]
+path = "/{model}"
+methods = ["POST"]
+upstream = "default"
+errors = "anthropic"
+"#,
+    )
+    .await;
+    let key = keyward.key_for(&["alpha"]).await;
+    let key = (status == 403).then_some(key.text.as_str());
+    let request = get("/beta", key).replace("GET", method);
+    let answer = refusal(&keyward, &request).await;
+    assert_eq!(answer.status(), status);
+    let is_anthropic = answer.json()["type"] == "error";
+    assert_eq!(is_anthropic, form == "anthropic", "{}", answer.text());
+}
+
 #[tokio::test]
 async fn six_ways_of_being_no_good_look_the_same() {
     let keyward = TestKeyward::start().await;

@@ -28,6 +28,23 @@ fn taken(bytes: &[u8], method: &Method) -> (String, usize) {
 }
 
 #[rstest]
+#[case::none("", false, "")]
+#[case::some("y: 2\r\nz: 3\r\n", false, "y: 2\r\nz: 3\r\n")]
+#[case::before_the_framing("y: 2\r\n", true, "y: 2\r\ntransfer-encoding: chunked\r\n")]
+fn lines_join_the_fields_of_a_request(
+    #[case] joins: &str,
+    #[case] is_chunked: bool,
+    #[case] expected: &str,
+) {
+    let request = http::Request::post("http://h/m?q").header("x", "1");
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let mut out = Vec::new();
+    write(&head, joins.as_bytes(), is_chunked, &mut out);
+    let expected = format!("POST /m?q HTTP/1.1\r\nx: 1\r\n{expected}\r\n");
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+#[rstest]
 #[case::counted("HTTP/1.1 200 OK | content-length: 5 || hello", "200 Known(5) kept", 5)]
 #[case::zeros_before("HTTP/1.1 200 OK | content-length: 005 ||", "200 Known(5) kept", 0)]
 #[case::the_longest(

@@ -1,10 +1,11 @@
 //! Answers, as far as they are heads.
 
+use http::Request;
 use rstest::rstest;
 
 use super::PREDICT;
 use crate::support::keyward::{TestKeyward, post};
-use crate::support::stream::Stream;
+use crate::support::stream::{Stream, empty};
 use crate::support::upstream::Answer;
 
 #[tokio::test]
@@ -52,6 +53,55 @@ async fn an_answer_comes_back_whole_but_for_what_is_of_the_upstreams_connection(
         (418, "short and stout")
     );
     assert_eq!(caller.call(post(PREDICT, &key, "")).await.status(), 200);
+}
+
+/// Names of a request as an upstream may say them, of another trace, and some twice.
+const NAMES: [(&str, &str); 5] = [
+    ("x-request-id", "theirs"),
+    ("x-request-id", "theirs-again"),
+    (
+        "traceparent",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ),
+    ("tracestate", "theirs=1"),
+    ("tracestate", "theirs=2"),
+];
+
+#[tokio::test]
+async fn an_answer_has_the_names_of_its_request_and_not_those_that_its_upstream_says() {
+    let keyward = TestKeyward::start().await;
+    let key = keyward.key().await;
+    let answer = || {
+        let answer = Answer::new(200, "ok");
+        let names = NAMES.iter();
+        names.fold(answer, |answer, (name, value)| answer.header(name, value))
+    };
+    keyward.upstream.next(answer());
+    let request = post(PREDICT, &key, "").replace("Host: h", "Host: h\r\nX-Request-Id: ours");
+    let told = keyward.raw().await.call(request).await;
+    assert_eq!(told.head.all("x-request-id"), ["ours"]);
+    assert_eq!(told.head.all("tracestate"), [""; 0]);
+    let seen = keyward.upstream.request(0).await;
+    assert_eq!(told.head.all("traceparent"), seen.header_all("traceparent"));
+
+    keyward.upstream.next(answer());
+    let request = Request::post(format!("http://h{PREDICT}"))
+        .header("authorization", format!("Bearer {}", key.text))
+        .header("x-request-id", "ours")
+        .body(empty());
+    let told = keyward
+        .http2()
+        .await
+        .call(request.expect("a request"))
+        .await;
+    let all = |name: &str| -> Vec<&str> {
+        let values = told.headers.get_all(name).iter();
+        values.map(|value| value.to_str().expect("text")).collect()
+    };
+    assert_eq!(all("x-request-id"), ["ours"]);
+    assert_eq!(all("tracestate"), [""; 0]);
+    let seen = keyward.upstream.request(1).await;
+    assert_eq!(all("traceparent"), seen.header_all("traceparent"));
 }
 
 #[rstest]
