@@ -62,11 +62,12 @@ class Look:
 
     def states(self):
         keys = self.stage.keyward.administer("GET", "/v1/api_keys")["keys"]
-        if not any(key["name"] == "laptop of ada" for key in keys):
+        if not any(key["name"] == "laptop of @ada" for key in keys):
             self.make_states()
         page = self.visit.page
         page.locator("#refresh").click()
-        page.locator("#search").fill("ada")
+        # No prefix of a key has such a sign, so that none is found by chance.
+        page.locator("#search").fill("@ada")
         expect(page.locator("#keys-rows tr")).to_have_count(4)
         self.judge("states")
 
@@ -76,11 +77,11 @@ class Look:
             return made["api_key"]
 
         models = [f"vendor/a-model-with-a-rather-long-name-{number}" for number in range(7)]
-        used = make("WORKSPACE_INVOKE", "laptop of ada")
+        used = make("WORKSPACE_INVOKE", "laptop of @ada")
         self.stage.keyward.call(used)
-        make("PERSONAL", "ada, ends soon", expires_in=90_000)
-        make("WORKSPACE_EXPORT_METRICS", "metrics of ada", model_ids=models)
-        stopped = make("WORKSPACE_MANAGE_ALL", "robot-of-ada-" + "x" * 60)
+        make("PERSONAL", "@ada, ends soon", expires_in=90_000)
+        make("WORKSPACE_EXPORT_METRICS", "metrics of @ada", model_ids=models)
+        stopped = make("WORKSPACE_MANAGE_ALL", "robot-of-@ada-" + "x" * 60)
         self.stage.keyward.administer("PATCH", f"/v1/api_keys/{stopped.split('.')[0]}", {"enabled": False})
 
     def dialogs(self):
