@@ -75,9 +75,8 @@ pub(super) fn message(sentence: &str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use http::Request;
+    use rstest::rstest;
 
     use super::*;
 

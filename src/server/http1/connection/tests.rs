@@ -12,10 +12,12 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
+use http_body::Body as AnyBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use proptest::prelude::*;
 use rstest::rstest;

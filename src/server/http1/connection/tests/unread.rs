@@ -49,14 +49,20 @@ async fn a_body_that_nobody_reads_is_passed_over_if_it_is_there(
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_body_that_is_let_go_while_it_is_answered_ends_the_connection_behind_the_answer() {
+/// A connection whose request was answered while nothing of its body had come.
+async fn answered_before_its_body() -> (Connection<DuplexStream>, DuplexStream, Body) {
     let (mut connection, mut caller) = connection(ROOM);
     write(&mut caller, COUNTED).await;
     let (head, mut body) = request(&mut connection).await;
     assert_eq!(part(&mut body), "nothing yet");
     let kept = connection.answer(answer_of("a"), head.terms, NOW).await;
     assert!(matches!(kept, Ok(true)));
+    (connection, caller, body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_let_go_while_it_is_answered_ends_the_connection_behind_the_answer() {
+    let (mut connection, mut caller, body) = answered_before_its_body().await;
     let expected = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
     assert_eq!(said(&mut caller).await, expected);
     drop(body);
@@ -66,12 +72,7 @@ async fn a_body_that_is_let_go_while_it_is_answered_ends_the_connection_behind_t
 /// The rest of a request may be read by another task, for so long, behind its answer.
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_body_is_let_go_by_another_task_waits_for_nothing() {
-    let (mut connection, mut caller) = connection(ROOM);
-    write(&mut caller, COUNTED).await;
-    let (head, mut body) = request(&mut connection).await;
-    assert_eq!(part(&mut body), "nothing yet");
-    let kept = connection.answer(answer_of("a"), head.terms, NOW).await;
-    assert!(matches!(kept, Ok(true)));
+    let (mut connection, _caller, body) = answered_before_its_body().await;
     let letting_go = async {
         // By now the connection waits for the caller.
         assert!(now(pending::<()>()).await.is_none());
@@ -85,12 +86,7 @@ async fn a_connection_whose_body_is_let_go_by_another_task_waits_for_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_read_behind_its_answer_is_followed_by_the_next_request() {
-    let (mut connection, mut caller) = connection(ROOM);
-    write(&mut caller, COUNTED).await;
-    let (head, mut body) = request(&mut connection).await;
-    assert_eq!(part(&mut body), "nothing yet");
-    let kept = connection.answer(answer_of("a"), head.terms, NOW).await;
-    assert!(matches!(kept, Ok(true)));
+    let (mut connection, mut caller, mut body) = answered_before_its_body().await;
     let mut reading = Box::pin(connection.is_read());
     write(&mut caller, "1234").await;
     assert_eq!(now(reading.as_mut()).await, None);
