@@ -63,6 +63,37 @@ pub fn says(list: &HeaderValue, option: &[u8]) -> bool {
     options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
 }
 
+/// What `Connection` fields say of the connection itself (RFC 9112, 9.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Persistence {
+    closes: bool,
+    keeps_alive: bool,
+}
+
+impl Persistence {
+    /// Notes what one of them says; whether it says nothing else, so that nobody needs it any more: written as most write it.
+    pub fn note(&mut self, value: &HeaderValue) -> bool {
+        let (closes, keeps_alive) = match value.as_bytes() {
+            b"keep-alive" => (false, true),
+            b"close" => (true, false),
+            _ => {
+                self.closes |= says(value, b"close");
+                self.keeps_alive |= says(value, b"keep-alive");
+                return false;
+            }
+        };
+        self.closes |= closes;
+        self.keeps_alive |= keeps_alive;
+        true
+    }
+
+    /// Whether another message may follow, behind one of HTTP/1.1 or of 1.0.
+    #[must_use]
+    pub const fn lasts(self, is_http11: bool) -> bool {
+        !self.closes && (is_http11 || self.keeps_alive)
+    }
+}
+
 /// The trailers that a head announces, of those that may stand behind a body (RFC 9110, 6.5.1).
 #[must_use]
 pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -94,6 +125,8 @@ fn may_trail(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -123,6 +156,37 @@ mod tests {
         for text in ["", "a b", "Host ", "\u{e9}"] {
             assert_eq!(name(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[rstest]
+    #[case::nothing_said(&[], true, false)]
+    #[case::kept(&["keep-alive"], true, true)]
+    #[case::kept_in_capitals(&["Keep-Alive"], true, true)]
+    #[case::ended(&["close"], false, false)]
+    #[case::ended_in_capitals(&["CLOSE"], false, false)]
+    #[case::the_end_wins(&["close", "keep-alive"], false, false)]
+    #[case::the_end_wins_behind(&["keep-alive", "close"], false, false)]
+    #[case::in_one_list(&["keep-alive, x,close"], false, false)]
+    #[case::something_else(&["upgrade", "x-close"], true, false)]
+    #[case::something_beside_it(&["x", "upgrade,keep-alive"], true, true)]
+    fn a_connection_lasts_as_is_said(
+        #[case] values: &[&'static str],
+        #[case] in_http11: bool,
+        #[case] in_http10: bool,
+    ) {
+        let mut said = Persistence::default();
+        for value in values {
+            let says_nothing_else = matches!(*value, "keep-alive" | "close");
+            assert_eq!(
+                said.note(&HeaderValue::from_static(value)),
+                says_nothing_else,
+                "{value}"
+            );
+        }
+        assert_eq!(
+            (said.lasts(true), said.lasts(false)),
+            (in_http11, in_http10)
+        );
     }
 
     #[test]

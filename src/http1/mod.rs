@@ -13,7 +13,7 @@ mod tables;
 
 pub use body::{Body, BodyError, Feed, Wish, channel};
 pub use chunks::{ChunkError, Chunks, Next};
-pub use fields::{announced, name, number, says, write_field, write_fields};
+pub use fields::{Persistence, announced, name, number, says, write_field, write_fields};
 pub use framer::{ENOUGH, Framer, Framing, SMALL, WrongLength};
 pub use read::ReadBuffer;
 pub use rewound::Rewound;

@@ -282,33 +282,36 @@ impl Upstream {
     }
 
     /// Sends a call to the chosen server, and notes what became of it, and how long after it `started`.
-    async fn call(
-        &self,
-        chosen: Chosen<'_>,
-        call: &Call,
+    fn call<'u>(
+        &'u self,
+        chosen: Chosen<'u>,
+        call: &'u Call,
         lease: Lease,
         request: Box<Outbound>,
         started: Instant,
-    ) -> Result<Response<AnswerBody>, Failed> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Failed>> {
         let server = chosen.server;
         let deadline = HeadDeadline::new(&request.body, self.plan.limits.head_timeout);
-        let answer = exchange(server.pool_for(call), lease, request, &deadline).await;
-        let progress = deadline.progress();
-        match answer {
-            Ok(answer) => {
-                server.health.answered(chosen.entry);
-                self.judge(server, call, &answer)?;
-                self.metrics.answered(started.elapsed());
-                Ok(answer.map(|source| AnswerBody::new(source, chosen.busy)))
-            }
-            // The caller's side may be what broke, too.
-            Err(Failed {
-                why: UpstreamError::Broken(cause) | UpstreamError::Tls(cause),
-                ..
-            }) if progress.is_broken() => Err(progress.blame(cause).into()),
-            Err(Failed { why, unsent }) => {
-                let why = self.failed(&chosen, why);
-                Err(Failed { why, unsent })
+        // Not an `async fn`, which has its arguments in it twice.
+        async move {
+            let answer = exchange(server.pool_for(call), lease, request, &deadline).await;
+            let progress = deadline.progress();
+            match answer {
+                Ok(answer) => {
+                    server.health.answered(chosen.entry);
+                    self.judge(server, call, &answer)?;
+                    self.metrics.answered(started.elapsed());
+                    Ok(answer.map(|source| AnswerBody::new(source, chosen.busy)))
+                }
+                // The caller's side may be what broke, too.
+                Err(Failed {
+                    why: UpstreamError::Broken(cause) | UpstreamError::Tls(cause),
+                    ..
+                }) if progress.is_broken() => Err(progress.blame(cause).into()),
+                Err(Failed { why, unsent }) => {
+                    let why = self.failed(&chosen, why);
+                    Err(Failed { why, unsent })
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use super::super::guard::FramingError;
-use crate::http1::{name, number, says, table};
+use crate::http1::{Persistence, name, number, says, table};
 
 /// A request's head, and what it says of how its body and its answer are framed.
 pub(super) struct Head {
@@ -86,11 +86,11 @@ impl Taker {
         let mut terms = Terms {
             is_head: line.method == Method::HEAD,
             is_http11: line.is_http11,
-            keeps_alive: line.is_http11,
+            keeps_alive: false,
             takes_trailers: false,
             expects_continue: false,
         };
-        let mut closes = false;
+        let mut said = Persistence::default();
         let headers = table(self.fields.len());
         let mut headers = headers.map_err(|_| FramingError::TooManyFields)?;
         for (name, value) in self.fields.drain(..) {
@@ -101,8 +101,9 @@ impl Taker {
             } else if name == TRANSFER_ENCODING {
                 length = Length::Chunked;
             } else if name == CONNECTION {
-                closes |= says(&value, b"close");
-                terms.keeps_alive |= says(&value, b"keep-alive");
+                if said.note(&value) {
+                    continue;
+                }
             } else if name == EXPECT {
                 let is_known = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
                 terms.expects_continue = line.is_http11 && is_known;
@@ -112,7 +113,7 @@ impl Taker {
             let added = headers.try_append(name, value);
             added.map_err(|_| FramingError::TooManyFields)?;
         }
-        terms.keeps_alive &= !closes;
+        terms.keeps_alive = said.lasts(line.is_http11);
         parts.method = line.method;
         parts.headers = headers;
         Ok(Head {

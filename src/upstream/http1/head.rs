@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
-use crate::http1::{MOST_FIELDS, name, number, says, table, write_fields};
+use crate::http1::{MOST_FIELDS, Persistence, name, number, table, write_fields};
 
 /// Writes a request's head as it stands, with the lines that join it, and that its body comes in chunks where it does.
 pub(super) fn write(head: &Parts, joins: &[u8], is_chunked: bool, out: &mut Vec<u8>) {
@@ -128,7 +128,9 @@ impl Taker {
         let length = said.length(&response, method)?;
         Ok(Some(AnswerHead {
             length,
-            keeps_alive: said.keeps_alive(response.version()),
+            keeps_alive: said
+                .connection
+                .lasts(response.version() == Version::HTTP_11),
             response,
         }))
     }
@@ -143,7 +145,9 @@ impl Taker {
             let name = name.ok_or(httparse::Error::HeaderName)?;
             let value = HeaderValue::from_maybe_shared(head.slice(value));
             let value = value.map_err(|_| httparse::Error::HeaderValue)?;
-            said.note(&name, &value);
+            if said.note(&name, &value) {
+                continue;
+            }
             let added = headers.try_append(name, value);
             added.map_err(|_| httparse::Error::TooManyHeaders)?;
         }
@@ -159,21 +163,16 @@ struct Said {
     coding: Option<bool>,
     /// What the length is, where there is one.
     length: Option<Result<u64, NoNumber>>,
-    /// What it says of the connection, where it says anything.
-    connection: Option<Connection>,
+    /// What it says of the connection.
+    connection: Persistence,
 }
 
 #[derive(Clone, Copy)]
 struct NoNumber;
 
-#[derive(Default)]
-struct Connection {
-    closes: bool,
-    keeps_alive: bool,
-}
-
 impl Said {
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
+    /// Notes what a field says; whether that was all for which it was there.
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if *name == TRANSFER_ENCODING {
             let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
             self.coding.get_or_insert(is_chunked);
@@ -181,10 +180,9 @@ impl Said {
             self.length
                 .get_or_insert_with(|| number(value).ok_or(NoNumber));
         } else if *name == CONNECTION {
-            let connection = self.connection.get_or_insert_default();
-            connection.closes |= says(value, b"close");
-            connection.keeps_alive |= says(value, b"keep-alive");
+            return self.connection.note(value);
         }
+        false
     }
 
     /// How long the body behind the head is (RFC 9112, 6.3). Where that is not clear it is read until the connection ends, so
@@ -202,15 +200,6 @@ impl Said {
             (Some(_), _) | (None, None) => Length::UntilClose,
             (None, Some(length)) => Length::Known(length.map_err(|NoNumber| Http1Error::Framing)?),
         })
-    }
-
-    /// Whether the connection may be used again (RFC 9112, 9.3).
-    fn keeps_alive(&self, version: Version) -> bool {
-        let is_http11 = version == Version::HTTP_11;
-        match &self.connection {
-            None => is_http11,
-            Some(connection) => !connection.closes && (is_http11 || connection.keeps_alive),
-        }
     }
 }
 
