@@ -143,8 +143,11 @@ impl Kind {
         parts.insert(0, program.to_owned());
         let log = fs::File::create(place.join("log")).expect("the directory is ours");
         let began = Instant::now();
-        let process = Command::new("taskset")
-            .args(["-c", &format!("0-{}", workers - 1)])
+        // In a session of its own, as a service has it: in ours it would have its processor's time in one share with the callers'
+        // and the model server's, against what the kernel does there for the network. It ends with us.
+        let process = Command::new("setsid")
+            .args(["setpriv", "--pdeathsig", "TERM"])
+            .args(["taskset", "-c", &format!("0-{}", workers - 1)])
             .args(parts)
             .env(
                 "LD_LIBRARY_PATH",
