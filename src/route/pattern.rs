@@ -134,8 +134,10 @@ impl Segment {
         else {
             return None;
         };
-        let found = segment.strip_prefix(&**before)?.strip_suffix(&**after)?;
-        if found.len() < segment.len() {
+        let mut found = segment;
+        // To compare with an empty text is no comparison, and costs more than one: it is nowhere in memory.
+        if !(before.is_empty() && after.is_empty()) {
+            found = segment.strip_prefix(&**before)?.strip_suffix(&**after)?;
             // What is left must be a name by itself; and if it held what ends it, two servers could end it at different
             // places.
             check_canonical_name(found).ok()?;
