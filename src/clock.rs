@@ -5,9 +5,14 @@
 //! time, so that instances whose own clocks are an hour apart agree about expiry and last use (SECURITY D6). *How
 //! long ago* ([`Clock::elapsed`]) is answered by the monotonic clock, which no correction moves.
 
+pub mod turn;
+
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::key::UnixTime;
 
@@ -78,6 +83,29 @@ impl Clock {
         }
     }
 
+    /// The same to the second, as of the turn of the task that asks ([`turn::now`]): this machine is asked once in each. Where
+    /// it is set meanwhile, that shows in the next.
+    #[must_use]
+    pub fn machine_second_at_turn(&self) -> u64 {
+        thread_local! {
+            static LAST: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+        }
+        if let Source::Manual { .. } = &*self.0 {
+            return self.machine_time().as_secs();
+        }
+        let now = turn::now();
+        if let Some((end, second)) = LAST.get()
+            && now < end
+        {
+            return second;
+        }
+        let time = machine_time();
+        let left = 1_000_000_000 - time.subsec_nanos();
+        let end = now + Duration::from_nanos(left.into());
+        LAST.set(Some((end, time.as_secs())));
+        time.as_secs()
+    }
+
     /// How many milliseconds the database's clock is ahead of this machine's, as far as is known; negative when it is
     /// behind.
     #[must_use]
@@ -93,6 +121,15 @@ impl Clock {
             Source::Manual { elapsed_ms, .. } => {
                 Duration::from_millis(elapsed_ms.load(Ordering::Acquire))
             }
+        }
+    }
+
+    /// The same as of the turn of the task that asks ([`turn::now`]).
+    #[must_use]
+    pub fn elapsed_at_turn(&self) -> Duration {
+        match &*self.0 {
+            Source::System { start, .. } => turn::now().saturating_duration_since(*start),
+            Source::Manual { .. } => self.elapsed(),
         }
     }
 
@@ -156,6 +193,22 @@ mod tests {
         assert_eq!(clock.machine_time(), Duration::from_secs(105));
         assert_eq!(clock.ahead_ms(), 3_600_000);
         assert!(Clock::system().ahead_ms().abs() < 60_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_machine_is_asked_for_its_second_once_in_each() {
+        let clock = Clock::system();
+        let first = clock.machine_second_at_turn();
+        assert!(clock.machine_time().as_secs() - first <= 1);
+        // Only the turns' time goes on: the same second, and then it is asked again.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let asked = clock.machine_second_at_turn();
+        assert!(clock.machine_time().as_secs() - asked <= 1);
+
+        let manual = Clock::manual(UnixTime::from_secs(100));
+        assert_eq!(manual.machine_second_at_turn(), 100);
+        manual.advance(Duration::from_millis(1_500));
+        assert_eq!(manual.machine_second_at_turn(), 101);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Looks {
 
     /// What may be done with memory now. Two loads and a reading of the clock when memory is fresh.
     pub fn standing(&self) -> Standing {
-        let now = self.clock.elapsed();
+        let now = self.clock.elapsed_at_turn();
         let Some(age) = self.fresh_at.before(now) else {
             return Standing::Empty;
         };

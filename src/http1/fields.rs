@@ -20,9 +20,13 @@ pub fn write_fields<'f>(
 /// Writes a field as a line. Its value is one that a field can have (RFC 9110, 5.5): whoever has it written has seen to that.
 pub fn write_field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
     debug_assert!(HeaderValue::from_bytes(value).is_ok(), "{name}");
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    let name = name.as_str();
+    out.reserve(name.len() + value.len() + 4);
+    // One after the other: what is short and always the same is copied without a call.
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A name. The usual ones, written as most write them, are known by a look.

@@ -8,7 +8,8 @@ use http::{HeaderValue, Response, Version};
 use super::relay::{self, Answered};
 use super::trace::Trace;
 use super::{
-    ConnectionLoad, ForwardAuthConfig, InFlight, Proxy, ProxyBody, Rejection, Tunnel, grpc, target,
+    ConnectionLoad, ForwardAuthConfig, InFlight, Prepared, Proxy, ProxyBody, Rejection, Tunnel,
+    grpc, target,
 };
 use crate::route::{ErrorForm, Route, values_of};
 use crate::telemetry::metrics::RequestOutcome;
@@ -18,6 +19,8 @@ use crate::upstream::CallerBody;
 pub struct Answer {
     /// The answer itself.
     pub response: Response<ProxyBody>,
+    /// Fields of a refusal that are still to be written on it.
+    pub prepared: Option<&'static Prepared>,
     /// The body of a request that was refused early. Reading it away keeps the connection usable; dropping it closes
     /// the connection. Never is it read as the next request (SECURITY F8).
     pub unread: Option<CallerBody>,
@@ -87,6 +90,7 @@ impl Proxy {
         match result {
             Ok(Passed::Allowed(response, body)) => Answer {
                 response: relay::answer(response, place),
+                prepared: None,
                 unread: Some(body),
                 tunnel: None,
             },
@@ -96,6 +100,7 @@ impl Proxy {
                 let (head, tunnel) = Tunnel::after(answered, limits, metrics, place);
                 Answer {
                     response: relay::switch(head),
+                    prepared: None,
                     unread: None,
                     tunnel: Some(Box::new(tunnel)),
                 }
@@ -104,6 +109,7 @@ impl Proxy {
                 let idle = self.plan.limits.stream_idle_timeout;
                 Answer {
                     response: relay::relay(answered, manner.is_grpc, place, idle),
+                    prepared: None,
                     unread: None,
                     tunnel: None,
                 }
@@ -140,7 +146,8 @@ impl Refusal {
     fn answer(self, manner: &Manner<'_>, place: InFlight) -> Answer {
         let Self { why, form, unread } = self;
         let ends_connection = why.ends_connection() || manner.expects_continue;
-        let mut response = relay::answer(why.into_response(form, manner.is_grpc), place);
+        let (response, prepared) = why.answer(form, manner.is_grpc);
+        let mut response = relay::answer(response, place);
         if let Some(door) = manner.door {
             *response.status_mut() = door.status(response.status());
         }
@@ -150,6 +157,7 @@ impl Refusal {
         }
         Answer {
             response,
+            prepared,
             // Nobody reads a body that waits for our 100 (Continue): it is the caller's to keep it back, and the
             // connection's end tells it so (RFC 9110, 10.1.1).
             unread: unread.filter(|_| !manner.expects_continue),

@@ -42,7 +42,7 @@ pub use config::{CallsOfEndedKeys, Forwarded, LimitsConfig, ProxyConfig};
 pub use door::{AskedBy, ForwardAuthConfig, Network, NotANetwork};
 pub use in_flight::{ConnectionLoad, InFlight, Shortage, WorkerLoad};
 pub use prepare::Peer;
-pub use rejection::{RefusalLog, Rejection};
+pub use rejection::{Prepared, RefusalLog, Rejection};
 pub use relay::ProxyBody;
 pub use shown::Unfilterable;
 pub use streams::OpenStreams;
@@ -168,7 +168,7 @@ impl Proxy {
         peer: Peer,
         connection: &ConnectionLoad,
     ) -> (Answer, Trace) {
-        let started = self.now.elapsed();
+        let started = self.now.elapsed_at_turn();
         let mut trace = Trace::of(&head.headers, &self.ids);
         let mut told = self.tell_of(&head, peer, &mut trace, started);
         let witness = Witness::of(&trace, &self.metrics);
@@ -226,6 +226,7 @@ impl Proxy {
         let form = self.plan.routes.error_form(None, "");
         let mut answer = Answer {
             response: relay::answer(why.into_response(form, false), place),
+            prepared: None,
             unread: None,
             tunnel: None,
         };

@@ -14,7 +14,7 @@ impl Proxy {
     /// do not so many in a second do.
     pub(super) fn note(&self, why: &Rejection, route: Option<&Route>, request: Option<&Parts>) {
         self.refusals
-            .note(why.outcome(), self.now.elapsed(), || Refused {
+            .note(why.outcome(), self.now.elapsed_at_turn(), || Refused {
                 at_secs: self.now.unix_time().as_secs(),
                 reason: why.outcome(),
                 route: match (route, request) {

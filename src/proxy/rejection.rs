@@ -2,6 +2,7 @@
 
 mod face;
 mod log;
+mod prepared;
 
 use std::sync::OnceLock;
 
@@ -18,6 +19,7 @@ use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
 
 pub use log::RefusalLog;
+pub use prepared::Prepared;
 
 use super::shown::Unfilterable;
 use face::{
@@ -375,15 +377,28 @@ impl Rejection {
         )
     }
 
-    /// The answer, in the form the route's callers expect, or in gRPC's own (CONTRACTS 5).
+    /// The answer, in the form the route's callers expect, or in gRPC's own (CONTRACTS 5), and the fields that are still to be
+    /// written on it, where it was prepared.
+    #[must_use]
+    pub fn answer(
+        self,
+        form: ErrorForm,
+        is_grpc: bool,
+    ) -> (Response<Bytes>, Option<&'static Prepared>) {
+        match self.prepared(form).filter(|_| !is_grpc) {
+            Some(prepared) => (prepared.response(), Some(prepared)),
+            None => (self.into_response(form, is_grpc), None),
+        }
+    }
+
+    /// The whole answer, made now.
     #[must_use]
     pub fn into_response(self, form: ErrorForm, is_grpc: bool) -> Response<Bytes> {
         let face = self.face();
         let mut response = if is_grpc {
             trailers_only(&face, &self.to_string())
         } else {
-            let body = self.prepared(form);
-            let mut response = Response::new(body.unwrap_or_else(|| self.in_form(form).into()));
+            let mut response = Response::new(self.in_form(form).into());
             *response.status_mut() = face.status;
             *response.headers_mut() = table(0).unwrap_or_default();
             response.headers_mut().insert(CONTENT_TYPE, kind(form));
@@ -437,19 +452,20 @@ impl Rejection {
         body(form, &self.face(), &self.to_string())
     }
 
-    /// The same for what whoever has no key can have us say as often as he likes: made once in each form, and shared without
-    /// being counted.
-    fn prepared(&self, form: ErrorForm) -> Option<Bytes> {
-        static MADE: [[OnceLock<&str>; ErrorForm::ALL.len()]; 3] =
-            [const { [const { OnceLock::new() }; ErrorForm::ALL.len()] }; 3];
-        let why = match self {
-            Self::MissingKey => 0,
-            Self::MalformedKey => 1,
-            Self::UnknownKey => 2,
+    /// What whoever has no key can have us say as often as he likes: made once in each form. All keys that do not work have
+    /// the same, so that none is told apart by how it is written (SECURITY C5).
+    fn prepared(&self, form: ErrorForm) -> Option<&'static Prepared> {
+        static MADE: [[OnceLock<Prepared>; ErrorForm::ALL.len()]; 2] =
+            [const { [const { OnceLock::new() }; ErrorForm::ALL.len()] }; 2];
+        let (place, why) = match self {
+            Self::MissingKey => (0, Self::MissingKey),
+            Self::MalformedKey
+            | Self::UnknownKey
+            | Self::Denied(Denial::Disabled | Denial::Expired) => (1, Self::UnknownKey),
             _ => return None,
         };
-        let body = MADE[why][form as usize].get_or_init(|| self.in_form(form).leak());
-        Some(Bytes::from_static(body.as_bytes()))
+        let made = &MADE[place][form as usize];
+        Some(made.get_or_init(|| Prepared::of(why.into_response(form, false))))
     }
 
     /// What gRPC is told, as headers or as trailers.

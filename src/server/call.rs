@@ -7,22 +7,45 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Response, Version};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::guard::FramingError;
 use super::worker::Room;
-use crate::proxy::{Answer, ConnectionLoad, Peer, ProxyBody, Rejection, Trace, Tunnel};
+use crate::proxy::{Answer, ConnectionLoad, Peer, Prepared, ProxyBody, Rejection, Trace, Tunnel};
 use crate::upstream::{BrokenBody, CallerBody};
 
 /// An answer, and the WebSocket that begins behind it.
 pub(super) struct Answered {
     pub(super) response: Response<ProxyBody>,
-    /// What names it, still to be written on it.
-    pub(super) trace: Trace,
+    pub(super) unwritten: Unwritten,
     pub(super) tunnel: Option<Box<Tunnel>>,
+}
+
+/// Fields that are still to be written on an answer, which has none of their names.
+pub(super) struct Unwritten {
+    trace: Trace,
+    prepared: Option<&'static Prepared>,
+}
+
+impl Unwritten {
+    /// Puts them into its table.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(prepared) = self.prepared {
+            prepared.write(headers);
+        }
+        self.trace.write(headers);
+    }
+
+    /// Writes them as lines.
+    pub(super) fn write_lines(&self, out: &mut Vec<u8>) {
+        if let Some(prepared) = self.prepared {
+            prepared.write_lines(out);
+        }
+        self.trace.write_lines(out);
+    }
 }
 
 /// Answers a request.
@@ -38,6 +61,7 @@ pub(super) async fn answer(
     let (answer, trace) = proxy.handle(head, body, peer, load).await;
     let Answer {
         mut response,
+        prepared,
         unread,
         tunnel,
     } = answer;
@@ -50,7 +74,7 @@ pub(super) async fn answer(
     }
     Answered {
         response,
-        trace,
+        unwritten: Unwritten { trace, prepared },
         tunnel,
     }
 }
@@ -67,7 +91,10 @@ pub(super) fn refuse(room: &Room, error: FramingError, load: &ConnectionLoad) ->
     let (response, trace) = room.proxy.borrow().refuse_head(why, load);
     Answered {
         response,
-        trace,
+        unwritten: Unwritten {
+            trace,
+            prepared: None,
+        },
         tunnel: None,
     }
 }

@@ -21,6 +21,7 @@ use super::handshake::{Http, shake_hands};
 use super::http1;
 use super::io::CallerIo;
 use super::worker::{NewConnection, Room};
+use crate::clock::turn::in_turns;
 use crate::proxy::{ConnectionLoad, Peer};
 use crate::upstream::CallerBody;
 
@@ -48,7 +49,7 @@ pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
     match room.shared.tls.clone() {
         None => {
             let serving = over(ends, stream, Http::Either, plain(peer), watcher);
-            tokio::task::spawn_local(serving);
+            tokio::task::spawn_local(in_turns(serving));
         }
         Some(tls) => {
             tokio::task::spawn_local(async move {
@@ -61,7 +62,7 @@ pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
                         is_tls: true,
                         ..plain(peer)
                     };
-                    over(ends, stream, http, peer, watcher).await;
+                    in_turns(over(ends, stream, http, peer, watcher)).await;
                 }
             });
         }
@@ -111,7 +112,7 @@ async fn over_http2<S>(
             let (head, body) = request.into_parts();
             let mut answered =
                 answer(&room, Box::new(head), CallerBody::Http2(body), peer, &load).await;
-            answered.trace.write(answered.response.headers_mut());
+            answered.unwritten.write(answered.response.headers_mut());
             // An `Err` would cut the connection; there is always something to say.
             Ok::<_, Infallible>(answered.response)
         }

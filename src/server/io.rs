@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::preface::Preface;
+use crate::clock::turn;
 use crate::proxy::{ConnectionLoad, LimitsConfig};
 
 /// How long each kind of silence may last.
@@ -122,7 +123,7 @@ impl<S> CallerIo<S> {
     }
 
     fn note_read(&mut self, bytes: &[u8]) {
-        let now = Instant::now();
+        let now = turn::now();
         self.last_byte = now;
         if self.is_http2.is_none() {
             self.is_http2 = self.preface.take(bytes);
@@ -203,7 +204,7 @@ impl<S> CallerIo<S> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(written) => {
-                self.last_byte = Instant::now();
+                self.last_byte = turn::now();
                 Poll::Ready(written)
             }
             Poll::Pending => match self.check_silence(cx) {

@@ -25,8 +25,10 @@ use super::io::Silences;
 use super::plan::ServingPlan;
 use crate::cache::KeyCache;
 use crate::clock::Clock;
+use crate::clock::turn::in_turns;
 use crate::proxy::{AccessLog, LimitsConfig, OpenStreams, Proxy, RefusalLog, Shortage, WorkerLoad};
 use crate::telemetry::access::AccessSink;
+use crate::telemetry::count_alone;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::tls::ServerTls;
@@ -107,6 +109,7 @@ impl Worker {
                     Err(error) => return drop(begun.send(Err(error))),
                 };
                 let _ = begun.send(Ok(()));
+                count_alone();
                 let share = plan.proxy.limits.requests.div_ceil(of);
                 let metrics = shared.metrics.proxy.clone();
                 let load = WorkerLoad::new(share, shared.shortage.clone(), metrics);
@@ -164,7 +167,7 @@ where
         reason = "the server is where tasks are made"
     )]
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(in_turns(future));
     }
 }
 

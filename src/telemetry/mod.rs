@@ -20,6 +20,7 @@ pub use describe::{Description, Kind, METRICS};
 pub use logging::{LogConfig, LogControl, LogFormat};
 pub use process::resident_bytes;
 pub use recorder::{REVISION, Renderer, VERSION, install};
+pub use stripes::count_alone;
 
 use refusals::Refusals;
 use traffic::Traffic;

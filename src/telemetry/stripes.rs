@@ -1,6 +1,7 @@
 //! Numbers that many threads add to without getting in each other's way: each thread adds to cells of its own, and
 //! whoever reads takes their sum.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
@@ -9,13 +10,24 @@ use metrics::{CounterFn, GaugeFn};
 
 /// Cells that fill what one processor takes from another at once.
 const CELLS_A_LINE: usize = 16;
-/// For the threads that count beside the workers.
-const OTHERS: usize = 4;
 
 type Line = CachePadded<[AtomicU64; CELLS_A_LINE]>;
 
-/// Some cells for each thread. There are enough stripes for a worker on every processor and a few threads beside them; on
-/// more than that, some share one, which costs time and nothing else.
+thread_local! {
+    /// This thread's stripe; the first is that of all who have none of their own.
+    static STRIPE: Cell<usize> = const { Cell::new(SHARED) };
+}
+
+const SHARED: usize = 0;
+
+/// Gives this thread, which counts all day, stripes of its own from here on: nobody else writes there, so that to add takes no
+/// step that other processors must see at once.
+pub fn count_alone() {
+    static THREADS: AtomicUsize = AtomicUsize::new(SHARED);
+    STRIPE.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
+}
+
+/// Some cells for each thread that counts alone, as many threads as there are processors, and some for all others together.
 #[derive(Debug)]
 pub(super) struct Stripes {
     lines: Box<[Line]>,
@@ -23,10 +35,10 @@ pub(super) struct Stripes {
 }
 
 impl Stripes {
-    /// So many cells for each thread, all zero.
+    /// So many cells in each stripe, all zero.
     pub(super) fn new(cells: usize) -> Self {
         let lines_each = cells.div_ceil(CELLS_A_LINE).max(1);
-        let stripes = available_parallelism().map_or(1, usize::from) + OTHERS;
+        let stripes = available_parallelism().map_or(1, usize::from) + 1;
         let lines = (0..stripes * lines_each).map(|_| Line::default());
         Self {
             lines: lines.collect(),
@@ -34,19 +46,41 @@ impl Stripes {
         }
     }
 
-    /// This thread's own cell number `cell`, below the number that there are for each.
-    pub(super) fn mine(&self, cell: usize) -> &AtomicU64 {
-        thread_local! {
-            static NUMBER: usize = {
-                static THREADS: AtomicUsize = AtomicUsize::new(0);
-                THREADS.fetch_add(1, Ordering::Relaxed)
-            };
+    /// Changes this thread's cell number `cell`, below the number that there are in each stripe.
+    pub(super) fn change(&self, cell: usize, change: impl Fn(u64) -> u64) {
+        let stripe = self.stripe_of(STRIPE.get());
+        let cell = self.cell_of(stripe, cell);
+        // Relaxed: nothing else is published by it.
+        if stripe == SHARED {
+            // The closure never gives up, so neither does this.
+            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+                Some(change(bits))
+            });
+        } else {
+            cell.store(change(cell.load(Ordering::Relaxed)), Ordering::Relaxed);
         }
-        NUMBER.with(|number| self.cell_of(*number, cell))
     }
 
-    fn cell_of(&self, thread: usize, cell: usize) -> &AtomicU64 {
-        let stripe = thread % (self.lines.len() / self.lines_each);
+    /// The same, of a count.
+    pub(super) fn count(&self, cell: usize, more: u64) {
+        self.change(cell, |count| count.wrapping_add(more));
+    }
+
+    /// The same, of a number that is kept as the bits of an `f64`.
+    pub(super) fn add(&self, cell: usize, value: f64) {
+        self.change(cell, |bits| (f64::from_bits(bits) + value).to_bits());
+    }
+
+    /// A thread's stripe: of more threads than there are processors, the last count with the others.
+    const fn stripe_of(&self, thread: usize) -> usize {
+        if thread < self.lines.len() / self.lines_each {
+            thread
+        } else {
+            SHARED
+        }
+    }
+
+    fn cell_of(&self, stripe: usize, cell: usize) -> &AtomicU64 {
         &self.lines[stripe * self.lines_each + cell / CELLS_A_LINE][cell % CELLS_A_LINE]
     }
 
@@ -56,13 +90,6 @@ impl Stripes {
         let cells = stripes.map(move |lines| &lines[cell / CELLS_A_LINE][cell % CELLS_A_LINE]);
         cells.map(|cell| cell.load(Ordering::Relaxed))
     }
-}
-
-/// Adds to a number that is kept as the bits of an `f64`.
-pub(super) fn add(cell: &AtomicU64, value: f64) {
-    let sum = |bits: u64| Some((f64::from_bits(bits) + value).to_bits());
-    // Relaxed: nothing else is published by it. The closure never gives up, so neither does this.
-    let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
 }
 
 /// One number in stripes: a count, or the sum of what a gauge was moved by.
@@ -89,7 +116,7 @@ impl Tally {
 
 impl CounterFn for Tally {
     fn increment(&self, value: u64) {
-        self.0.mine(0).fetch_add(value, Ordering::Relaxed);
+        self.0.count(0, value);
     }
 
     /// Right only while nobody else counts.
@@ -100,54 +127,68 @@ impl CounterFn for Tally {
 
 impl GaugeFn for Tally {
     fn increment(&self, value: f64) {
-        add(self.0.mine(0), value);
+        self.0.add(0, value);
     }
 
     fn decrement(&self, value: f64) {
-        add(self.0.mine(0), -value);
+        self.0.add(0, -value);
     }
 
     /// Right only while nobody else moves it.
     fn set(&self, value: f64) {
-        add(self.0.mine(0), value - self.sum());
+        self.0.add(0, value - self.sum());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::thread;
 
     use super::*;
 
     #[test]
-    fn each_thread_has_cells_of_its_own_until_there_are_more_threads_than_stripes() {
+    fn who_counts_alone_has_cells_of_its_own_as_long_as_there_are_any() {
         let stripes = Stripes::new(CELLS_A_LINE + 1);
-        let place = |thread, cell| std::ptr::from_ref(stripes.cell_of(thread, cell)).addr();
+        let place = |thread, cell| {
+            std::ptr::from_ref(stripes.cell_of(stripes.stripe_of(thread), cell)).addr()
+        };
         let most = stripes.lines.len() / 2;
-        assert!(most > OTHERS);
+        assert!(most > 1);
         for thread in 1..most {
             let before = place(thread - 1, CELLS_A_LINE);
             assert_eq!(place(thread, 0) - before, size_of::<Line>());
             assert_eq!(place(thread, CELLS_A_LINE) - before, 2 * size_of::<Line>());
         }
-        assert_eq!(place(most, 0), place(0, 0));
+        assert_eq!(place(most, 0), place(SHARED, 0));
     }
 
     #[test]
     fn nothing_is_lost_whoever_counts() {
+        const EACH: u64 = 100_000;
         let stripes = Stripes::new(CELLS_A_LINE + 1);
-        let threads = stripes.lines.len() as u64;
+        // More of both than there are stripes.
+        let threads = 2 * stripes.lines.len() as u64;
+        let start = Barrier::new(usize::try_from(threads).unwrap());
         thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    for cell in [0, CELLS_A_LINE] {
-                        stripes.mine(cell).fetch_add(3, Ordering::Relaxed);
+            for number in 0..threads {
+                let (stripes, start) = (&stripes, &start);
+                scope.spawn(move || {
+                    if number % 2 == 0 {
+                        count_alone();
+                    }
+                    start.wait();
+                    for _ in 0..EACH {
+                        stripes.count(0, 3);
+                        stripes.add(CELLS_A_LINE, 0.5);
                     }
                 });
             }
         });
-        for (cell, expected) in [(0, 3 * threads), (1, 0), (CELLS_A_LINE, 3 * threads)] {
-            assert_eq!(stripes.all(cell).sum::<u64>(), expected);
-        }
+        assert_eq!(stripes.all(0).sum::<u64>(), 3 * threads * EACH);
+        assert_eq!(stripes.all(1).sum::<u64>(), 0);
+        let halves: f64 = stripes.all(CELLS_A_LINE).map(f64::from_bits).sum();
+        let expected = f64::from(u32::try_from(threads * EACH).unwrap()) * 0.5;
+        assert!((halves - expected).abs() < 0.1, "{halves}");
     }
 }

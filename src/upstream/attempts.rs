@@ -22,6 +22,7 @@ use super::{
     AnswerBody, AnswerSource, Call, Executor, Fleet, RequestBody, UpstreamError, UpstreamPlan,
     UpstreamProtocol, framing,
 };
+use crate::clock::turn;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -198,7 +199,7 @@ impl Upstream {
         let mut tried = Places::NONE;
         let mut was_refused = false;
         loop {
-            let now = Instant::now();
+            let now = turn::now();
             let chosen = self.choose(tried, now, &mut random.borrow_mut());
             tried = tried.with(chosen.place);
             let has_another = self.has_another(tried);
@@ -300,7 +301,7 @@ impl Upstream {
                 Ok(answer) => {
                     server.health.answered(chosen.entry);
                     self.judge(server, call, &answer)?;
-                    self.metrics.answered(started.elapsed());
+                    self.metrics.answered(turn::now().duration_since(started));
                     Ok(answer.map(|source| AnswerBody::new(source, chosen.busy)))
                 }
                 // The caller's side may be what broke, too.

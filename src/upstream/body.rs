@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::held::HeldBodies;
 use super::judged::Judged;
 use super::{CallerBody, Patience, UpstreamError};
+use crate::clock::turn;
 use crate::route::{BodyFault, BodyScanner};
 
 /// The caller's request body on its way to the upstream: frame by frame, trailers included, nothing held but what must
@@ -85,7 +86,7 @@ impl Progress {
     /// Nothing of it was taken yet.
     pub(super) fn begin() -> Self {
         Self {
-            begun: Instant::now(),
+            begun: turn::now(),
             taken_ms: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
@@ -138,7 +139,7 @@ impl Progress {
     }
 
     fn take(&self) {
-        let millis = u64::try_from(self.begun.elapsed().as_millis());
+        let millis = u64::try_from(turn::now().duration_since(self.begun).as_millis());
         let millis = millis.unwrap_or(AWAITING_CALLER - 1);
         self.taken_ms.store(millis, Ordering::Release);
     }

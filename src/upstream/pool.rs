@@ -19,6 +19,7 @@ use super::http1::{Connection, Exchange, NotAnswered};
 use super::lanes::{Lanes, OnLane};
 use super::lent::{Lent, Outbound};
 use super::{AnswerSource, UpstreamError, UpstreamLimits};
+use crate::clock::turn;
 
 /// Kept connections to one server.
 pub(super) struct Pool {
@@ -223,7 +224,7 @@ impl Idle {
     pub(super) fn keep(&self, connection: Box<Connection>) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() < self.most {
-            kept.push_back((connection, Instant::now()));
+            kept.push_back((connection, turn::now()));
         }
     }
 

@@ -29,7 +29,7 @@ impl RefusalLog {
     /// One line for a refusal, if there are not too many; two when the upstream is the reason.
     pub(in crate::proxy) fn tell(&self, why: &Rejection, trace: &Trace, clock: &Clock) {
         if !tracing::enabled!(tracing::Level::DEBUG)
-            || !self.0.admits(clock.elapsed(), TOLD_PER_SECOND)
+            || !self.0.admits(clock.elapsed_at_turn(), TOLD_PER_SECOND)
         {
             return;
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::*;
+use crate::http1::write_fields;
 
 fn text(rejection: Rejection, form: ErrorForm) -> String {
     String::from_utf8(rejection.into_response(form, false).into_body().to_vec()).unwrap()
@@ -23,35 +24,57 @@ fn a_refusal_has_the_form_its_callers_expect(#[case] form: ErrorForm, #[case] ex
     assert_eq!(text(Rejection::UnknownKey, form), expected);
 }
 
+/// The reasons of a key that does not work.
+fn invalid() -> [Rejection; 4] {
+    [
+        Rejection::MalformedKey,
+        Rejection::UnknownKey,
+        Rejection::Denied(Denial::Disabled),
+        Rejection::Denied(Denial::Expired),
+    ]
+}
+
 #[test]
-fn what_is_made_once_is_what_is_made_each_time() {
+fn what_is_prepared_is_what_is_made_each_time() {
     for (place, form) in ErrorForm::ALL.into_iter().enumerate() {
         assert_eq!(form as usize, place);
-        for why in [
-            || Rejection::MissingKey,
-            || Rejection::MalformedKey,
-            || Rejection::UnknownKey,
-        ] {
-            let made = why().in_form(form);
-            assert_eq!(text(why(), form), made);
-            assert_eq!(text(why(), form), made);
+        let made_and_prepared = invalid().into_iter().zip(invalid());
+        let missing = (Rejection::MissingKey, Rejection::MissingKey);
+        for (made, prepared) in made_and_prepared.chain([missing]) {
+            let made = made.into_response(form, false);
+            let (mut answer, prepared) = prepared.answer(form, false);
+            assert!(answer.headers().is_empty());
+            let prepared = prepared.unwrap();
+            prepared.write(answer.headers_mut());
+            assert_eq!(answer.status(), made.status());
+            assert_eq!(answer.headers(), made.headers());
+            assert_eq!(answer.body(), made.body());
+            let (mut lines, mut expected) = (Vec::new(), Vec::new());
+            prepared.write_lines(&mut lines);
+            write_fields(made.headers(), &mut expected);
+            assert_eq!(lines, expected);
         }
     }
 }
 
 #[test]
-fn five_reasons_of_an_invalid_key_cannot_be_told_apart() {
-    let answer = |rejection: Rejection| {
-        let (parts, body) = rejection
-            .into_response(ErrorForm::Openai, false)
-            .into_parts();
-        (parts.status, parts.headers, body)
-    };
-    let malformed = answer(Rejection::MalformedKey);
-    assert_eq!(malformed.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(answer(Rejection::UnknownKey), malformed);
-    assert_eq!(answer(Rejection::Denied(Denial::Disabled)), malformed);
-    assert_eq!(answer(Rejection::Denied(Denial::Expired)), malformed);
+fn what_is_not_prepared_is_whole() {
+    let (answer, prepared) = Rejection::NoRoute.answer(ErrorForm::Openai, false);
+    assert!(prepared.is_none());
+    assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+    let (answer, prepared) = Rejection::UnknownKey.answer(ErrorForm::Openai, true);
+    assert!(prepared.is_none());
+    assert_eq!(answer.headers()["grpc-status"], "16");
+}
+
+#[test]
+fn the_reasons_of_an_invalid_key_cannot_be_told_apart() {
+    let first = Rejection::UnknownKey.answer(ErrorForm::Openai, false).1;
+    assert!(first.is_some());
+    for why in invalid() {
+        let made = why.answer(ErrorForm::Openai, false).1;
+        assert!(made.is_some_and(|made| std::ptr::eq(made, first.unwrap())));
+    }
 }
 
 #[test]

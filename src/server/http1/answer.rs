@@ -1,7 +1,6 @@
 //! An answer as it is written to a caller of HTTP/1: its head, and how its body is framed.
 
 use std::cell::RefCell;
-use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
@@ -11,19 +10,19 @@ use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
 use super::head::Terms;
-use crate::http1::{Framing, announced, number, says, write_fields};
+use crate::http1::{Framing, announced, number, says, write_field, write_fields};
 
 /// Writes the head of the answer to a request of that `terms` behind what is in `out`; the lines `joins` stand behind its
 /// fields. How its body is framed, and whether the connection can take another request behind it.
 ///
 /// What a proxy must add is added here: a date (RFC 9110, 6.6.1), what frames the body (RFC 9112, 6), and whether the
-/// connection ends (RFC 9112, 9.3, 9.6). `now` is how long 1970 is gone.
+/// connection ends (RFC 9112, 9.3, 9.6). `second` says which it is since 1970, where nobody has said.
 pub(super) fn write(
     head: &Parts,
     joins: &[u8],
     body: &impl Body,
     terms: Terms,
-    now: Duration,
+    second: impl FnOnce() -> u64,
     out: &mut Vec<u8>,
 ) -> (Framing, bool) {
     let (status, headers) = (head.status, &head.headers);
@@ -50,19 +49,21 @@ pub(super) fn write(
     });
     write_fields(fields, out);
     out.extend_from_slice(joins);
-    // Writing into memory does not fail.
-    let _ = match (&framing, says_length) {
-        (_, Some(length)) => write!(out, "content-length: {length}\r\n"),
-        (Framing::Chunked(_), None) => out.write_all(b"transfer-encoding: chunked\r\n"),
-        _ => Ok(()),
-    };
+    match (&framing, says_length) {
+        (_, Some(length)) => {
+            let mut digits = itoa::Buffer::new();
+            write_field(&CONTENT_LENGTH, digits.format(length).as_bytes(), out);
+        }
+        (Framing::Chunked(_), None) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        _ => {}
+    }
     if !keeps_alive && !said.closes && terms.is_http11 && !is_switching {
         out.extend_from_slice(b"connection: close\r\n");
     } else if keeps_alive && !terms.is_http11 {
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
     if !said.has_date {
-        write_date(now, out);
+        write_date(second(), out);
     }
     out.extend_from_slice(b"\r\n");
     (framing, keeps_alive)
@@ -117,15 +118,15 @@ fn framing(
     }
 }
 
-/// Writes what time it is, as of the second: the text is made once for each.
-fn write_date(now: Duration, out: &mut Vec<u8>) {
+/// Writes which second it is since 1970: the text is made once for each.
+fn write_date(second: u64, out: &mut Vec<u8>) {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
     }
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != now.as_secs() || text.is_empty() {
-            *second = now.as_secs();
-            let now: SystemTime = UNIX_EPOCH + Duration::from_secs(*second);
+    LAST.with_borrow_mut(|(last, text)| {
+        if *last != second || text.is_empty() {
+            *last = second;
+            let now: SystemTime = UNIX_EPOCH + Duration::from_secs(second);
             *text = format!("date: {}\r\n", httpdate::fmt_http_date(now));
         }
         out.extend_from_slice(text.as_bytes());

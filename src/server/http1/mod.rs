@@ -22,6 +22,7 @@ use super::guard::Guard;
 use super::guarded::GuardedIo;
 use super::io::CallerIo;
 use super::worker::Room;
+use crate::clock::turn;
 use crate::proxy::{ConnectionLoad, Peer};
 use crate::upstream::CallerBody;
 use connection::{Begins, Connection, Gone};
@@ -53,7 +54,7 @@ async fn serve_requests<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let clock = &room.shared.clock;
+    let second = || room.shared.clock.machine_second_at_turn();
     // Wakes this task once; whether it has, the room says for less.
     let mut leaving = pin!(room.leaving.cancelled());
     poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
@@ -65,9 +66,9 @@ where
             Begins::Request(head) => head,
             Begins::Refused(error) => {
                 let refusal = refuse(room, error, load);
-                refusal.trace.write_lines(connection.joins());
-                let (response, now) = (refusal.response, clock.machine_time());
-                connection.answer(response, Terms::REFUSED, now).await?;
+                refusal.unwritten.write_lines(connection.joins());
+                let answered = connection.answer(refusal.response, Terms::REFUSED, second);
+                answered.await?;
                 break;
             }
             Begins::Http2 => return Ok(Some(connection.into_http2())),
@@ -81,15 +82,17 @@ where
         let answered = connection.wait_for(answering).await?;
         let Answered {
             response,
-            trace,
+            unwritten,
             tunnel,
         } = answered;
-        trace.write_lines(connection.joins());
+        unwritten.write_lines(connection.joins());
         // What it has of the caller's head is a part of what was read, which is to be read into again.
-        drop(trace);
+        drop(unwritten);
         terms.keeps_alive &= !room.is_leaving.get();
-        let keeps_alive = connection.answer(response, terms, clock.machine_time());
+        let keeps_alive = connection.answer(response, terms, second);
         let keeps_alive = keeps_alive.await?;
+        // The next request may have come already, and is a later one.
+        turn::renew();
         if let Some(tunnel) = tunnel {
             if let Some(io) = connection.into_rewound() {
                 // Seldom, and large.

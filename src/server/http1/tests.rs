@@ -79,7 +79,7 @@ async fn we_read(bytes: &[u8], cuts: &[usize]) -> Vec<Read> {
             };
             terms.keeps_alive &= read.body.is_some();
             all.push(read);
-            let answered = connection.answer(response, terms, std::time::Duration::ZERO);
+            let answered = connection.answer(response, terms, || 0);
             if !matches!(answered.await, Ok(true)) || !connection.is_read().await {
                 break;
             }

@@ -22,9 +22,10 @@ pub(super) fn write(head: &Parts, joins: &[u8], is_chunked: bool, out: &mut Vec<
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let lengths = headers.iter().map(length).sum::<usize>() + joins.len();
     out.reserve(method.len() + target.len() + 64 + lengths);
-    for part in [method, " ", target, " HTTP/1.1\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(headers, out);
     out.extend_from_slice(joins);
     if is_chunked {

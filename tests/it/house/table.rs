@@ -41,7 +41,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "clock",
         may_use: &["key"],
-        never: &["tokio", "http", "hyper", "axum", "sqlx"],
+        never: &["http", "hyper", "axum", "sqlx"],
         why: "the cellar: it tells UnixTime, and the facts stay without a clock",
     },
     Room {

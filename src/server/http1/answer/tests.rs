@@ -9,7 +9,9 @@ use rstest::rstest;
 use super::*;
 
 /// 2024-02-29, 12:34:56.
-const NOW: Duration = Duration::from_secs(1_709_210_096);
+const fn second() -> u64 {
+    1_709_210_096
+}
 const DATE_LINE: &str = "date: Thu, 29 Feb 2024 12:34:56 GMT\r\n";
 
 type AnyBody = BoxBody<Bytes, std::convert::Infallible>;
@@ -51,7 +53,7 @@ fn written(terms: Terms, status: u16, lines: &str, body: &AnyBody) -> (String, S
     }
     let (head, ()) = response.body(()).unwrap().into_parts();
     let mut out = b"before ".to_vec();
-    let (framing, keeps_alive) = write(&head, b"", body, terms, NOW, &mut out);
+    let (framing, keeps_alive) = write(&head, b"", body, terms, second, &mut out);
     let out = String::from_utf8(out).unwrap();
     let out = out.strip_prefix("before ").unwrap().to_owned();
     let out = if head.headers.contains_key(DATE) {
@@ -231,7 +233,7 @@ fn a_reason_is_kept() {
     response.extensions_mut().insert(reason);
     let (head, ()) = response.into_parts();
     let mut out = Vec::new();
-    write(&head, b"", &empty(), terms(""), NOW, &mut out);
+    write(&head, b"", &empty(), terms(""), second, &mut out);
     assert!(out.starts_with(b"HTTP/1.1 200 Very Well\r\n"));
 }
 
@@ -243,14 +245,14 @@ fn a_value_of_any_bytes_is_written_as_it_is() {
     response.headers_mut().insert(name, value);
     let (head, ()) = response.into_parts();
     let mut out = Vec::new();
-    write(&head, b"", &empty(), terms(""), NOW, &mut out);
+    write(&head, b"", &empty(), terms(""), second, &mut out);
     assert!(out.starts_with(b"HTTP/1.1 200 OK\r\nx: \xff\t\xc3\r\n"));
 }
 
-/// The date line at a moment.
-fn date_at(now: Duration) -> String {
+/// The date line in a second.
+fn date_at(second: u64) -> String {
     let mut out = Vec::new();
-    write_date(now, &mut out);
+    write_date(second, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -262,14 +264,10 @@ fn expected_at(second: u64) -> String {
 #[test]
 fn a_date_is_that_of_its_second() {
     // The first of all, too: nothing was written before.
-    assert_eq!(
-        date_at(Duration::from_millis(999)),
-        "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
-    );
-    let second = NOW.as_secs();
-    for (millis, expected) in [(0, second), (999, second), (1_000, second + 1), (0, second)] {
-        let date = date_at(NOW + Duration::from_millis(millis));
-        assert_eq!(date, expected_at(expected));
+    assert_eq!(date_at(0), "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
+    let second = second();
+    for second in [second, second, second + 1, second] {
+        assert_eq!(date_at(second), expected_at(second));
     }
 }
 
@@ -277,7 +275,7 @@ proptest! {
     #[test]
     fn a_date_is_the_usual_one_in_whatever_order(seconds in prop::collection::vec(0..4_000_000_000_u64, 1..8)) {
         for second in seconds {
-            prop_assert_eq!(date_at(Duration::from_secs(second)), expected_at(second));
+            prop_assert_eq!(date_at(second), expected_at(second));
         }
     }
 }
@@ -287,7 +285,7 @@ fn lines_join_the_fields_of_a_head() {
     let (mut head, ()) = Response::new(()).into_parts();
     head.headers.insert("x", HeaderValue::from_static("1"));
     let mut out = Vec::new();
-    write(&head, b"y: 2\r\n", &empty(), terms(""), NOW, &mut out);
+    write(&head, b"y: 2\r\n", &empty(), terms(""), second, &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("\r\nx: 1\r\ny: 2\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\n"), "{text}");

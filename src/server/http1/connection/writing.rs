@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -31,7 +30,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         response: Response<B>,
         mut terms: Terms,
-        now: Duration,
+        second: impl FnOnce() -> u64,
     ) -> Result<bool, Gone> {
         // A body that nobody reads may end here.
         poll_fn(|cx| {
@@ -49,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         out.clear();
         out.extend_from_slice(mem::take(&mut self.interim));
         let joins = &self.joins;
-        let (framing, keeps_alive) = answer::write(&head, joins, &body, terms, now, &mut out);
+        let (framing, keeps_alive) = answer::write(&head, joins, &body, terms, second, &mut out);
         self.joins.clear();
         give_back(head.headers);
         let mut framer = Framer::new(out, framing);

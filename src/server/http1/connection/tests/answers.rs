@@ -48,7 +48,7 @@ async fn an_answer_that_is_not_whole_is_not_taken_for_whole(
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_LENGTH, length.parse().unwrap());
     }
-    let answered = connection.answer(response, head.terms, NOW).await;
+    let answered = connection.answer(response, head.terms, second).await;
     assert!(matches!(answered, Err(Gone)));
     drop(connection);
     let said = said(&mut caller).await;
@@ -69,7 +69,7 @@ async fn an_answer_comes_as_it_is_there() {
         Some((Ok::<_, Infallible>(next), parts))
     });
     let response = Response::new(StreamBody::new(Box::pin(parts)));
-    let mut answering = Box::pin(connection.answer(response, head.terms, NOW));
+    let mut answering = Box::pin(connection.answer(response, head.terms, second));
     assert!(now(answering.as_mut()).await.is_none());
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(said(&mut caller).await, head);
@@ -96,7 +96,7 @@ async fn a_large_answer_is_written_whatever_room_there_is() {
         let (head, _) = tokio::join!(request(&mut connection), write(&mut caller, GET)).0;
         let answer = answer_of(text.clone());
         let (kept, said) = tokio::join!(
-            connection.answer(answer, head.terms, NOW),
+            connection.answer(answer, head.terms, second),
             said(&mut caller)
         );
         assert!(matches!(kept, Ok(true)));
@@ -120,7 +120,7 @@ async fn a_connection_at_rest_takes_little_memory() {
         (0..50).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'a'; 4_000])))),
     );
     let answer = Response::new(StreamBody::new(parts));
-    let kept = connection.answer(answer, head.terms, NOW).await;
+    let kept = connection.answer(answer, head.terms, second).await;
     assert!(matches!(kept, Ok(true)));
     assert!(connection.out.capacity() > MOST_ROOM);
     connection.rest();

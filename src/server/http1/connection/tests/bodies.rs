@@ -62,7 +62,7 @@ async fn of_a_body_and_a_request_behind_it_each_has_its_own_bytes() {
         }
     }
     assert_eq!(read, format!("01234{rest}"));
-    let kept = connection.answer(answer_of(""), head.terms, NOW).await;
+    let kept = connection.answer(answer_of(""), head.terms, second).await;
     assert!(matches!(kept, Ok(true)));
     assert_eq!(request(&mut connection).await.0.parts.uri, "/b");
 }
@@ -106,7 +106,7 @@ async fn chunks_that_are_refused_break_off_behind_the_good_ones(
         assert!(matches!(ended, Some(Err(BodyError::Malformed(_)))), "{cut}");
         assert_eq!(read, good, "{cut}");
         // Nobody knows where a next request would begin.
-        let kept = connection.answer(answer_of(""), head.terms, NOW).await;
+        let kept = connection.answer(answer_of(""), head.terms, second).await;
         assert!(matches!(kept, Ok(false)));
         assert!(!connection.is_read().await);
         assert!(
@@ -123,7 +123,7 @@ async fn a_body_is_read_though_the_caller_takes_nothing_of_its_answer() {
     let (mut caller, ours) = duplex(64);
     let (mut connection, _load) = over(BufStream::new(ours));
     let (head, mut body) = tokio::join!(write(&mut caller, COUNTED), request(&mut connection)).1;
-    let mut answering = pin!(connection.answer(answer_of(vec![b'a'; 100]), head.terms, NOW));
+    let mut answering = pin!(connection.answer(answer_of(vec![b'a'; 100]), head.terms, second));
     assert!(now(answering.as_mut()).await.is_none());
     write(&mut caller, "123456789").await;
     assert_eq!(part(&mut body), "nothing yet");

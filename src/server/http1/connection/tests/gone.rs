@@ -55,7 +55,7 @@ async fn a_caller_that_goes_while_its_answer_comes_is_missed() {
     let (mut connection, mut caller) = connection(ROOM);
     write(&mut caller, GET).await;
     let (head, _) = request(&mut connection).await;
-    let mut answering = pin!(connection.answer(parts(&["a"]), head.terms, NOW));
+    let mut answering = pin!(connection.answer(parts(&["a"]), head.terms, second));
     assert!(now(answering.as_mut()).await.is_none());
     assert!(said(&mut caller).await.ends_with("1\r\na\r\n"));
     drop(caller);
@@ -68,7 +68,7 @@ async fn a_caller_that_goes_while_it_takes_nothing_is_missed() {
         let (mut connection, mut caller) = connection(40);
         write(&mut caller, GET).await;
         let (head, _) = request(&mut connection).await;
-        let mut answering = pin!(connection.answer(answer_of("abc"), head.terms, NOW));
+        let mut answering = pin!(connection.answer(answer_of("abc"), head.terms, second));
         assert!(now(answering.as_mut()).await.is_none());
         // It takes no more of the answer, and either is gone or says that it will say no more.
         let _caller = if closes {

@@ -67,7 +67,7 @@ async fn behind_the_beginning_of_an_answer_no_body_is_asked_for() {
     .await;
     let (head, mut body) = request(&mut connection).await;
     assert_eq!(part(&mut body), "nothing yet");
-    let mut answering = pin!(connection.answer(parts(&["a"]), head.terms, NOW));
+    let mut answering = pin!(connection.answer(parts(&["a"]), head.terms, second));
     assert!(now(answering.as_mut()).await.is_none());
     let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n";
     assert_eq!(said(&mut caller).await, answer);
@@ -95,7 +95,7 @@ async fn what_asks_for_a_body_is_written_whole_before_an_answer() {
     drop(body);
     let answer = answer_of("a");
     let answer = tokio::join!(
-        connection.answer(answer, head.terms, NOW),
+        connection.answer(answer, head.terms, second),
         said(&mut caller)
     );
     assert!(matches!(answer.0, Ok(false)));

@@ -69,14 +69,16 @@ async fn a_head_that_is_refused_comes_behind_the_requests_before_it() {
     .await;
     for _ in 0..2 {
         let (head, _) = request(&mut connection).await;
-        let kept = connection.answer(answer_of(""), head.terms, NOW).await;
+        let kept = connection.answer(answer_of(""), head.terms, second).await;
         assert!(matches!(kept, Ok(true)));
     }
     for _ in 0..2 {
         let next = name(&next(&mut connection).await);
         assert_eq!(next, format!("refused: {}", FramingError::RequestLine));
     }
-    let refused = connection.answer(answer_of(""), Terms::REFUSED, NOW).await;
+    let refused = connection
+        .answer(answer_of(""), Terms::REFUSED, second)
+        .await;
     assert!(matches!(refused, Ok(false)));
 }
 
@@ -98,7 +100,9 @@ async fn a_head_that_does_not_come_whole_is_refused_in_time() {
         assert_eq!(next, format!("refused: {}", FramingError::HeadTooSlow));
         let limit = LimitsConfig::default().head_timeout;
         assert_eq!(start.elapsed().as_secs(), limit.as_secs());
-        let told = connection.answer(answer_of(""), Terms::REFUSED, NOW).await;
+        let told = connection
+            .answer(answer_of(""), Terms::REFUSED, second)
+            .await;
         assert!(matches!(told, Ok(false)));
         assert!(said(&mut caller).await.starts_with("HTTP/1.1 200 OK\r\n"));
     }
@@ -127,7 +131,7 @@ async fn when_leaving_only_what_has_begun_is_served() {
         let (mut connection, mut caller) = connection(ROOM);
         write(&mut caller, &format!("{GET}{begun}")).await;
         let (head, _) = request(&mut connection).await;
-        let kept = connection.answer(answer_of(""), head.terms, NOW).await;
+        let kept = connection.answer(answer_of(""), head.terms, second).await;
         assert!(matches!(kept, Ok(true)));
         let (next, ()) = tokio::join!(next_when_leaving(&mut connection), async {
             // We hear of what has begun before the rest comes.

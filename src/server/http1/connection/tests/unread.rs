@@ -38,7 +38,7 @@ async fn a_body_that_nobody_reads_is_passed_over_if_it_is_there(
     if is_looked_after {
         assert!(looked_after(&mut connection).await);
     }
-    let kept = connection.answer(answer_of(""), head.terms, NOW).await;
+    let kept = connection.answer(answer_of(""), head.terms, second).await;
     assert_eq!(kept.ok(), Some(is_kept));
     assert_eq!(now(connection.is_read()).await, Some(is_kept));
     let close = if is_kept { "" } else { "connection: close\r\n" };
@@ -55,7 +55,7 @@ async fn answered_before_its_body() -> (Connection<DuplexStream>, DuplexStream, 
     write(&mut caller, COUNTED).await;
     let (head, mut body) = request(&mut connection).await;
     assert_eq!(part(&mut body), "nothing yet");
-    let kept = connection.answer(answer_of("a"), head.terms, NOW).await;
+    let kept = connection.answer(answer_of("a"), head.terms, second).await;
     assert!(matches!(kept, Ok(true)));
     (connection, caller, body)
 }
