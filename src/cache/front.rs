@@ -61,11 +61,19 @@ impl WorkerFront {
     ///
     /// As [`WorkerFront::grant`].
     pub async fn known_by(&self, digest: KeyDigest) -> Result<Arc<Grant>, LookupError> {
-        if let Some(grant) = self.remembered(&digest) {
-            return Ok(grant);
+        let shared = &*self.cache.0;
+        match self.remembered(&digest) {
+            Remembered::Known(grant) => return Ok(grant),
+            Remembered::Missed { was_complete }
+                if shared.holds_every_key(was_complete) && !shared.may_look_up() =>
+            {
+                shared.metrics.lookup_unknown();
+                return Err(LookupError::Unknown);
+            }
+            Remembered::Missed { .. } | Remembered::NotAsked => {}
         }
         // Taken first: an answer that a change overtakes must not count as a copy.
-        let generation = self.cache.0.memory.generation();
+        let generation = shared.memory.generation();
         // Boxed, so that not every request carries the size of a look-up.
         let grant = Box::pin(self.cache.look_up(digest)).await?;
         // Memory that is too small may not take a newcomer in; who calls again and again is not looked up each time.
@@ -85,7 +93,7 @@ impl WorkerFront {
         self.cache.applied()
     }
 
-    fn remembered(&self, digest: &KeyDigest) -> Option<Arc<Grant>> {
+    fn remembered(&self, digest: &KeyDigest) -> Remembered {
         let Shared {
             memory,
             looks,
@@ -93,7 +101,7 @@ impl WorkerFront {
             ..
         } = &*self.cache.0;
         if !looks.standing().may_serve_at_once() {
-            return None;
+            return Remembered::NotAsked;
         }
         let generation = memory.generation();
         let mut slots = self.slots.borrow_mut();
@@ -108,13 +116,28 @@ impl WorkerFront {
                 let _ = memory.known(digest);
             }
             metrics.lookup_known();
-            return Some(Arc::clone(&held.grant));
+            return Remembered::Known(Arc::clone(&held.grant));
         }
-        let grant = memory.known(digest)?;
+        // Taken before memory is asked: a fill that ends in between must not make a miss look like a certainty.
+        let was_complete = memory.is_complete();
+        let Some(grant) = memory.known(digest) else {
+            return Remembered::Missed { was_complete };
+        };
         *slot = Some(Slot::new(*digest, generation, &grant));
         metrics.lookup_known();
-        Some(grant)
+        Remembered::Known(grant)
     }
+}
+
+/// What the front and memory said at once.
+enum Remembered {
+    Known(Arc<Grant>),
+    /// Memory does not have it; whether it held every key before it was asked.
+    Missed {
+        was_complete: bool,
+    },
+    /// Memory is not fresh enough to be asked.
+    NotAsked,
 }
 
 impl Slot {

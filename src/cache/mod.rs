@@ -250,6 +250,17 @@ enum Found {
 }
 
 impl Shared {
+    /// Whether a key that memory did not have when it was asked is none, or was made elsewhere a moment ago. `was_complete` says
+    /// whether it held every key before it was asked.
+    fn holds_every_key(&self, was_complete: bool) -> bool {
+        was_complete && self.memory.is_complete() && self.looks.standing() == Standing::Fresh
+    }
+
+    /// Whether a look-up may begin now. Where none may, memory that holds every key is answer enough.
+    fn may_look_up(&self) -> bool {
+        self.lookups.may_begin(self.clock.elapsed_at_turn())
+    }
+
     async fn look_up(&self, digest: KeyDigest) -> Result<Found, LookupError> {
         const UNAVAILABLE: LookupError = LookupError::Unavailable {
             retry_after: RETRY_AFTER,
@@ -265,17 +276,21 @@ impl Shared {
         if let Some(grant) = self.memory.known(&digest) {
             return Ok(Found::Known(grant));
         }
-        let holds_every_key =
-            was_complete && self.memory.is_complete() && self.looks.standing() == Standing::Fresh;
-        // Memory is answer enough where no look-up may begin; in a flood, that spares the search for what was looked up.
-        let is_none = holds_every_key && !self.lookups.may_begin(self.clock.elapsed());
-        if is_none || self.memory.is_unknown(&digest, self.clock.elapsed()) {
+        let holds_every_key = self.holds_every_key(was_complete);
+        // In a flood, that spares the search for what was looked up.
+        let is_none = holds_every_key && !self.may_look_up();
+        if is_none
+            || self
+                .memory
+                .is_unknown(&digest, self.clock.elapsed_at_turn())
+        {
             return Ok(Found::KnownNone);
         }
         let epoch = self.memory.epoch();
         let asked = if holds_every_key {
             // One that was made elsewhere a moment ago is worth a look, but memory is answer enough not to wait for it.
-            self.lookups.ask_now(digest, epoch, self.clock.elapsed())
+            self.lookups
+                .ask_now(digest, epoch, self.clock.elapsed_at_turn())
         } else {
             self.lookups.ask(digest, epoch)
         };
