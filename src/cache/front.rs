@@ -8,7 +8,7 @@ use super::{KeyCache, LookupError, Shared};
 use crate::key::{Grant, KeyDigest, PresentedKey};
 use crate::store::Cursor;
 
-/// Slots of one front: 4096 × 56 bytes.
+/// Slots of one front: 4096 × 64 bytes.
 const SLOTS: usize = 4096;
 
 /// How many hits of a slot go by before partial memory is asked, too.
@@ -23,7 +23,9 @@ pub struct WorkerFront {
     slots: RefCell<Box<[Option<Slot>]>>,
 }
 
+/// Each in one line of a processor's memory, so that to look into a cold one waits for one.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
     digest: KeyDigest,
     generation: Generation,
@@ -150,6 +152,8 @@ impl Slot {
         }
     }
 }
+
+const _: () = assert!(size_of::<Option<Slot>>() == 64);
 
 /// The one slot that may hold this digest.
 fn place_of(digest: &KeyDigest) -> usize {
