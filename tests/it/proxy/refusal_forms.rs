@@ -189,10 +189,17 @@ async fn six_ways_of_being_no_good_look_the_same() {
         &expired.text,
         &deleted.text,
     ];
-    for target in ["/models/m/predict", "/v1/models", "/models/m/v1/messages"] {
+    let targets = ["/models/m/predict", "/v1/models", "/models/m/v1/messages"];
+    // What ends the connection is said in the same place, too.
+    let each = targets.into_iter().flat_map(|target| {
+        let more = ["\r\n", "\r\nExpect: 100-continue\r\n"];
+        more.map(|more| (target, more))
+    });
+    for (target, more) in each {
         let mut looks = Vec::new();
         for key in keys {
             let request = get(target, Some(key)).replace("GET /models", "POST /models");
+            let request = request.replacen("\r\n", more, 1);
             let answer = refusal(&keyward, &request).await;
             assert_eq!(answer.status(), 401);
             looks.push(lasting(&answer));
