@@ -24,7 +24,7 @@
 //! # Where to read on
 //!
 //! * The life of a request: [`proxy`], top to bottom. It meets [`route`] (where is it going, which model does it
-//!   name), [`credential`] (who calls), [`cache`] (do we know this key), [`key::Grant::permit`] (may it), [`usage`]
+//!   name), [`credential`] (who calls), [`cache`] (do we know this key), [`key::LocalGrant::permit`] (may it), [`usage`]
 //!   (remember that it came) and [`upstream`] (pass it along).
 //! * The life of a key change: written with its log entry by a trigger in [`store`], rung in by a bell, read from the
 //!   log and applied by [`cache`]. Whoever makes the change takes this road: our own API, our command line, or

@@ -12,7 +12,7 @@ use keyward::credential::{CredentialLocations, Reading};
 use keyward::key::{
     Actor, ApiKey, Denial, ENTROPY_BYTES, KeyCategory, KeyDigest, KeyFilter, KeyId, KeySelector,
     KeyUpdate, ModelId, ModelScope, Name, NamedModel, NewApiKey, NewSecret, OrgId, Permit,
-    PresentedKey, Team, TeamId, TeamRef, UnixTime,
+    PresentedKey, Purpose, Team, TeamId, TeamRef, UnixTime,
 };
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
@@ -358,7 +358,7 @@ impl Admission {
         now: UnixTime,
     ) -> Permit {
         let grant = at_once(self.front.grant(presented)).expect("memory holds the key");
-        let permit: Result<Permit, Denial> = grant.permit(model, now);
+        let permit: Result<Permit, Denial> = grant.permit(Purpose::Calling, model, now);
         let permit = permit.expect("the key may call the model");
         self.usage.touch(&permit, now);
         permit

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use super::memory::Generation;
 use super::{KeyCache, LookupError, Shared};
-use crate::key::{Grant, KeyDigest, PresentedKey};
+use crate::key::{Grant, KeyDigest, LocalGrant, PresentedKey};
 use crate::store::Cursor;
 
 /// Slots of one front: 4096 × 64 bytes.
@@ -29,7 +29,7 @@ pub struct WorkerFront {
 struct Slot {
     digest: KeyDigest,
     generation: Generation,
-    grant: Arc<Grant>,
+    grant: LocalGrant,
     hits: u8,
 }
 
@@ -53,7 +53,7 @@ impl WorkerFront {
     /// [`LookupError::Unknown`] when there is no such key; [`LookupError::Unavailable`] when that is not known here now.
     ///
     /// [`CacheConfig::lookup_timeout`]: super::CacheConfig::lookup_timeout
-    pub async fn grant(&self, presented: PresentedKey<'_>) -> Result<Arc<Grant>, LookupError> {
+    pub async fn grant(&self, presented: PresentedKey<'_>) -> Result<LocalGrant, LookupError> {
         self.known_by(presented.digest()).await
     }
 
@@ -62,7 +62,7 @@ impl WorkerFront {
     /// # Errors
     ///
     /// As [`WorkerFront::grant`].
-    pub async fn known_by(&self, digest: KeyDigest) -> Result<Arc<Grant>, LookupError> {
+    pub async fn known_by(&self, digest: KeyDigest) -> Result<LocalGrant, LookupError> {
         let shared = &*self.cache.0;
         match self.remembered(&digest) {
             Remembered::Known(grant) => return Ok(grant),
@@ -77,7 +77,7 @@ impl WorkerFront {
         // Taken first: an answer that a change overtakes must not count as a copy.
         let generation = shared.memory.generation();
         // Boxed, so that not every request carries the size of a look-up.
-        let grant = Box::pin(self.cache.look_up(digest)).await?;
+        let grant = LocalGrant::from(Box::pin(self.cache.look_up(digest)).await?);
         // Memory that is too small may not take a newcomer in; who calls again and again is not looked up each time.
         self.slots.borrow_mut()[place_of(&digest)] = Some(Slot::new(digest, generation, &grant));
         Ok(grant)
@@ -118,13 +118,14 @@ impl WorkerFront {
                 let _ = memory.known(digest);
             }
             metrics.lookup_known();
-            return Remembered::Known(Arc::clone(&held.grant));
+            return Remembered::Known(held.grant.clone());
         }
         // Taken before memory is asked: a fill that ends in between must not make a miss look like a certainty.
         let was_complete = memory.is_complete();
         let Some(grant) = memory.known(digest) else {
             return Remembered::Missed { was_complete };
         };
+        let grant = LocalGrant::from(grant);
         *slot = Some(Slot::new(*digest, generation, &grant));
         metrics.lookup_known();
         Remembered::Known(grant)
@@ -133,7 +134,7 @@ impl WorkerFront {
 
 /// What the front and memory said at once.
 enum Remembered {
-    Known(Arc<Grant>),
+    Known(LocalGrant),
     /// Memory does not have it; whether it held every key before it was asked.
     Missed {
         was_complete: bool,
@@ -143,11 +144,11 @@ enum Remembered {
 }
 
 impl Slot {
-    fn new(digest: KeyDigest, generation: Generation, grant: &Arc<Grant>) -> Self {
+    fn new(digest: KeyDigest, generation: Generation, grant: &LocalGrant) -> Self {
         Self {
             digest,
             generation,
-            grant: Arc::clone(grant),
+            grant: grant.clone(),
             hits: 0,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::Config;
-use crate::key::{ApiKey, Denial, Grant, ModelId, NamedModel, UnixTime};
+use crate::key::{ApiKey, Denial, Grant, ModelId, NamedModel, Purpose, UnixTime};
 use crate::proxy::CallsOfEndedKeys;
 use crate::route::{NoRoute, RequestHost};
 
@@ -46,8 +46,8 @@ impl Explanation {
         let model = model.map_or(NamedModel::NotNeeded, |model| {
             NamedModel::Named(ModelId::new(model))
         });
-        match present(key, now).map(|grant| grant.permit(model, now)) {
-            Some(Ok(_)) => Self::allowed(None, ends_by(key, CallsOfEndedKeys::GoOn)),
+        match present(key, now).map(|grant| grant.check(Purpose::Calling, model, now)) {
+            Some(Ok(())) => Self::allowed(None, ends_by(key, CallsOfEndedKeys::GoOn)),
             Some(Err(denial)) => Self::denied(denial),
             None => Self::refused(401, "key", "the key has no text"),
         }
@@ -80,10 +80,10 @@ impl Explanation {
             return Self::refused(401, "key", "the key has no text");
         };
         let purpose = matched.route.class.purpose();
-        let permit = grant.permit_for(purpose, matched.model(), now);
+        let verdict = grant.check(purpose, matched.model(), now);
         let upstream = config.upstreams.get(matched.route.upstream.0);
-        match permit {
-            Ok(_) => Self::allowed(
+        match verdict {
+            Ok(()) => Self::allowed(
                 upstream.map(|upstream| upstream.name.clone()),
                 ends_by(key, config.proxy.calls_of_ended_keys),
             ),

@@ -1,4 +1,6 @@
 use std::fmt::Write;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{ApiKey, KeyCategory, KeyDigest, KeyId, LastUsed, ModelId, ModelScope, UnixTime};
@@ -60,10 +62,19 @@ pub enum Denial {
     ModelsDiffer,
 }
 
-/// Proof that one request was allowed. Only [`Grant::permit`] and [`Grant::permit_metrics`] make one.
+/// A grant as one thread has it. Its copies are counted for that thread alone: threads that serve the same key write nothing that
+/// they share.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "it is the count that no other thread writes"
+)]
+pub struct LocalGrant(Rc<Arc<Grant>>);
+
+/// Proof that one request was allowed. Only [`LocalGrant::permit`] makes one.
 #[derive(Debug)]
 pub struct Permit {
-    grant: Arc<Grant>,
+    grant: LocalGrant,
 }
 
 impl Grant {
@@ -93,26 +104,8 @@ impl Grant {
         }
     }
 
-    /// Decides whether the key may do at `now` what it is presented for: [`Grant::permit`] or
-    /// [`Grant::permit_metrics`].
-    ///
-    /// # Errors
-    ///
-    /// The first reason against it.
-    pub fn permit_for(
-        self: &Arc<Self>,
-        purpose: Purpose,
-        model: NamedModel<'_>,
-        now: UnixTime,
-    ) -> Result<Permit, Denial> {
-        match purpose {
-            Purpose::Calling => self.permit(model, now),
-            Purpose::ReadingMetrics => self.permit_metrics(model, now),
-        }
-    }
-
-    /// Decides whether the key may call `model` at `now`: with [`Grant::permit_metrics`] the one place where that is
-    /// decided.
+    /// Decides whether the key may do at `now` what it is presented for: call `model`, or read a server's metrics of it
+    /// (CONTRACTS 2). The one place where that is decided.
     ///
     /// Looks at disabled, expiry, category and scope, in this order, on every request. Pure, takes no lock, allocates
     /// nothing.
@@ -120,31 +113,19 @@ impl Grant {
     /// # Errors
     ///
     /// The first reason against it.
-    pub fn permit(
-        self: &Arc<Self>,
+    pub fn check(
+        &self,
+        purpose: Purpose,
         model: NamedModel<'_>,
         now: UnixTime,
-    ) -> Result<Permit, Denial> {
+    ) -> Result<(), Denial> {
         self.check_life(now)?;
-        if !self.category.may_invoke() {
-            return Err(Denial::Category);
-        }
-        self.check_scope(model)
-    }
-
-    /// Decides alike whether the key may read a server's metrics of `model` (CONTRACTS 2).
-    ///
-    /// # Errors
-    ///
-    /// The first reason against it.
-    pub fn permit_metrics(
-        self: &Arc<Self>,
-        model: NamedModel<'_>,
-        now: UnixTime,
-    ) -> Result<Permit, Denial> {
-        self.check_life(now)?;
-        if !self.category.may_read_metrics() {
-            return Err(Denial::MetricsCategory);
+        match purpose {
+            Purpose::Calling if !self.category.may_invoke() => return Err(Denial::Category),
+            Purpose::ReadingMetrics if !self.category.may_read_metrics() => {
+                return Err(Denial::MetricsCategory);
+            }
+            Purpose::Calling | Purpose::ReadingMetrics => {}
         }
         self.check_scope(model)
     }
@@ -165,20 +146,13 @@ impl Grant {
         Ok(())
     }
 
-    fn check_scope(self: &Arc<Self>, model: NamedModel<'_>) -> Result<Permit, Denial> {
+    fn check_scope(&self, model: NamedModel<'_>) -> Result<(), Denial> {
         match model {
-            NamedModel::Named(model) if !self.scope.allows(model) => {
-                return Err(Denial::ModelOutOfScope);
-            }
-            NamedModel::NotNamed if !self.scope.is_every_model() => {
-                return Err(Denial::ModelNotNamed);
-            }
-            NamedModel::Differ => return Err(Denial::ModelsDiffer),
-            NamedModel::Named(_) | NamedModel::NotNamed | NamedModel::NotNeeded => {}
+            NamedModel::Named(model) if !self.scope.allows(model) => Err(Denial::ModelOutOfScope),
+            NamedModel::NotNamed if !self.scope.is_every_model() => Err(Denial::ModelNotNamed),
+            NamedModel::Differ => Err(Denial::ModelsDiffer),
+            NamedModel::Named(_) | NamedModel::NotNamed | NamedModel::NotNeeded => Ok(()),
         }
-        Ok(Permit {
-            grant: Arc::clone(self),
-        })
     }
 
     /// Whether the key may call every model, so that it need not be known which one is called.
@@ -218,10 +192,49 @@ impl Grant {
     }
 }
 
+impl LocalGrant {
+    /// Permits what the grant allows: see [`Grant::check`].
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn permit(
+        &self,
+        purpose: Purpose,
+        model: NamedModel<'_>,
+        now: UnixTime,
+    ) -> Result<Permit, Denial> {
+        self.check(purpose, model, now)?;
+        Ok(Permit {
+            grant: self.clone(),
+        })
+    }
+
+    /// The same for every thread. To copy it writes what they share.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Grant> {
+        &self.0
+    }
+}
+
+impl From<Arc<Grant>> for LocalGrant {
+    fn from(grant: Arc<Grant>) -> Self {
+        Self(Rc::new(grant))
+    }
+}
+
+impl Deref for LocalGrant {
+    type Target = Grant;
+
+    fn deref(&self) -> &Grant {
+        &self.0
+    }
+}
+
 impl Permit {
     /// The grant that allowed it.
     #[must_use]
-    pub const fn grant(&self) -> &Arc<Grant> {
+    pub const fn grant(&self) -> &LocalGrant {
         &self.grant
     }
 }
@@ -398,7 +411,9 @@ mod tests {
     ) {
         let mut key = key();
         change(&mut key);
-        assert_eq!(present(&key).permit(model, NOW).map(|_| ()), verdict);
+        let grant = LocalGrant::from(present(&key));
+        let permit = grant.permit(Purpose::Calling, model, NOW);
+        assert_eq!(permit.map(|_| ()), verdict);
     }
 
     #[rstest]
@@ -439,7 +454,7 @@ mod tests {
     ) {
         let mut key = key();
         (key.category, key.scope) = (category, scope);
-        let permit = |key: &ApiKey| present(key).permit_metrics(model, NOW).map(|_| ());
+        let permit = |key: &ApiKey| present(key).check(Purpose::ReadingMetrics, model, NOW);
         assert_eq!(permit(&key), verdict);
         key.expires_at = Some(NOW);
         assert_eq!(permit(&key), Err(Denial::Expired));
@@ -463,11 +478,9 @@ mod tests {
         let (known_by, old) = Grant::of(&key, NOW).nth(1).unwrap();
         assert_eq!(known_by, digest);
         assert!(old.is_old_text());
-        assert!(old.permit(M1, UnixTime::from_secs(1_004)).is_ok());
-        assert_eq!(
-            old.permit(M1, UnixTime::from_secs(1_005)).unwrap_err(),
-            Denial::Expired
-        );
+        let old_at = |secs| old.check(Purpose::Calling, M1, UnixTime::from_secs(secs));
+        assert_eq!(old_at(1_004), Ok(()));
+        assert_eq!(old_at(1_005), Err(Denial::Expired));
         assert_eq!(Grant::of(&key, UnixTime::from_secs(1_010)).count(), 1);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no async. A key's text has a form and a checksum ([`PresentedKey`], [`NewSecret`]); only
 //! its [`KeyDigest`] is ever kept. What is stored is an [`ApiKey`]; what memory holds of it is a [`Grant`], and
-//! [`Grant::permit`] is the one place where it is decided whether a request may go on.
+//! [`Grant::check`] is the one place where it is decided whether a request may go on.
 
 mod actor;
 mod category;
@@ -19,7 +19,7 @@ mod time;
 pub use actor::{Actor, Origin};
 pub use category::{InvalidCategory, KeyCategory, Operation};
 pub use digest::{InvalidDigest, KeyDigest};
-pub use grant::{Denial, Grant, Identity, NamedModel, Permit, Purpose};
+pub use grant::{Denial, Grant, Identity, LocalGrant, NamedModel, Permit, Purpose};
 pub use import::ImportedKey;
 pub use last_used::{LastUsed, Touch};
 pub use record::{

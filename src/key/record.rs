@@ -137,9 +137,9 @@ pub struct OldDigest {
     pub until: UnixTime,
 }
 
-/// A key as it is stored. Holding one says nothing about whether it may be used: [`Grant::permit`] does.
+/// A key as it is stored. Holding one says nothing about whether it may be used: [`Grant::check`] does.
 ///
-/// [`Grant::permit`]: super::Grant::permit
+/// [`Grant::check`]: super::Grant::check
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Which key.

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::key::{
-        ApiKey, Denial, KeyDigest, ModelId, NamedModel, OldDigest, OrgId, TeamId, TeamRef,
+        ApiKey, Denial, KeyDigest, ModelId, NamedModel, OldDigest, OrgId, Purpose, TeamId, TeamRef,
     };
 
     const NAME: &str = "[a-zA-Z0-9 ü🚀%·-]{1,40}";
@@ -222,7 +222,7 @@ mod tests {
     }
 
     /// Everything that a grant decides, about some models at some times.
-    fn verdicts(grant: &std::sync::Arc<Grant>) -> Vec<Result<(), Denial>> {
+    fn verdicts(grant: &Grant) -> Vec<Result<(), Denial>> {
         let models = ["a", "ab", "c/", "ccc", "d"].map(|id| NamedModel::Named(ModelId::new(id)));
         let others = [
             NamedModel::NotNamed,
@@ -235,7 +235,7 @@ mod tests {
             .flat_map(|model| {
                 moments
                     .clone()
-                    .map(|now| grant.permit(*model, now).map(drop))
+                    .map(|now| grant.check(Purpose::Calling, *model, now))
             })
             .collect()
     }

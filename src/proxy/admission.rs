@@ -1,7 +1,6 @@
 //! Whether a request may go on, and where to: everything that is decided before anything is sent.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -13,7 +12,7 @@ use super::streams::Stream;
 use super::target::Target;
 use super::{CallsOfEndedKeys, Forwarded, Proxy, Rejection};
 use crate::credential::Reading;
-use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
+use crate::key::{Denial, LocalGrant, NamedModel, Permit, UnixTime};
 use crate::route::{Forward, Matched, Route};
 use crate::upstream::{HoldLimits, RequestBody};
 
@@ -96,7 +95,7 @@ impl Proxy {
 
         // May it call this model, now?                                      401, 403
         let purpose = matched.route.class.purpose();
-        let permit = grant.permit_for(purpose, matched.model(), now);
+        let permit = grant.permit(purpose, matched.model(), now);
         let permit = permit.map_err(Rejection::Denied)?;
 
         Ok(Admitted {
@@ -131,7 +130,7 @@ impl Proxy {
         request: &Parts,
         body: &mut RequestBody,
         matched: &mut Matched<'_, '_>,
-        grant: &Arc<Grant>,
+        grant: &LocalGrant,
         now: UnixTime,
     ) -> Result<(), Rejection> {
         let so_far = match matched.model() {
@@ -139,7 +138,7 @@ impl Proxy {
             named => named,
         };
         let purpose = matched.route.class.purpose();
-        let permit = grant.permit_for(purpose, so_far, now);
+        let permit = grant.permit(purpose, so_far, now);
         permit.map_err(Rejection::Denied)?;
         let limits = &self.plan.limits;
         let Some(scanner) = matched.scanner(&request.headers, &self.plan.bodies)? else {

@@ -1,11 +1,11 @@
 //! The data listener: the life of a request, from top to bottom.
 //!
 //! [`Proxy::handle`] answers every request: it is admitted (`admission`), made ready (`prepare`) and sent to an upstream,
-//! and answered (`answer`, `relay`). No path leads to an upstream but through [`Grant::permit`], which alone
+//! and answered (`answer`, `relay`). No path leads to an upstream but through [`LocalGrant::permit`], which alone
 //! makes the [`Permit`] that [`Upstreams::send`] takes. What is decided on is what is forwarded:
 //! the path and the host are compared raw, and a head that can be read in two ways is refused.
 //!
-//! [`Grant::permit`]: crate::key::Grant::permit
+//! [`LocalGrant::permit`]: crate::key::LocalGrant::permit
 
 mod access;
 mod admission;

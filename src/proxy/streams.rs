@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 use super::Rejection;
 use crate::cache::{LookupError, WorkerFront};
 use crate::clock::Clock;
-use crate::key::{Denial, Grant, KeyDigest, ModelId, NamedModel, Purpose, UnixTime};
+use crate::key::{Denial, KeyDigest, LocalGrant, ModelId, NamedModel, Purpose, UnixTime};
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::upstream::AnswerBody;
 
@@ -38,7 +37,7 @@ pub(super) struct Stream {
     digest: KeyDigest,
     purpose: Purpose,
     model: KnownModel,
-    grant: RefCell<Arc<Grant>>,
+    grant: RefCell<LocalGrant>,
     /// Memory does not hold the key, and the database has not been asked since the last change.
     is_unsure: Cell<bool>,
     answer: RefCell<Option<AnswerBody>>,
@@ -67,7 +66,7 @@ impl OpenStreams {
     pub(super) fn watch(
         &self,
         digest: KeyDigest,
-        grant: Arc<Grant>,
+        grant: LocalGrant,
         purpose: Purpose,
         model: NamedModel<'_>,
     ) -> Rc<Stream> {
@@ -170,7 +169,7 @@ impl Stream {
         let held = keys.held(&self.digest);
         self.is_unsure.set(held.is_none());
         if let Some(grant) = held {
-            self.grant.replace(grant);
+            self.grant.replace(grant.into());
         }
     }
 
@@ -178,7 +177,7 @@ impl Stream {
     /// of them called: its call ends when it becomes one for some.
     fn decide(&self, now: UnixTime) -> bool {
         let model = self.model.as_named();
-        let permitted = self.grant.borrow().permit_for(self.purpose, model, now);
+        let permitted = self.grant.borrow().check(self.purpose, model, now);
         permitted.is_err_and(|denial| self.end(KeyEnd::Denied(denial)))
     }
 

@@ -24,7 +24,7 @@ pub use in_force::{InForce, InvalidWait, Wait};
 use crate::clock::Clock;
 use crate::key::{
     Actor, ApiKey, Denial, ENTROPY_BYTES, Grant, KeyCategory, KeyDigest, KeyFilter, KeyId,
-    KeySelector, NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, UnixTime,
+    KeySelector, NamedModel, NewApiKey, NewSecret, Origin, PresentedKey, Purpose, UnixTime,
 };
 pub use crate::store::{AuditEntry, Instance, ListMark};
 use crate::store::{Cursor, KeyStore, StoreError};
@@ -81,7 +81,7 @@ impl KeyRegistry {
     fn works(&self, key: &ApiKey, digest: KeyDigest) -> bool {
         let now = self.clock.unix_time();
         Grant::of(key, now).any(|(known_by, grant)| {
-            let verdict = grant.permit(NamedModel::NotNeeded, now);
+            let verdict = grant.check(Purpose::Calling, NamedModel::NotNeeded, now);
             known_by == digest && !matches!(verdict, Err(Denial::Disabled | Denial::Expired))
         })
     }

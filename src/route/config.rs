@@ -79,7 +79,7 @@ pub enum RouteClass {
 }
 
 impl RouteClass {
-    /// What a key is presented for on such a route: with [`Grant::permit_for`](crate::key::Grant::permit_for) the one
+    /// What a key is presented for on such a route: with [`Grant::check`](crate::key::Grant::check) the one
     /// place where a class becomes a decision.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {

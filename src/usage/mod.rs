@@ -61,7 +61,7 @@ impl UsageRecorder {
             Touch::QueueFirst => true,
         };
         let marked = Marked {
-            grant: Arc::clone(grant),
+            grant: Arc::clone(grant.shared()),
             is_first_use,
         };
         if !self.0.push(marked) {

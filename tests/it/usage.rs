@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyward::clock::Clock;
-use keyward::key::{Grant, KeyId, ModelId, NamedModel, Permit, UnixTime};
+use keyward::key::{Grant, KeyId, LocalGrant, ModelId, NamedModel, Permit, Purpose, UnixTime};
 use keyward::telemetry::metrics::Metrics;
 use keyward::usage::{UsageConfig, UsageRecorder};
 use tokio::runtime::Handle;
@@ -55,7 +55,9 @@ fn grant(n: u128, last_used_at: Option<UnixTime>) -> Arc<Grant> {
 
 fn permit(grant: &Arc<Grant>) -> Permit {
     let model = NamedModel::Named(ModelId::new("m1"));
-    grant.permit(model, START).expect("a live key")
+    let grant = LocalGrant::from(Arc::clone(grant));
+    let permit = grant.permit(Purpose::Calling, model, START);
+    permit.expect("a live key")
 }
 
 fn at(secs: u64) -> UnixTime {

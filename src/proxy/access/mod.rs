@@ -22,7 +22,7 @@ pub(super) use bound::PerSecond;
 use super::trace::Trace;
 use super::{Answer, Peer, Proxy, ProxyPlan};
 use crate::clock::Clock;
-use crate::key::{Grant, NamedModel};
+use crate::key::{LocalGrant, NamedModel};
 use crate::route::{Route, UpstreamId};
 use crate::telemetry::access::{AccessLines, Sample};
 use crate::telemetry::metrics::{RequestOutcome, WebSocketEnd};
@@ -66,7 +66,7 @@ struct Entry {
     span_id: Option<u64>,
     caller_span_id: Option<u64>,
     head: Option<Head>,
-    grant: Option<Arc<Grant>>,
+    grant: Option<LocalGrant>,
     route: Option<Arc<str>>,
     upstream: Option<UpstreamId>,
     model: Option<String>,
@@ -256,9 +256,9 @@ impl Told {
     }
 
     /// Whose key it is, whether it may or not.
-    pub(super) fn is_by(&mut self, grant: &Arc<Grant>) {
+    pub(super) fn is_by(&mut self, grant: &LocalGrant) {
         if let Some(entry) = &mut self.0 {
-            entry.grant = Some(Arc::clone(grant));
+            entry.grant = Some(grant.clone());
         }
     }
 

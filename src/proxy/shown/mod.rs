@@ -20,7 +20,7 @@ pub(super) use samples::SampleFilter;
 
 use super::Rejection;
 use super::relay::Relayed;
-use crate::key::{Grant, ModelId};
+use crate::key::{LocalGrant, ModelId};
 use crate::route::{Route, RouteClass};
 use crate::upstream::{AnswerBody, HeldBodies, WholeLimits, read_whole};
 
@@ -47,7 +47,7 @@ pub enum Unfilterable {
 
 /// How an answer is cut to what a key for some models may see.
 pub(super) struct Shown {
-    grant: Arc<Grant>,
+    grant: LocalGrant,
     what: What,
 }
 
@@ -83,7 +83,7 @@ const ABOUT_BYTES: [HeaderName; 9] = [
 
 impl Shown {
     /// What the key is shown of the route's answers; `None` when all of them.
-    pub(super) fn of(route: &Route, grant: &Arc<Grant>) -> Option<Self> {
+    pub(super) fn of(route: &Route, grant: &LocalGrant) -> Option<Self> {
         if grant.is_for_every_model() {
             return None;
         }
@@ -94,7 +94,7 @@ impl Shown {
             RouteClass::LabelledMetrics(_) if route.fixed_model().is_some() => return None,
             RouteClass::LabelledMetrics(label) => What::Samples(label.as_str().into()),
         };
-        let grant = Arc::clone(grant);
+        let grant = grant.clone();
         Some(Self { grant, what })
     }
 

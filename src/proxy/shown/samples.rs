@@ -16,7 +16,7 @@ pub(in crate::proxy) const MAX_LINE_BYTES: usize = 64 * 1024;
 /// sample with the label once nor a description is left out: what cannot be judged is not shown.
 pub(in crate::proxy) struct SampleFilter {
     label: Arc<str>,
-    is_for: Box<dyn Fn(ModelId<'_>) -> bool + Send>,
+    is_for: Box<dyn Fn(ModelId<'_>) -> bool>,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
 }
@@ -28,7 +28,7 @@ pub(in crate::proxy) struct LineTooLong;
 
 impl SampleFilter {
     /// A filter by `label`; `is_for` says whose models may pass.
-    pub fn new(label: Arc<str>, is_for: impl Fn(ModelId<'_>) -> bool + Send + 'static) -> Self {
+    pub fn new(label: Arc<str>, is_for: impl Fn(ModelId<'_>) -> bool + 'static) -> Self {
         Self {
             label,
             is_for: Box::new(is_for),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use keyward::cache::{CacheConfig, CacheTasks, Freshness, KeyCache, LookupError, WorkerFront};
 use keyward::clock::Clock;
 use keyward::key::{
-    ApiKey, Grant, KeyDigest, KeyId, ModelId, ModelScope, NamedModel, PresentedKey,
+    ApiKey, KeyDigest, KeyId, LocalGrant, ModelId, ModelScope, NamedModel, PresentedKey, Purpose,
 };
 use keyward::store::Cursor;
 use keyward::telemetry::metrics::Metrics;
@@ -113,14 +113,16 @@ impl Rig {
     }
 
     /// The grant itself, for what it permits.
-    async fn grant(&self, key: &ApiKey) -> Result<Arc<Grant>, LookupError> {
+    async fn grant(&self, key: &ApiKey) -> Result<LocalGrant, LookupError> {
         self.front.grant(presented(&text_of(key))).await
     }
 
     async fn permits(&self, key: &ApiKey, model: &str) -> bool {
         let grant = self.grant(key).await.expect("a known key");
         let model = NamedModel::Named(ModelId::new(model));
-        grant.permit(model, self.clock.unix_time()).is_ok()
+        grant
+            .permit(Purpose::Calling, model, self.clock.unix_time())
+            .is_ok()
     }
 
     /// Waits until memory has applied everything up to `place`.
@@ -220,7 +222,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     support::within("what the test waits for", future).await
 }
 
-fn got(answer: Result<Arc<Grant>, LookupError>) -> Got {
+fn got(answer: Result<LocalGrant, LookupError>) -> Got {
     answer.map(|grant| grant.id())
 }
 

@@ -141,7 +141,9 @@ async fn assert_changed(rig: &Rig, key: &ApiKey, change: Change, order: &[Side])
             Change::Delete => assert_eq!(got(grant), Err(LookupError::Unknown), "in {order:?}"),
             Change::Narrow => {
                 let model = NamedModel::Named(ModelId::new("m1"));
-                let permit = grant.expect("a live key").permit(model, START);
+                let permit = grant
+                    .expect("a live key")
+                    .check(Purpose::Calling, model, START);
                 assert!(permit.is_err(), "in {order:?}");
             }
         }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use keyward::key::{OldDigest, UnixTime};
+use keyward::key::{OldDigest, Purpose, UnixTime};
 use keyward::telemetry::install;
 use rstest::rstest;
 use tempfile::TempDir;
@@ -257,7 +257,13 @@ async fn a_sealed_key_permits_what_it_did_and_expires_by_the_databases_clock() {
         let process = machine.start_without_database(SECOND).await;
         let rig = &process.rig;
         let old = rig.front.grant(presented("old-text")).await.unwrap();
-        let may_old = || old.permit(NamedModel::NotNeeded, rig.clock.unix_time());
+        let may_old = || {
+            old.check(
+                Purpose::Calling,
+                NamedModel::NotNeeded,
+                rig.clock.unix_time(),
+            )
+        };
         assert!(old.is_old_text() && may_old().is_ok());
         assert!(rig.permits(&key(1), "m1").await && rig.permits(&key(1), "meta/x").await);
         assert!(!rig.permits(&key(1), "m2").await);

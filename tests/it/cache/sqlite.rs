@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use keyward::key::{KeyFilter, KeySelector, KeyUpdate, NewSecret, Rotation};
+use keyward::key::{KeyFilter, KeySelector, KeyUpdate, NewSecret, Purpose, Rotation};
 use keyward::store::KeyStore;
 use keyward::usage::{UsageConfig, UsageRecorder};
 use rstest::rstest;
@@ -51,7 +51,7 @@ impl Live {
         make(self.store()).await
     }
 
-    async fn ask(&self, secret: &NewSecret) -> Result<Arc<Grant>, LookupError> {
+    async fn ask(&self, secret: &NewSecret) -> Result<LocalGrant, LookupError> {
         self.front.grant(presented(secret.reveal())).await
     }
 
@@ -61,7 +61,9 @@ impl Live {
             return false;
         };
         let model = NamedModel::Named(ModelId::new("m1"));
-        grant.permit(model, self.clock.unix_time()).is_ok()
+        grant
+            .permit(Purpose::Calling, model, self.clock.unix_time())
+            .is_ok()
     }
 
     /// Returns when what a caller may do has become that.
@@ -246,7 +248,9 @@ async fn a_first_use_is_seen_in_the_list_within_two_seconds() {
     let (secret, _) = live.make().await;
     let grant = live.ask(&secret).await.unwrap();
     let now = live.clock.unix_time();
-    let permit = grant.permit(NamedModel::NotNeeded, now).unwrap();
+    let permit = grant
+        .permit(Purpose::Calling, NamedModel::NotNeeded, now)
+        .unwrap();
     recorder.touch(&permit, now);
     let began = tokio::time::Instant::now();
     let seen = async {
