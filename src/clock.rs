@@ -3,7 +3,8 @@
 //! A cellar room: everything that decides by time is given a [`Clock`], made in `server`, and tests move theirs by
 //! hand. Two questions are kept apart. *Which second is it* ([`Clock::unix_time`]) is answered in the database's
 //! time, so that instances whose own clocks are an hour apart agree about expiry and last use (SECURITY D6). *How
-//! long ago* ([`Clock::elapsed`]) is answered by the monotonic clock, which no correction moves.
+//! long ago* ([`Clock::elapsed`]) is answered by the monotonic clock, which no correction moves. What every request asks is
+//! answered as of its task's turn ([`turn`]).
 
 pub mod turn;
 

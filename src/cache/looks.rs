@@ -64,7 +64,8 @@ impl Looks {
         }
     }
 
-    /// What may be done with memory now. Two loads and a reading of the clock when memory is fresh.
+    /// What may be done with memory, as of the turn of the task that asks ([`turn::now`](crate::clock::turn::now)): a process that
+    /// is stopped in the middle of a turn goes on with what it had read before. Two loads when memory is fresh.
     pub fn standing(&self) -> Standing {
         let now = self.clock.elapsed_at_turn();
         let Some(age) = self.fresh_at.before(now) else {

@@ -12,7 +12,7 @@ use super::streams::Stream;
 use super::target::Target;
 use super::{CallsOfEndedKeys, Forwarded, Proxy, Rejection};
 use crate::credential::Reading;
-use crate::key::{Denial, LocalGrant, NamedModel, Permit, UnixTime};
+use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
 use crate::route::{Forward, Matched, Route};
 use crate::upstream::{HoldLimits, RequestBody};
 
@@ -130,7 +130,7 @@ impl Proxy {
         request: &Parts,
         body: &mut RequestBody,
         matched: &mut Matched<'_, '_>,
-        grant: &LocalGrant,
+        grant: &Grant,
         now: UnixTime,
     ) -> Result<(), Rejection> {
         let so_far = match matched.model() {
@@ -138,8 +138,8 @@ impl Proxy {
             named => named,
         };
         let purpose = matched.route.class.purpose();
-        let permit = grant.permit(purpose, so_far, now);
-        permit.map_err(Rejection::Denied)?;
+        let verdict = grant.check(purpose, so_far, now);
+        verdict.map_err(Rejection::Denied)?;
         let limits = &self.plan.limits;
         let Some(scanner) = matched.scanner(&request.headers, &self.plan.bodies)? else {
             return Ok(());

@@ -42,7 +42,7 @@ pub const ROOMS: &[Room] = &[
         name: "clock",
         may_use: &["key"],
         never: &["http", "hyper", "axum", "sqlx"],
-        why: "the cellar: it tells UnixTime, and the facts stay without a clock",
+        why: "the cellar: it tells UnixTime, and the facts stay without a clock; of tokio it has the time, which tests can hold still",
     },
     Room {
         name: "tls",
