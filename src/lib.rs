@@ -17,8 +17,8 @@
 //!  ────────────────────────────────────────────────
 //!  facts       key     route   credential                  pure: no I/O, no clock, no async
 //!  ════════════════════════════════════════════════
-//!  cellar      telemetry   clock   tls   http1             metric names, logging, what time it is, certificates, how
-//!                                                          messages are framed
+//!  cellar      telemetry   clock   tls   message   http1   metric names, logging, what time it is, certificates, heads of
+//!                                                          messages, how they are framed
 //! ```
 //!
 //! # Where to read on
@@ -45,6 +45,7 @@ pub mod config;
 pub mod credential;
 pub mod http1;
 pub mod key;
+pub mod message;
 pub mod proxy;
 pub mod registry;
 pub mod route;

@@ -1,13 +1,13 @@
 use std::fmt;
 
 use http::header::AUTHORIZATION;
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::{Reading, SecretText, query, subprotocol};
 use crate::key::PresentedKey;
+use crate::message::{Fields, RequestHead};
 
 /// Where in a request a secret sits. The same type serves both sides: we read the caller's key from a location, and
 /// write our own to one.
@@ -90,14 +90,10 @@ impl CredentialLocation {
     /// reads is not ours to know. So is a scheme that we read without exactly one space and one key after it. A scheme
     /// that we do not read says nothing about a key (RFC 6750 3.1).
     #[must_use]
-    pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
+    pub fn read<'r>(&self, headers: &'r Fields, uri: &'r Uri) -> Reading<'r> {
         match self.place() {
             Place::Header(name, schemes) => {
-                // Mostly it is not there, and a look at each name costs less than its hash.
-                if !headers.keys().any(|field| field == name) {
-                    return Reading::Absent;
-                }
-                let values = headers.get_all(name).into_iter();
+                let values = headers.get_all(name);
                 read_one(values, |value| read_value(value.as_bytes(), schemes))
             }
             Place::Parameter(name) => read_one(query::values(uri, name), read_parameter),
@@ -106,7 +102,7 @@ impl CredentialLocation {
     }
 
     /// Empties the place.
-    pub fn remove(&self, parts: &mut Parts) {
+    pub fn remove(&self, parts: &mut RequestHead) {
         match self.place() {
             Place::Header(name, _) => {
                 parts.headers.remove(name);
@@ -121,7 +117,11 @@ impl CredentialLocation {
     /// # Errors
     ///
     /// When the secret cannot stand here; the place is empty then.
-    pub fn write(&self, secret: &SecretText, parts: &mut Parts) -> Result<(), UnwritableSecret> {
+    pub fn write(
+        &self,
+        secret: &SecretText,
+        parts: &mut RequestHead,
+    ) -> Result<(), UnwritableSecret> {
         self.remove(parts);
         match self.place() {
             Place::Header(name, schemes) => {

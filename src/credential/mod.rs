@@ -13,11 +13,11 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 
+use http::Uri;
 use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
-use http::request::Parts;
-use http::{HeaderMap, Uri};
 
 use crate::key::{PresentedKey, holds_a_key};
+use crate::message::{Fields, RequestHead};
 
 pub use location::{CredentialLocation, HeaderNameText, UnwritableSecret};
 pub use source::{LiveSecret, PlainValue, SecretSource, SecretText, SecretValue};
@@ -99,7 +99,7 @@ impl CredentialLocations {
     /// Looks in every place. The same key in two places is one key. A key in the target, where we look for none, makes
     /// the request malformed: it would go on, and whoever is called writes targets down. Allocates nothing.
     #[must_use]
-    pub fn read<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
+    pub fn read<'r>(&self, headers: &'r Fields, uri: &'r Uri) -> Reading<'r> {
         match self.read_places(headers, uri) {
             Reading::Found(key) if self.strays_into(uri, key) => Reading::Malformed,
             reading => reading,
@@ -107,7 +107,7 @@ impl CredentialLocations {
     }
 
     /// What all places together hold.
-    fn read_places<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Reading<'r> {
+    fn read_places<'r>(&self, headers: &'r Fields, uri: &'r Uri) -> Reading<'r> {
         let each = self
             .locations
             .iter()
@@ -130,12 +130,12 @@ impl CredentialLocations {
     ///
     /// The path and unconfigured query parameters stay as they are: [`Self::read`] lets no key pass there. Allocates only
     /// for what is not in `Authorization`.
-    pub fn remove(&self, parts: &mut Parts) {
+    pub fn remove(&self, parts: &mut RequestHead) {
         // First, because the key is known only as long as it is in its place.
         for name in self.other_headers(parts) {
-            parts.headers.remove(name);
+            parts.headers.remove(&name);
         }
-        parts.headers.remove(AUTHORIZATION);
+        parts.headers.remove(&AUTHORIZATION);
         // Those that are headers are empty now.
         for location in &self.locations {
             if location.header_name().is_none() {
@@ -146,7 +146,7 @@ impl CredentialLocations {
 
     /// The headers besides `Authorization` that are to go: by their names, or because they hold a key. Mostly there are
     /// none.
-    fn other_headers(&self, parts: &Parts) -> Vec<HeaderName> {
+    fn other_headers(&self, parts: &RequestHead) -> Vec<HeaderName> {
         let key = match self.read_places(&parts.headers, &parts.uri) {
             Reading::Found(key) => Some(key),
             Reading::Absent | Reading::Malformed => None,

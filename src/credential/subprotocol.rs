@@ -1,15 +1,15 @@
 //! One word of the list of WebSocket subprotocols (RFC 6455, 11.3.4): browsers let a page put a secret nowhere else.
 
+use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use http::{HeaderMap, HeaderValue};
 
 use super::UnwritableSecret;
+use crate::message::Fields;
 
 /// Every word of the list, in however many lines it came.
-pub(super) fn words(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+pub(super) fn words(headers: &Fields) -> impl Iterator<Item = &[u8]> {
     headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
+        .get_all(&SEC_WEBSOCKET_PROTOCOL)
         .flat_map(|value| words_of(value.as_bytes()))
 }
 
@@ -20,12 +20,12 @@ pub(super) fn words_of(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// What stands after `prefix` in the words that begin so. Their case matters, as that of all subprotocols.
-pub(super) fn values<'h>(headers: &'h HeaderMap, prefix: &str) -> impl Iterator<Item = &'h [u8]> {
+pub(super) fn values<'h>(headers: &'h Fields, prefix: &str) -> impl Iterator<Item = &'h [u8]> {
     words(headers).filter_map(move |word| word.strip_prefix(prefix.as_bytes()))
 }
 
 /// Takes the words out that begin with `prefix`, and leaves the others as they came, in one line.
-pub(super) fn remove(headers: &mut HeaderMap, prefix: &str) {
+pub(super) fn remove(headers: &mut Fields, prefix: &str) {
     if values(headers, prefix).next().is_none() {
         return;
     }
@@ -34,11 +34,11 @@ pub(super) fn remove(headers: &mut HeaderMap, prefix: &str) {
         .collect();
     let others = others.join(&b", "[..]);
     if others.is_empty() {
-        headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        headers.remove(&SEC_WEBSOCKET_PROTOCOL);
     } else {
         let others = HeaderValue::from_bytes(&others);
         let others = others.expect("words of header values, with commas between them, are one");
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, others);
+        headers.insert(&SEC_WEBSOCKET_PROTOCOL, others);
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn remove(headers: &mut HeaderMap, prefix: &str) {
 ///
 /// When it would be no word.
 pub(super) fn add(
-    headers: &mut HeaderMap,
+    headers: &mut Fields,
     prefix: &str,
     secret: &str,
 ) -> Result<(), UnwritableSecret> {
@@ -65,6 +65,6 @@ pub(super) fn add(
     list.extend(secret.as_bytes());
     let mut value = HeaderValue::from_bytes(&list).map_err(|_| UnwritableSecret)?;
     value.set_sensitive(true);
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+    headers.insert(&SEC_WEBSOCKET_PROTOCOL, value);
     Ok(())
 }

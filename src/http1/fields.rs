@@ -5,15 +5,17 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HOST, MAX_FORWARDS, SERVER, SET_COOKIE, TE,
     TRAILER, TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::message::Value;
 
 /// Writes fields, each a line.
-pub fn write_fields<'f>(
-    fields: impl IntoIterator<Item = (&'f HeaderName, &'f HeaderValue)>,
+pub fn write_fields<'f, V: Into<Value<'f>>>(
+    fields: impl IntoIterator<Item = (&'f HeaderName, V)>,
     out: &mut Vec<u8>,
 ) {
     for (name, value) in fields {
-        write_field(name, value.as_bytes(), out);
+        write_field(name, value.into().as_bytes(), out);
     }
 }
 
@@ -51,8 +53,8 @@ pub fn name(text: &[u8]) -> Option<HeaderName> {
 
 /// A length in digits and nothing else.
 #[must_use]
-pub fn number(value: &HeaderValue) -> Option<u64> {
-    let mut digits = value.as_bytes().iter();
+pub fn number(value: &[u8]) -> Option<u64> {
+    let mut digits = value.iter();
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let first = digit(digits.next()?)?;
     digits.try_fold(first, |number, byte| {
@@ -62,8 +64,8 @@ pub fn number(value: &HeaderValue) -> Option<u64> {
 
 /// Whether `option` stands in a list (RFC 9110, 5.6.1), in whatever letters.
 #[must_use]
-pub fn says(list: &HeaderValue, option: &[u8]) -> bool {
-    let mut options = list.as_bytes().split(|byte| *byte == b',');
+pub fn says(list: &[u8], option: &[u8]) -> bool {
+    let mut options = list.split(|byte| *byte == b',');
     options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
 }
 
@@ -76,8 +78,8 @@ pub struct Persistence {
 
 impl Persistence {
     /// Notes what one of them says; whether it says nothing else, so that nobody needs it any more: written as most write it.
-    pub fn note(&mut self, value: &HeaderValue) -> bool {
-        let (closes, keeps_alive) = match value.as_bytes() {
+    pub fn note(&mut self, value: &[u8]) -> bool {
+        let (closes, keeps_alive) = match value {
             b"keep-alive" => (false, true),
             b"close" => (true, false),
             _ => {
@@ -98,11 +100,10 @@ impl Persistence {
     }
 }
 
-/// The trailers that a head announces, of those that may stand behind a body (RFC 9110, 6.5.1).
-#[must_use]
-pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lists = headers.iter().filter(|(name, _)| *name == TRAILER);
-    let names = lists.flat_map(|(_, names)| names.as_bytes().split(|byte| *byte == b','));
+/// The trailers that a head announces in these values of its `Trailer`, of those that may stand behind a body (RFC 9110, 6.5.1).
+pub fn announced<'v>(lists: impl IntoIterator<Item = Value<'v>>) -> Vec<HeaderName> {
+    let lists = lists.into_iter();
+    let names = lists.flat_map(|names| names.as_bytes().split(|byte| *byte == b','));
     let names = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
     names.filter(may_trail).collect()
 }
@@ -181,11 +182,7 @@ mod tests {
         let mut said = Persistence::default();
         for value in values {
             let says_nothing_else = matches!(*value, "keep-alive" | "close");
-            assert_eq!(
-                said.note(&HeaderValue::from_static(value)),
-                says_nothing_else,
-                "{value}"
-            );
+            assert_eq!(said.note(value.as_bytes()), says_nothing_else, "{value}");
         }
         assert_eq!(
             (said.lasts(true), said.lasts(false)),
@@ -197,8 +194,7 @@ mod tests {
     fn a_number_is_digits_and_nothing_else() {
         let numbers = ["0", "7", "007", "18446744073709551615"];
         for text in numbers {
-            let value = HeaderValue::from_static(text);
-            assert_eq!(number(&value), text.parse().ok(), "{text}");
+            assert_eq!(number(text.as_bytes()), text.parse().ok(), "{text}");
         }
         for text in [
             "",
@@ -211,7 +207,7 @@ mod tests {
             "18446744073709551616",
             "seven",
         ] {
-            assert_eq!(number(&HeaderValue::from_static(text)), None, "{text}");
+            assert_eq!(number(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::request::Parts;
 
 use super::access::Told;
 use super::prepare::model_header;
@@ -13,6 +12,7 @@ use super::target::Target;
 use super::{CallsOfEndedKeys, Forwarded, Proxy, Rejection};
 use crate::credential::Reading;
 use crate::key::{Denial, Grant, NamedModel, Permit, UnixTime};
+use crate::message::RequestHead;
 use crate::route::{Forward, Matched, Route};
 use crate::upstream::{HoldLimits, RequestBody};
 
@@ -40,7 +40,7 @@ impl Proxy {
     /// Who cannot show the body is refused where it must be read.
     pub(super) async fn admit<'p>(
         &'p self,
-        request: &Parts,
+        request: &RequestHead,
         body: Option<&mut RequestBody>,
         now: UnixTime,
         told: &mut Told,
@@ -127,7 +127,7 @@ impl Proxy {
     /// body that cannot go on (SECURITY P3).
     async fn read_model(
         &self,
-        request: &Parts,
+        request: &RequestHead,
         body: &mut RequestBody,
         matched: &mut Matched<'_, '_>,
         grant: &Grant,

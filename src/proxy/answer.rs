@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
-use http::request::Parts;
 use http::{HeaderValue, Response, Version};
 
 use super::relay::{self, Answered};
@@ -11,7 +10,8 @@ use super::{
     ConnectionLoad, ForwardAuthConfig, InFlight, Prepared, Proxy, ProxyBody, Rejection, Tunnel,
     grpc, target,
 };
-use crate::route::{ErrorForm, Route, values_of};
+use crate::message::RequestHead;
+use crate::route::{ErrorForm, Route};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::CallerBody;
 
@@ -57,12 +57,12 @@ pub(super) struct Manner<'p> {
 }
 
 impl<'p> Manner<'p> {
-    pub(super) fn of(request: &Parts, door: Option<&'p ForwardAuthConfig>) -> Self {
+    pub(super) fn of(request: &RequestHead, door: Option<&'p ForwardAuthConfig>) -> Self {
         Self {
             door,
             // Whoever asks for another reads statuses: 200 is a yes.
             is_grpc: door.is_none() && grpc::is_grpc(request),
-            expects_continue: values_of(&request.headers, &EXPECT).next().is_some(),
+            expects_continue: request.headers.contains_key(&EXPECT),
             version: request.version,
         }
     }
@@ -126,7 +126,7 @@ impl Proxy {
         &self,
         why: Rejection,
         route: Option<&Route>,
-        request: &Parts,
+        request: &RequestHead,
         unread: CallerBody,
     ) -> Refusal {
         self.note(&why, route, Some(request));

@@ -11,7 +11,6 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
@@ -23,7 +22,8 @@ use super::shown::Shown;
 use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
 use crate::key::Denial;
-use crate::route::values_of;
+use crate::message::values_of;
+use crate::message::{Fields, RequestHead};
 use crate::upstream::CallerBody;
 
 /// The door, as written.
@@ -177,7 +177,7 @@ impl ForwardAuthConfig {
     /// # Errors
     ///
     /// When it does not say so once, and in one way.
-    pub(super) fn call(&self, question: &Parts) -> Result<Parts, Rejection> {
+    pub(super) fn call(&self, question: &RequestHead) -> Result<RequestHead, Rejection> {
         let headers = &question.headers;
         let (method, target) = match self.asked_by {
             AskedBy::Nginx => (
@@ -207,12 +207,12 @@ impl ForwardAuthConfig {
             (parts.scheme, parts.authority) = (None, None);
             let host = only(headers, &FORWARDED_HOST)?;
             let host = HeaderValue::from_str(host).map_err(|_| UNTOLD)?;
-            call.headers.insert(HOST, host);
+            call.headers.insert(&HOST, host);
         }
         call.uri = Uri::from_parts(parts).map_err(|_| UNTOLD)?;
         // They speak of the question, which has no body.
-        call.headers.remove(CONTENT_LENGTH);
-        call.headers.remove(TRANSFER_ENCODING);
+        call.headers.remove(&CONTENT_LENGTH);
+        call.headers.remove(&TRANSFER_ENCODING);
         Ok(call)
     }
 
@@ -221,7 +221,7 @@ impl ForwardAuthConfig {
     pub(super) fn take_off(
         &self,
         answer: &mut HeaderMap,
-        call: &HeaderMap,
+        call: &Fields,
         locations: &CredentialLocations,
     ) {
         if self.asked_by != AskedBy::Envoy {
@@ -250,10 +250,10 @@ impl ForwardAuthConfig {
 
 const UNTOLD: Rejection = Rejection::Ambiguous("the question does not say once what is called");
 
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Rejection> {
+fn only<'h>(headers: &'h Fields, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = values_of(headers, name);
     match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().map_err(|_| UNTOLD),
+        (Some(value), None) => value.to_str().ok_or(UNTOLD),
         _ => Err(UNTOLD),
     }
 }
@@ -269,7 +269,7 @@ impl Proxy {
     /// Answers another proxy's question: what would be decided about the call that it names, and who makes it.
     pub(super) async fn decide(
         &self,
-        question: &Parts,
+        question: &RequestHead,
         body: CallerBody,
         door: &ForwardAuthConfig,
         told: &mut Told,

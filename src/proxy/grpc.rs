@@ -6,31 +6,34 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Version};
 use tokio::time::sleep;
 
 use super::Rejection;
 
+use crate::message::RequestHead;
+
 /// gRPC is spoken over HTTP/2 alone; the same type over HTTP/1.1 is somebody's who reads statuses. So is gRPC-Web, whose
 /// type begins alike.
-pub(super) fn is_grpc(request: &Parts) -> bool {
+pub(super) fn is_grpc(request: &RequestHead) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     if request.version != Version::HTTP_2 {
         return false;
     }
-    let kind = request.headers.get(CONTENT_TYPE);
+    let kind = request.headers.get(&CONTENT_TYPE);
     let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(GRPC));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// How long the caller of gRPC waits for its whole call, by `grpc-timeout`: up to eight digits and a unit. None when it does
 /// not say, or says it so that nobody can tell.
-pub(super) fn timeout(request: &Parts) -> Option<Duration> {
+pub(super) fn timeout(request: &RequestHead) -> Option<Duration> {
     if !is_grpc(request) {
         return None;
     }
-    let text = request.headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = request.headers.get(&TIMEOUT)?.to_str()?;
     let unit = text.chars().last()?;
     let digits = text.strip_suffix(unit)?;
     let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -89,7 +92,8 @@ mod tests {
     #[case("application/json", false)]
     fn a_grpc_call_is_known_by_its_type(#[case] kind: &str, #[case] expected: bool) {
         let request = Request::post("/").header(CONTENT_TYPE, kind);
-        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let mut head = RequestHead::from(head);
         head.version = Version::HTTP_2;
         assert_eq!(is_grpc(&head), expected);
         head.version = Version::HTTP_11;
@@ -114,7 +118,8 @@ mod tests {
     fn a_timeout_is_digits_and_a_unit(#[case] text: &str, #[case] expected: Option<Duration>) {
         let request = Request::post("/").header("grpc-timeout", text);
         let request = request.header(CONTENT_TYPE, "application/grpc");
-        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let mut head = RequestHead::from(head);
         assert_eq!(timeout(&head), None);
         head.version = Version::HTTP_2;
         assert_eq!(timeout(&head), expected);

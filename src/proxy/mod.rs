@@ -32,7 +32,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body::Body;
 
@@ -52,8 +51,9 @@ pub use tunnel::Tunnel;
 use crate::cache::WorkerFront;
 use crate::clock::Clock;
 use crate::credential::CredentialLocations;
-use crate::http1::{give_back, write_field};
+use crate::http1::write_field;
 use crate::key::{Permit, UnixTime};
+use crate::message::{Fields, RequestHead};
 use crate::route::{BodyRules, RouteTable};
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::telemetry::refusals::RefusalTap;
@@ -163,7 +163,7 @@ impl Proxy {
     /// key's use; after it, the upstream's connection is closed. No state of ours needs undoing.
     pub async fn handle(
         &self,
-        head: Box<Parts>,
+        head: Box<RequestHead>,
         body: CallerBody,
         peer: Peer,
         connection: &ConnectionLoad,
@@ -216,7 +216,7 @@ impl Proxy {
     ) -> (Response<ProxyBody>, Trace) {
         // Even one place too many is taken: it lasts no longer than the answer.
         let (Ok(place) | Err(place)) = self.load.enter(connection);
-        let trace = Trace::of(&HeaderMap::new(), &self.ids);
+        let trace = Trace::of(&Fields::new(), &self.ids);
         let outcome = why.outcome();
         self.metrics.answered(outcome, Duration::ZERO);
         self.note(&why, None, None);
@@ -236,7 +236,7 @@ impl Proxy {
 
     async fn admit_and_forward(
         &self,
-        head: Box<Parts>,
+        head: Box<RequestHead>,
         body: CallerBody,
         peer: Peer,
         trace: &Trace,
@@ -255,7 +255,6 @@ impl Proxy {
             Ok(admitted) => admitted,
             Err(why) => {
                 let refusal = self.refusal(why, found, &head, body.into_unread());
-                give_back(head.headers);
                 return Err(refusal);
             }
         };
@@ -289,7 +288,7 @@ impl Proxy {
     /// head, no longer than what is `left` of the caller's patience, and no longer than the key may call, where that counts.
     fn forward<'p>(
         &'p self,
-        mut head: Box<Parts>,
+        mut head: Box<RequestHead>,
         body: RequestBody,
         admitted: Admitted<'p>,
         peer: Peer,

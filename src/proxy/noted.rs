@@ -1,9 +1,8 @@
 //! What whoever watches is told of a refusal.
 
-use http::request::Parts;
-
 use super::{Proxy, Rejection, target};
 use crate::credential::Reading;
+use crate::message::RequestHead;
 use crate::route::Route;
 use crate::telemetry::refusals::Refused;
 
@@ -12,7 +11,12 @@ impl Proxy {
     ///
     /// Only then is anything looked up, in memory alone: a request that goes on pays nothing for this, and of those that
     /// do not so many in a second do.
-    pub(super) fn note(&self, why: &Rejection, route: Option<&Route>, request: Option<&Parts>) {
+    pub(super) fn note(
+        &self,
+        why: &Rejection,
+        route: Option<&Route>,
+        request: Option<&RequestHead>,
+    ) {
         self.refusals
             .note(why.outcome(), self.now.elapsed_at_turn(), || Refused {
                 at_secs: self.now.unix_time().as_secs(),
@@ -28,7 +32,7 @@ impl Proxy {
             });
     }
 
-    fn route_of(&self, request: &Parts) -> Option<&Route> {
+    fn route_of(&self, request: &RequestHead) -> Option<&Route> {
         let host = target::host_of(request)?;
         let found = self
             .plan
@@ -39,7 +43,7 @@ impl Proxy {
 
     /// The prefix of the key that `request` presents, if memory holds that key: nothing of a text that is none of ours is
     /// ever written down.
-    fn prefix_of(&self, request: &Parts) -> Option<Box<str>> {
+    fn prefix_of(&self, request: &RequestHead) -> Option<Box<str>> {
         let locations = &self.plan.locations;
         let Reading::Found(presented) = locations.read(&request.headers, &request.uri) else {
             return None;

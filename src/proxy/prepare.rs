@@ -7,12 +7,12 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::credential::CredentialLocations;
 use crate::http1::says;
 use crate::key::{Identity, NamedModel, holds_a_key};
-use crate::route::values_of;
+use crate::message::{Fields, RequestHead, Table, Value, values_of};
 
 /// Everything we say about the caller begins like this.
 const OURS: &str = "x-keyward-";
@@ -66,7 +66,7 @@ fn same_spelling(name: impl Iterator<Item = u8>, known: impl Iterator<Item = u8>
 }
 
 /// Takes off what belongs to this connection or must not be believed. Credentials are the locations' own matter.
-pub(super) fn clean(request: &mut Parts) {
+pub(super) fn clean(request: &mut RequestHead) {
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
     let protected: Vec<HeaderName> = headers
@@ -75,7 +75,7 @@ pub(super) fn clean(request: &mut Parts) {
         .cloned()
         .collect();
     for name in protected {
-        headers.remove(name);
+        headers.remove(&name);
     }
     join_cookies(headers);
 }
@@ -111,14 +111,14 @@ const fn length_bit(name: &str) -> u32 {
 
 /// Takes off what speaks of one connection only, and what `Connection` names. `TE: trailers` is put back: we keep trailers.
 /// What is not there costs one look at each name.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop(headers: &mut impl Table) {
     let place = |name: &HeaderName| {
         let name = name.as_str();
         let may_be = LENGTHS_OF_HOPS & length_bit(name) != 0;
         let known = || HOP_BY_HOP.iter().position(|known| *known == name);
         may_be.then(known).flatten()
     };
-    let present = headers.keys().filter_map(place);
+    let present = headers.names().filter_map(place);
     let present = present.fold(0_u16, |bits, place| bits | 1 << place);
     if present == 0 {
         return;
@@ -131,38 +131,36 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|named| {
             let is_named =
                 |name: &&HeaderName| name.as_str().as_bytes().eq_ignore_ascii_case(named);
-            headers.keys().find(is_named)
+            headers.names().find(is_named)
         })
         // The framing and the target are not the connection's to name.
         .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
         .cloned()
         .collect();
     for name in named {
-        headers.remove(name);
+        headers.take_off(&name);
     }
     let mut takes_trailers = false;
     for (place, name) in HOP_BY_HOP.into_iter().enumerate() {
         if present & 1 << place != 0 {
             takes_trailers |= name == TE.as_str()
-                && values_of(headers, &TE).any(|value| says(value, b"trailers"));
-            headers.remove(name);
+                && values_of(headers, &TE).any(|value| says(value.as_bytes(), b"trailers"));
+            headers.take_off(&HeaderName::from_static(name));
         }
     }
     if takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.put(&TE, HeaderValue::from_static("trailers"));
     }
 }
 
 /// HTTP/2 may send cookies in crumbs; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
+fn join_cookies(headers: &mut Fields) {
     if values_of(headers, &COOKIE).nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = values_of(headers, &COOKIE)
-        .map(HeaderValue::as_bytes)
-        .collect();
+    let crumbs: Vec<&[u8]> = values_of(headers, &COOKIE).map(Value::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(COOKIE, joined);
+        headers.insert(&COOKIE, joined);
     }
 }
 
@@ -184,9 +182,9 @@ pub struct Peer {
 }
 
 /// Puts a field into a table, in place of others of its name, unless its value is none that a field can have.
-pub(super) fn put(headers: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
+pub(super) fn put(headers: &mut impl Table, name: &HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
-        headers.insert(name, value);
+        headers.put(name, value);
     }
 }
 
@@ -211,17 +209,21 @@ pub(super) fn introduce(
     }
 }
 
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// Says for whom the request is forwarded, when `host` says that the settings want it said.
-pub(super) fn forward_for(headers: &mut HeaderMap, peer: Peer, host: Option<HeaderValue>) {
+pub(super) fn forward_for(headers: &mut Fields, peer: Peer, host: Option<HeaderValue>) {
     let Some(host) = host else {
         return;
     };
     if let Ok(peer) = HeaderValue::from_str(&peer.address.to_string()) {
-        headers.insert("x-forwarded-for", peer);
+        headers.insert(&FORWARDED_FOR, peer);
     }
-    headers.insert("x-forwarded-host", host);
+    headers.insert(&FORWARDED_HOST, host);
     let scheme = if peer.is_tls { "https" } else { "http" };
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
+    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(scheme));
 }
 
 /// Takes from a request's trailers what may not go on: framing, targets, credentials and identities have no place
@@ -292,8 +294,8 @@ mod tests {
         );
     }
 
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn headers(lines: &[(&str, &str)]) -> Fields {
+        let mut headers = Fields::new();
         for (name, value) in lines {
             headers.append(
                 HeaderName::from_bytes(name.as_bytes()).unwrap(),
@@ -317,8 +319,8 @@ mod tests {
         remove_hop_by_hop(&mut headers);
         let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left.len(), 3, "{left:?}");
-        assert_eq!(headers[TE], "trailers");
-        assert!(headers.contains_key(HOST) && headers.contains_key(CONTENT_LENGTH));
+        assert_eq!(headers.get(&TE).unwrap(), "trailers");
+        assert!(headers.contains_key(&HOST) && headers.contains_key(&CONTENT_LENGTH));
     }
 
     #[test]
@@ -336,9 +338,6 @@ mod tests {
     fn cookie_crumbs_become_one_line() {
         let mut headers = headers(&[("cookie", "a=1"), ("cookie", "b=2")]);
         join_cookies(&mut headers);
-        assert_eq!(
-            headers.get_all(COOKIE).iter().collect::<Vec<_>>(),
-            ["a=1; b=2"]
-        );
+        assert_eq!(headers.get_all(&COOKIE).collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 }

@@ -1,12 +1,13 @@
 //! What a request is aimed at, and that it can be read in one way only.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, request::Parts, uri::Scheme};
+use http::{Method, uri::Scheme};
 
 use super::prepare::is_protected;
 use super::{LimitsConfig, Rejection};
 use crate::credential::CredentialLocations;
-use crate::route::{RequestHost, values_of};
+use crate::message::{Fields, RequestHead, values_of};
+use crate::route::RequestHost;
 
 /// The host and the path of a request, borrowed from it.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ pub(super) struct Target<'r> {
 impl<'r> Target<'r> {
     /// Reads the target, if it has only one reading.
     pub(super) fn of(
-        request: &'r Parts,
+        request: &'r RequestHead,
         locations: &CredentialLocations,
         limits: &LimitsConfig,
     ) -> Result<Self, Rejection> {
@@ -60,18 +61,18 @@ impl<'r> Target<'r> {
 }
 
 /// The host of a request that may be refused for any reason: none when it has not one alone.
-pub(super) fn host_of(request: &Parts) -> Option<RequestHost<'_>> {
+pub(super) fn host_of(request: &RequestHead) -> Option<RequestHost<'_>> {
     host(request).ok()
 }
 
 /// The one host that the target and the `Host` agree about (RFC 9112, 3.2; RFC 9113, 8.3.1).
-fn host(request: &Parts) -> Result<RequestHost<'_>, Rejection> {
+fn host(request: &RequestHead) -> Result<RequestHost<'_>, Rejection> {
     let mut hosts = values_of(&request.headers, &HOST);
     let header = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(Rejection::Ambiguous("there is more than one Host")),
         (None, None) => None,
         (Some(value), None) => {
-            let host = value.to_str().ok().and_then(RequestHost::parse);
+            let host = value.to_str().and_then(RequestHost::parse);
             Some(host.ok_or(Rejection::Ambiguous("the Host is not valid"))?)
         }
     };
@@ -92,7 +93,7 @@ fn host(request: &Parts) -> Result<RequestHost<'_>, Rejection> {
 }
 
 /// One canonical `Content-Length` at most (RFC 9112, 6.3).
-fn one_length(headers: &HeaderMap) -> Result<(), Rejection> {
+fn one_length(headers: &Fields) -> Result<(), Rejection> {
     let mut lengths = values_of(headers, &CONTENT_LENGTH);
     let (Some(length), another) = (lengths.next(), lengths.next()) else {
         return Ok(());
@@ -113,7 +114,7 @@ fn one_length(headers: &HeaderMap) -> Result<(), Rejection> {
 /// A `Connection` that names a credential or an identity header asks a proxy to take it off behind our back
 /// (SECURITY C8; CONTRACTS 3).
 fn connection_names_nothing_protected(
-    headers: &HeaderMap,
+    headers: &Fields,
     locations: &CredentialLocations,
 ) -> Result<(), Rejection> {
     for value in values_of(headers, &CONNECTION) {

@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::prepare::put;
 use crate::http1::write_field;
 use crate::key::holds_a_key;
-use crate::route::only_value;
+use crate::message::{Fields, Table, Value, only_value};
 
 /// The header of the request id, both ways.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,14 +58,14 @@ pub struct Trace {
 #[derive(Debug, Clone)]
 enum Text<const LENGTH: usize> {
     Ours([u8; LENGTH]),
-    Callers(HeaderValue),
+    Callers(Box<[u8]>),
 }
 
 impl<const LENGTH: usize> Text<LENGTH> {
     fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Ours(text) => text,
-            Self::Callers(text) => text.as_bytes(),
+            Self::Callers(text) => text,
         }
     }
 
@@ -93,24 +93,24 @@ const KNOWN_FLAGS: u8 = 3;
 
 impl Trace {
     /// Takes over what the caller sent, if it is well formed and sent once; makes the rest.
-    pub(super) fn of(headers: &HeaderMap, ids: &IdMaker) -> Self {
-        let id = only_value(headers, &REQUEST_ID).filter(|id| {
-            id.len() <= LONGEST_ID
-                && !id.is_empty()
-                && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    pub(super) fn of(headers: &Fields, ids: &IdMaker) -> Self {
+        let id = only_value(headers, &REQUEST_ID).map(Value::as_bytes);
+        let id = id.filter(|id| {
+            (1..=LONGEST_ID).contains(&id.len())
+                && id.iter().all(u8::is_ascii_graphic)
                 // It is logged, answered and passed on.
-                && !holds_a_key(id.as_bytes())
+                && !holds_a_key(id)
         });
-        let parent =
-            only_value(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent.as_bytes()));
+        let parent = only_value(headers, &TRACEPARENT).map(Value::as_bytes);
+        let parent = parent.filter(|parent| is_traceparent(parent));
         Self {
             id: match id {
-                Some(id) => Text::Callers(id.clone()),
+                Some(id) => Text::Callers(id.into()),
                 None => Text::Ours(hex(ids.next())),
             },
             origin: parent.map_or(Origin::Begun, |_| Origin::Continued),
             parent: match parent {
-                Some(parent) => Text::Callers(parent.clone()),
+                Some(parent) => Text::Callers(parent.into()),
                 None => Text::Ours(begin(ids)),
             },
         }
@@ -141,7 +141,7 @@ impl Trace {
     }
 
     /// Puts the names on a request or an answer that has none of them any more.
-    pub fn write(&self, headers: &mut HeaderMap) {
+    pub fn write(&self, headers: &mut impl Table) {
         for (name, text) in self.names() {
             put(headers, name, text);
         }
@@ -162,19 +162,20 @@ impl Trace {
     }
 
     /// Takes from a request or an answer what its names stand in place of.
-    pub(super) fn make_way(&self, headers: &mut HeaderMap) {
+    pub(super) fn make_way(&self, headers: &mut impl Table) {
         // Mostly there is nothing to replace.
         if headers
-            .keys()
+            .names()
             .any(|name| [&TRACEPARENT, &TRACESTATE, &REQUEST_ID].contains(&name))
         {
             let ours = self.part(3..35).as_bytes();
-            let replaced = headers.remove(&TRACEPARENT);
+            let replaced = headers.values(&TRACEPARENT).next();
             if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
                 // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
-                headers.remove(&TRACESTATE);
+                headers.take_off(&TRACESTATE);
             }
-            headers.remove(&REQUEST_ID);
+            headers.take_off(&TRACEPARENT);
+            headers.take_off(&REQUEST_ID);
         }
     }
 
@@ -267,6 +268,7 @@ pub(super) fn hex<const DIGITS: usize>(number: u128) -> [u8; DIGITS] {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use rstest::rstest;
 
     use super::*;
@@ -274,15 +276,15 @@ mod tests {
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn sent(text: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn sent(text: &str) -> Fields {
+        let mut headers = Fields::new();
         headers.insert(&TRACEPARENT, HeaderValue::from_str(text).unwrap());
         headers.insert(&TRACESTATE, HeaderValue::from_static("vendor=1"));
         headers
     }
 
     /// Puts the names on `headers`, in place of what is there.
-    fn replace(trace: &Trace, headers: &mut HeaderMap) {
+    fn replace(trace: &Trace, headers: &mut Fields) {
         trace.make_way(headers);
         trace.write(headers);
     }
@@ -319,18 +321,20 @@ mod tests {
     fn a_trace_is_continued_only_when_well_formed(#[case] text: &str, #[case] continued: bool) {
         let mut headers = sent(text);
         replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
-        assert_eq!(headers[&TRACEPARENT] == text, continued);
+        assert_eq!(headers.get(&TRACEPARENT).unwrap() == text, continued);
         assert_eq!(headers.contains_key(&TRACESTATE), continued);
-        assert!(is_traceparent(headers[&TRACEPARENT].as_bytes()));
+        assert!(is_traceparent(
+            headers.get(&TRACEPARENT).unwrap().as_bytes()
+        ));
     }
 
     #[test]
     fn two_parents_are_none_and_a_state_alone_is_dropped() {
         let mut headers = sent(GOOD);
-        headers.append(&TRACEPARENT, HeaderValue::from_static(GOOD));
+        headers.append(TRACEPARENT.clone(), HeaderValue::from_static(GOOD));
         replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
-        assert_eq!(headers.get_all(&TRACEPARENT).iter().count(), 1);
-        assert!(headers[&TRACEPARENT] != GOOD && !headers.contains_key(&TRACESTATE));
+        assert_eq!(headers.get_all(&TRACEPARENT).count(), 1);
+        assert!(headers.get(&TRACEPARENT).unwrap() != GOOD && !headers.contains_key(&TRACESTATE));
         let mut headers = sent(GOOD);
         headers.remove(&TRACEPARENT);
         replace(&Trace::of(&headers, &IdMaker::new(7)), &mut headers);
@@ -359,24 +363,24 @@ mod tests {
         assert_eq!(trace.caller_span_id(), Some(0xb7ad_6b71_6920_3331));
         assert_ne!(span, 0xb7ad_6b71_6920_3331);
         let expected = format!("00-0af7651916cd43dd8448eb211c80319c-{span:016x}-{flags}");
-        assert_eq!(headers[&TRACEPARENT], expected);
-        assert_eq!(headers[&TRACESTATE], "vendor=1");
+        assert_eq!(headers.get(&TRACEPARENT).unwrap(), &*expected);
+        assert_eq!(headers.get(&TRACESTATE).unwrap(), "vendor=1");
     }
 
     #[test]
     fn a_trace_that_begins_here_is_sampled_when_it_is_recorded() {
         let ids = IdMaker::new(7);
         for (joins, flags) in [(false, "-00"), (true, "-01")] {
-            let mut trace = Trace::of(&HeaderMap::new(), &ids);
+            let mut trace = Trace::of(&Fields::new(), &ids);
             let before = (trace.trace_id(), trace.span_id());
             if joins {
                 trace.join(&ids);
             }
             assert_eq!((trace.trace_id(), trace.span_id()), before);
             assert_eq!(trace.caller_span_id(), None);
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             trace.write(&mut headers);
-            let text = headers[&TRACEPARENT].to_str().unwrap();
+            let text = headers.get(&TRACEPARENT).unwrap().to_str().unwrap();
             assert!(
                 is_traceparent(text.as_bytes()) && text.ends_with(flags),
                 "{text}"
@@ -386,13 +390,13 @@ mod tests {
 
     #[test]
     fn the_names_in_lines_are_those_of_the_table() {
-        for headers in [HeaderMap::new(), sent(GOOD)] {
+        for headers in [Fields::new(), sent(GOOD)] {
             let trace = Trace::of(&headers, &IdMaker::new(7));
-            let (mut table, mut lines) = (HeaderMap::new(), Vec::new());
+            let (mut table, mut lines) = (Fields::new(), Vec::new());
             trace.write(&mut table);
             trace.write_lines(&mut lines);
             let mut expected = Vec::new();
-            write_fields(&table, &mut expected);
+            write_fields(table.iter(), &mut expected);
             assert_eq!(lines, expected);
         }
     }
@@ -402,7 +406,7 @@ mod tests {
     #[case("with space", false)]
     #[case("", false)]
     fn a_request_id_is_taken_over_only_when_visible(#[case] text: &str, #[case] taken: bool) {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert(&REQUEST_ID, HeaderValue::from_str(text).unwrap());
         let trace = Trace::of(&headers, &IdMaker::new(7));
         assert_eq!(trace.id() == text, taken);

@@ -31,11 +31,12 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
     use tokio::task::{LocalSet, yield_now};
 
     use super::super::trace::IdMaker;
     use super::*;
+    use crate::message::Fields;
     use crate::telemetry;
 
     /// A log in memory.
@@ -59,10 +60,9 @@ mod tests {
     }
 
     async fn answer(id: &'static str, metrics: ProxyMetrics, panics: bool) -> &'static str {
-        let headers = HeaderMap::from_iter([(
-            super::super::trace::REQUEST_ID.clone(),
-            HeaderValue::from_static(id),
-        )]);
+        let mut headers = Fields::new();
+        let name = super::super::trace::REQUEST_ID.clone();
+        headers.append(name, HeaderValue::from_static(id));
         let trace = Trace::of(&headers, &IdMaker::new(1));
         let _witness = Witness::of(&trace, &metrics);
         yield_now().await;

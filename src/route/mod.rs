@@ -34,7 +34,6 @@
 mod body;
 mod compile;
 mod config;
-mod fields;
 mod host;
 mod method;
 mod model;
@@ -50,9 +49,10 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::key::NamedModel;
+use crate::message::Fields;
 
 pub use body::{
     BodyCoding, BodyFault, BodyRules, BodyScanner, DecodedScanner, FormScanner, MAX_BODY_DEPTH,
@@ -62,7 +62,6 @@ pub use compile::RouteMistake;
 pub use config::{
     ErrorForm, ModelConfig, ModelPlace, Profile, ProfileConfig, RouteClass, RouteConfig,
 };
-pub use fields::{only_value, values_of};
 pub use host::RequestHost;
 pub use profile::{baseten, profile};
 
@@ -370,7 +369,7 @@ impl<'r> Matched<'_, 'r> {
     /// Why it can be read in two ways.
     pub fn read_head(
         &mut self,
-        headers: &'r HeaderMap,
+        headers: &'r Fields,
         query: Option<&'r str>,
     ) -> Result<(), &'static str> {
         for model in self.route.places.read(headers, query)? {
@@ -386,7 +385,7 @@ impl<'r> Matched<'_, 'r> {
     /// When the body is of a kind that nobody here reads.
     pub fn scanner(
         &self,
-        headers: &HeaderMap,
+        headers: &Fields,
         rules: &BodyRules,
     ) -> Result<Option<BodyScanner>, UnreadableBody> {
         if !self.route.names_model_in_body() {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
-use super::{ModelPlace, values_of};
+use super::ModelPlace;
 use crate::key::MAX_MODEL_BYTES;
+use crate::message::{Fields, values_of};
 
 /// Where the requests of a route name their model, beside host and path.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +71,7 @@ impl Places {
     /// Why it can be read in two ways, or in none.
     pub fn read<'r>(
         &self,
-        headers: &'r HeaderMap,
+        headers: &'r Fields,
         query: Option<&'r str>,
     ) -> Result<Vec<Cow<'r, str>>, &'static str> {
         let mut found = Vec::new();
@@ -84,10 +85,7 @@ impl Places {
     }
 }
 
-fn in_header<'r>(
-    headers: &'r HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'r str>, &'static str> {
+fn in_header<'r>(headers: &'r Fields, name: &HeaderName) -> Result<Option<&'r str>, &'static str> {
     // CGI and its heirs read `-`, `_` and `.` alike (SECURITY C7).
     let plain = |byte: u8| {
         if matches!(byte, b'_' | b'.') {

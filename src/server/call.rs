@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 
 use super::guard::FramingError;
 use super::worker::Room;
+use crate::message::RequestHead;
 use crate::proxy::{Answer, ConnectionLoad, Peer, Prepared, ProxyBody, Rejection, Trace, Tunnel};
 use crate::upstream::{BrokenBody, CallerBody};
 
@@ -51,7 +51,7 @@ impl Unwritten {
 /// Answers a request.
 pub(super) async fn answer(
     room: &Rc<Room>,
-    head: Box<Parts>,
+    head: Box<RequestHead>,
     body: CallerBody,
     peer: Peer,
     load: &ConnectionLoad,

@@ -110,8 +110,14 @@ async fn over_http2<S>(
         let load = load.clone();
         async move {
             let (head, body) = request.into_parts();
-            let mut answered =
-                answer(&room, Box::new(head), CallerBody::Http2(body), peer, &load).await;
+            let mut answered = answer(
+                &room,
+                Box::new(head.into()),
+                CallerBody::Http2(body),
+                peer,
+                &load,
+            )
+            .await;
             answered.unwritten.write(answered.response.headers_mut());
             // An `Err` would cut the connection; there is always something to say.
             Ok::<_, Infallible>(answered.response)

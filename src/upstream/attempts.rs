@@ -5,7 +5,6 @@ use std::mem;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::request::Parts;
 use http::{Response, StatusCode};
 use tokio::time::Instant;
 
@@ -23,6 +22,7 @@ use super::{
     UpstreamProtocol, framing,
 };
 use crate::clock::turn;
+use crate::message::RequestHead;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -127,7 +127,7 @@ impl Upstream {
     pub(super) fn answer(
         &self,
         mut call: Call,
-        head: Box<Parts>,
+        head: Box<RequestHead>,
         body: RequestBody,
         random: &RefCell<fastrand::Rng>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
@@ -153,7 +153,7 @@ impl Upstream {
         &self,
         ring: &Ring,
         call: &Call,
-        mut head: Box<Parts>,
+        mut head: Box<RequestHead>,
         body: RequestBody,
         memory: Option<Memory>,
         random: &RefCell<fastrand::Rng>,

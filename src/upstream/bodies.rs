@@ -1,10 +1,10 @@
 use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
-use http::request::Parts;
 
 use super::keys::{Ring, hash};
 use super::payload::{BodyCopy, Memory, Payload, Whole};
 use super::{RequestBody, UpstreamError};
+use crate::message::RequestHead;
 
 /// The bodies of a call's attempts: the caller's own and its copies, or one that was read whole.
 pub(super) struct Bodies {
@@ -19,7 +19,7 @@ impl Bodies {
         ring: &Ring,
         body: RequestBody,
         memory: Option<Memory>,
-        head: &mut Parts,
+        head: &mut RequestHead,
     ) -> Result<Self, UpstreamError> {
         let (most, memory) = match (ring.signed_bytes(), memory) {
             (Some(most), Some(memory)) => (most, memory),
@@ -39,7 +39,7 @@ impl Bodies {
         let whole = Whole::read(body, most, memory).await?;
         if whole.bytes() > 0 {
             let length = HeaderValue::from(whole.bytes());
-            head.headers.insert(CONTENT_LENGTH, length);
+            head.headers.insert(&CONTENT_LENGTH, length);
         }
         let hash = hash(whole.parts());
         Ok(Self {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Uri};
 use serde::Deserialize;
 
 use crate::credential::{CredentialLocation, SecretSource, SecretText, UnwritableSecret};
+use crate::message::RequestHead;
 use crate::tls::{ClientTls, UpstreamTlsConfig};
 
 pub use keys::{
@@ -343,13 +344,13 @@ impl UpstreamCredential {
     ///
     /// When the secret cannot stand there.
     pub fn fixed(secret: SecretText, at: CredentialLocation) -> Result<Self, UnwritableSecret> {
-        let (mut trial, ()) = Request::new(()).into_parts();
+        let mut trial = RequestHead::default();
         at.write(&secret, &mut trial)?;
         Ok(Self(Some(Fixed { secret, at })))
     }
 
     /// Puts the secret where the upstream expects it, replacing what is there.
-    pub(super) fn write(&self, request: &mut http::request::Parts) {
+    pub(super) fn write(&self, request: &mut RequestHead) {
         if let Some(Fixed { secret, at }) = &self.0 {
             at.write(secret, request)
                 .expect("it could be written when it was made, and has not changed");

@@ -15,7 +15,7 @@ pub(super) fn is_sound(head: &HeaderMap) -> bool {
     let mut is_said = false;
     head.iter().all(|(name, value)| {
         let is_clear = if *name == CONTENT_LENGTH {
-            number(value).is_some()
+            number(value.as_bytes()).is_some()
         } else if *name == TRANSFER_ENCODING {
             value.as_bytes().eq_ignore_ascii_case(b"chunked")
         } else {

@@ -5,17 +5,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Progress;
 use super::payload::Payload;
+use crate::message::RequestHead;
 
 /// A request on its way to a server, in a place of its own: it is handed on from hand to hand.
 pub(super) struct Outbound<B = Lent> {
-    pub(super) head: Box<Parts>,
+    pub(super) head: Box<RequestHead>,
     /// Fields in lines, written behind those of the head.
     pub(super) joins: Vec<u8>,
     pub(super) body: B,
@@ -23,7 +23,7 @@ pub(super) struct Outbound<B = Lent> {
 
 impl Outbound {
     /// A request whose body is lent for good.
-    pub(super) fn new(head: Box<Parts>, body: Payload) -> Box<Self> {
+    pub(super) fn new(head: Box<RequestHead>, body: Payload) -> Box<Self> {
         let body = Lent::for_good(body);
         let joins = Vec::new();
         Box::new(Self { head, joins, body })

@@ -32,7 +32,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::Response;
-use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use answer::AnswerSource;
@@ -59,6 +58,7 @@ pub use websocket::Handshake;
 pub use whole::{UnknownAnswer, WholeAnswer, WholeLimits, read_whole};
 
 use crate::key::Permit;
+use crate::message::RequestHead;
 use crate::route::UpstreamId;
 use crate::telemetry::metrics::UpstreamMetrics;
 use attempts::Upstream;
@@ -167,7 +167,7 @@ impl Upstreams {
         &self,
         _permit: Permit,
         call: Call,
-        head: Box<Parts>,
+        head: Box<RequestHead>,
         body: RequestBody,
     ) -> impl Future<Output = Result<Response<AnswerBody>, UpstreamError>> {
         let upstream = &self.upstreams[call.to.0];

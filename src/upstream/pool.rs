@@ -147,7 +147,7 @@ impl OnLane<Lent> {
         // Over HTTP/2 all fields are in one table.
         let Outbound { head, joins, body } = *request;
         debug_assert!(joins.is_empty(), "lines are for HTTP/1 alone");
-        let request = Request::from_parts(*head, body);
+        let request = Request::from_parts((*head).into(), body);
         let answer = self.connection.requests.try_send_request(request);
         // An answer that is there is never late.
         match select(pin!(answer), pin!(deadline.passed())).await {
@@ -157,7 +157,7 @@ impl OnLane<Lent> {
             Either::Left((Err(mut error), _)) => Err(match error.take_message() {
                 Some(request) => {
                     let (head, body) = request.into_parts();
-                    let (head, joins) = (Box::new(head), joins);
+                    let (head, joins) = (Box::new(head.into()), joins);
                     let unsent = Box::new(Outbound { head, joins, body });
                     Unanswered::Unsent(unsent, error.into_error().into())
                 }

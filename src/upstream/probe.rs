@@ -17,6 +17,7 @@ use super::aim::aim;
 use super::config::{HealthPlan, ProbePlan, UpstreamPlan, UpstreamServer};
 use super::connect::{Opener, Place};
 use super::health::{Fleet, Health};
+use crate::message::RequestHead;
 
 /// Asks every server of `plans` that is to be asked, again and again, and notes in `fleet` what it says; other servers
 /// once there are other plans. Ends when nobody can give others any more. Dropping the future leaves what was noted.
@@ -98,11 +99,11 @@ impl Probe {
 
 /// As a call comes, with our credential, for a server may ask everybody for it.
 fn question(upstream: &UpstreamPlan, server: &UpstreamServer, probe: &ProbePlan) -> Parts {
-    let (mut question, ()) = Request::new(()).into_parts();
+    let mut question = RequestHead::default();
     let authority = server.authority.as_str();
     let host = HeaderValue::from_str(authority).expect("an authority is always a header value");
     let path = probe.path.clone();
     aim(&mut question, server, upstream.protocol, path, host);
     upstream.credential.write(&mut question);
-    question
+    question.into()
 }

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::HOST;
-use http::request::Parts;
 use http::uri::Authority;
 
 use super::aim::aim;
@@ -13,6 +12,7 @@ use super::pool::Pool;
 use super::{
     Call, Executor, Fleet, Handshake, HostHeader, UpstreamPlan, UpstreamProtocol, UpstreamServer,
 };
+use crate::message::{RequestHead, Value};
 use crate::route::RequestHost;
 
 /// One of an upstream's model servers.
@@ -69,7 +69,7 @@ impl Server {
         plan: &UpstreamPlan,
         call: &Call,
         key: Option<&Prepared>,
-        head: &mut Parts,
+        head: &mut RequestHead,
     ) {
         let host = self.host_for(plan.host, head);
         let target = key.map_or(&call.target, Prepared::target).clone();
@@ -87,12 +87,9 @@ impl Server {
 
     /// The one `Host` that goes on. A caller of HTTP/2 asks for its host in the target alone. An upstream that finds the
     /// model by it is sent the form that was decided on, so that it cannot find another (SECURITY S5).
-    fn host_for(&self, header: HostHeader, request: &Parts) -> HeaderValue {
+    fn host_for(&self, header: HostHeader, request: &RequestHead) -> HeaderValue {
         let asked = || {
-            let named = request
-                .headers
-                .get(HOST)
-                .and_then(|host| host.to_str().ok());
+            let named = request.headers.get(&HOST).and_then(Value::to_str);
             let in_target = || request.uri.authority().map(Authority::as_str);
             let host = RequestHost::parse(named.or_else(in_target)?)?;
             HeaderValue::try_from(host.canonical()).ok()

@@ -6,12 +6,12 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use sha1::{Digest, Sha1};
 
 use crate::http1::says;
-use crate::route::{only_value, values_of};
+use crate::message::RequestHead;
+use crate::message::{Table, Value, only_value, values_of};
 
 /// What every server appends to the key before it hashes it (RFC 6455, 1.3).
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -31,15 +31,15 @@ impl Handshake {
     /// The wish, if `request` is a whole handshake and nothing else: a GET of HTTP/1.1 without a body, with one
     /// `Upgrade: websocket` that `Connection` names, one key of 16 bytes, and version 13.
     #[must_use]
-    pub fn of(request: &Parts, has_body: bool) -> Option<Self> {
+    pub fn of(request: &RequestHead, has_body: bool) -> Option<Self> {
         let headers = &request.headers;
         values_of(headers, &UPGRADE).next()?;
         let is_asked = request.method == Method::GET
             && request.version == Version::HTTP_11
             && !has_body
-            && !headers.contains_key(TRANSFER_ENCODING)
+            && !headers.contains_key(&TRANSFER_ENCODING)
             && headers
-                .get(CONTENT_LENGTH)
+                .get(&CONTENT_LENGTH)
                 .is_none_or(|length| length == "0")
             && is_websocket(headers)
             && only_value(headers, &SEC_WEBSOCKET_VERSION)? == "13";
@@ -51,23 +51,23 @@ impl Handshake {
     }
 
     /// Puts back on a head, a request's or an answer's, what says that its connection changes protocols.
-    pub fn restore(headers: &mut HeaderMap) {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, WEBSOCKET);
+    pub fn restore(headers: &mut impl Table) {
+        headers.put(&CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.put(&UPGRADE, WEBSOCKET);
     }
 
     /// Whether the head of a 101 answers this handshake and no other: only then is what follows no HTTP.
     #[must_use]
     pub fn is_answered_by(&self, answer: &HeaderMap) -> bool {
-        let accepts = |accept: &HeaderValue| accept.as_bytes() == self.accept.as_bytes();
+        let accepts = |accept: Value<'_>| accept.as_bytes() == self.accept.as_bytes();
         is_websocket(answer) && only_value(answer, &SEC_WEBSOCKET_ACCEPT).is_some_and(accepts)
     }
 }
 
 /// Whether `Upgrade` is `websocket`, alone, and `Connection` names it.
-fn is_websocket(headers: &HeaderMap) -> bool {
-    let is_named = values_of(headers, &CONNECTION).any(|value| says(value, b"upgrade"));
-    let is_it = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
+fn is_websocket(headers: &impl Table) -> bool {
+    let is_named = values_of(headers, &CONNECTION).any(|value| says(value.as_bytes(), b"upgrade"));
+    let is_it = |value: Value<'_>| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
     is_named && only_value(headers, &UPGRADE).is_some_and(is_it)
 }
 
@@ -84,7 +84,7 @@ mod tests {
 
     /// The parts of a GET with the lines of the RFC's handshake, as `changed` changes them: the whole line, and what
     /// stands in its place.
-    fn parts(changed: &[(&str, &str)]) -> Parts {
+    fn parts(changed: &[(&str, &str)]) -> RequestHead {
         let lines = format!(
             "connection: Upgrade\nupgrade: websocket\nsec-websocket-key: {KEY}\nsec-websocket-version: 13\n"
         );
@@ -95,7 +95,7 @@ mod tests {
         for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
             request = request.header(name, value);
         }
-        request.body(()).unwrap().into_parts().0
+        request.body(()).unwrap().into_parts().0.into()
     }
 
     #[rstest]

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use http_body::Frame;
 
@@ -23,6 +22,7 @@ use super::trace::Trace;
 use super::{Answer, Peer, Proxy, ProxyPlan};
 use crate::clock::Clock;
 use crate::key::{LocalGrant, NamedModel};
+use crate::message::RequestHead;
 use crate::route::{Route, UpstreamId};
 use crate::telemetry::access::{AccessLines, Sample};
 use crate::telemetry::metrics::{RequestOutcome, WebSocketEnd};
@@ -186,7 +186,7 @@ impl Proxy {
     /// Begins to gather what will be told of a call. One that is in the sample becomes a span of its own in its trace.
     pub(super) fn tell_of(
         &self,
-        request: &Parts,
+        request: &RequestHead,
         peer: Peer,
         trace: &mut Trace,
         began: Duration,

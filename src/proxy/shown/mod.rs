@@ -21,6 +21,7 @@ pub(super) use samples::SampleFilter;
 use super::Rejection;
 use super::relay::Relayed;
 use crate::key::{LocalGrant, ModelId};
+use crate::message::Fields;
 use crate::route::{Route, RouteClass};
 use crate::upstream::{AnswerBody, HeldBodies, WholeLimits, read_whole};
 
@@ -99,14 +100,14 @@ impl Shown {
     }
 
     /// Asks for an answer that can be cut.
-    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+    pub(super) fn ask(&self, headers: &mut Fields) {
         for name in CONDITIONS {
-            headers.remove(name);
+            headers.remove(&name);
         }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(&ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let What::Samples(_) = self.what {
             let text = HeaderValue::from_static("text/plain;version=0.0.4");
-            headers.insert(ACCEPT, text);
+            headers.insert(&ACCEPT, text);
         }
     }
 

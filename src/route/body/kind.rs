@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName};
 
-use super::super::fields::values_of;
 use super::{
     BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner, RefusedMembers,
 };
+use crate::message::{Fields, values_of};
 
 /// Why a body is of no kind in which a model is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum UnreadableBody {
 ///
 /// When it is said to be of another kind, or encoded (SECURITY S9, S14).
 pub(in crate::route) fn scanner_for(
-    headers: &HeaderMap,
+    headers: &Fields,
     reads_json: bool,
     reads_forms: bool,
     rules: &BodyRules,
@@ -58,7 +58,7 @@ pub(in crate::route) fn scanner_for(
 
 /// What reads a body that is said to be of this kind, once it is decoded.
 fn scanner_of(
-    headers: &HeaderMap,
+    headers: &Fields,
     reads_json: bool,
     reads_forms: bool,
     depth: u16,
@@ -107,11 +107,11 @@ fn boundary_of(kind: &str) -> Option<&str> {
 }
 
 /// The one value of a header; `Err` when there are more, or it is no text.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
+fn only<'h>(headers: &'h Fields, name: &HeaderName) -> Result<Option<&'h str>, ()> {
     let mut values = values_of(headers, name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(drop),
+        (Some(value), None) => value.to_str().map(Some).ok_or(()),
         (Some(_), Some(_)) => Err(()),
     }
 }
@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(scanner.is_ok(), is_read);
     }
 
-    fn headers(head: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn headers(head: &str) -> Fields {
+        let mut headers = Fields::new();
         for line in head.split(" | ").filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ").unwrap();
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();

@@ -1,6 +1,6 @@
 //! Models in headers and in the query (SECURITY S5 to S7, S12).
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rstest::rstest;
 
 use super::*;
@@ -13,6 +13,7 @@ fn read(table: &RouteTable, path: &str, lines: &str, query: &str) -> String {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
+    let headers = Fields::from(headers);
     let mut matched = table.find(&Method::POST, host("h"), path).unwrap();
     match matched.read_head(&headers, Some(query).filter(|query| !query.is_empty())) {
         Err(_) => "400".to_owned(),

@@ -16,6 +16,7 @@ mod fields;
 mod frames;
 mod line;
 
+pub(super) use bytes::value_run;
 pub use error::FramingError;
 pub(super) use frames::too_many;
 

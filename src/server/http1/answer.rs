@@ -11,6 +11,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::head::Terms;
 use crate::http1::{Framing, announced, number, says, write_field, write_fields};
+use crate::message::values_of;
 
 /// Writes the head of the answer to a request of that `terms` behind what is in `out`; the lines `joins` stand behind its
 /// fields. How its body is framed, and whether the connection can take another request behind it.
@@ -82,9 +83,9 @@ impl Said {
         let mut said = Self::default();
         for (name, value) in headers {
             if name == CONTENT_LENGTH {
-                said.length = number(value);
+                said.length = number(value.as_bytes());
             } else if name == CONNECTION {
-                said.closes |= says(value, b"close");
+                said.closes |= says(value.as_bytes(), b"close");
             } else if name == DATE {
                 said.has_date = true;
             }
@@ -113,7 +114,10 @@ fn framing(
     match length.or(exact) {
         Some(length) => (Framing::Length(length), Some(length)),
         None if !terms.is_http11 => (Framing::UntilClose, None),
-        None if terms.takes_trailers => (Framing::Chunked(announced(headers)), None),
+        None if terms.takes_trailers => (
+            Framing::Chunked(announced(values_of(headers, &TRAILER))),
+            None,
+        ),
         None => (Framing::Chunked(Vec::new()), None),
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::super::guard::{FramingError, Guard, Part};
 use super::super::guarded::GuardedIo;
 use super::super::io::CallerIo;
-use super::head::{Head, Length, Taker, Terms};
+use super::head::{Head, Length, Terms};
 use crate::http1::{
     Body, BodyError, ChunkError, Chunks, Feed, Next, ReadBuffer, Rewound, Wish, channel,
 };
@@ -31,7 +31,6 @@ pub(super) struct Connection<S> {
     io: CallerIo<S>,
     guard: Guard,
     read: ReadBuffer,
-    taker: Taker,
     /// How much of what was read the guard has let through.
     judged: usize,
     receiving: Receiving,
@@ -84,7 +83,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             io,
             guard,
             read: ReadBuffer::default(),
-            taker: Taker::default(),
             judged: 0,
             receiving: Receiving::Nothing,
             interim: &[],
@@ -134,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.judged > 0 {
                 let all = self.read.len();
-                let head = self.taker.take(&mut self.read);
+                let head = Head::take(&mut self.read);
                 self.judged = self.judged.saturating_sub(all - self.read.len());
                 let begins = head.map_or_else(Begins::Refused, Begins::Request);
                 return Poll::Ready(Ok(begins));

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, Method, Uri, Version};
 use memchr::memchr;
 
-use super::super::guard::FramingError;
-use crate::http1::{Persistence, name, number, says, table};
+use super::super::guard::{FramingError, value_run};
+use crate::http1::{Persistence, name, number, says};
+use crate::message::{Places, RequestHead};
 
 /// A request's head, and what it says of how its body and its answer are framed.
 pub(super) struct Head {
-    pub(super) parts: Box<Parts>,
+    pub(super) request: Box<RequestHead>,
     pub(super) terms: Terms,
     pub(super) length: Length,
 }
@@ -57,87 +57,81 @@ impl Terms {
     };
 }
 
-/// Room for taking heads, used again for each of a connection.
-#[derive(Default)]
-pub(super) struct Taker {
-    /// The fields of a head, and where in it their values are.
-    fields: Vec<(HeaderName, Range<usize>)>,
-}
-
-impl Taker {
-    /// Takes the head that stands first in `read`, where the guard has let a whole one through.
+impl Head {
+    /// Takes the head that stands first in `read`, behind an empty line or none, where the guard has let a whole one through.
     ///
     /// # Errors
     ///
-    /// When the target is no URI, or there are more fields than a table of them holds. What the guard refuses is refused here
-    /// too, in its words, should it ever come.
-    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Head, FramingError> {
-        let (line, end) = self.look(read)?;
-        let head = read.split_to(end).freeze();
-        let target = Uri::from_maybe_shared(head.slice(line.target));
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.uri = target.map_err(|_| FramingError::Target)?;
-        parts.version = if line.is_http11 {
-            Version::HTTP_11
-        } else {
-            Version::HTTP_10
-        };
-        let mut length = Length::Known(0);
-        let mut terms = Terms {
-            is_head: line.method == Method::HEAD,
-            is_http11: line.is_http11,
-            keeps_alive: false,
-            takes_trailers: false,
-            expects_continue: false,
-        };
-        let mut said = Persistence::default();
-        let headers = table(self.fields.len());
-        let mut headers = headers.map_err(|_| FramingError::TooManyFields)?;
-        for (name, value) in self.fields.drain(..) {
-            let value = HeaderValue::from_maybe_shared(head.slice(value));
-            let value = value.map_err(|_| FramingError::FieldValue)?;
-            if name == CONTENT_LENGTH {
-                length = Length::Known(number(&value).ok_or(FramingError::Length)?);
-            } else if name == TRANSFER_ENCODING {
-                length = Length::Chunked;
-            } else if name == CONNECTION {
-                if said.note(&value) {
-                    continue;
-                }
-            } else if name == EXPECT {
-                let is_known = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-                terms.expects_continue = line.is_http11 && is_known;
-            } else if name == TE {
-                terms.takes_trailers |= says(&value, b"trailers");
-            }
-            let added = headers.try_append(name, value);
-            added.map_err(|_| FramingError::TooManyFields)?;
-        }
-        terms.keeps_alive = said.lasts(line.is_http11);
-        parts.method = line.method;
-        parts.headers = headers;
-        Ok(Head {
-            parts: Box::new(parts),
-            terms,
-            length,
-        })
-    }
-
-    /// Notes where the fields of the head that stands first are, behind an empty line or none; its first line, and where it
-    /// ends.
-    fn look(&mut self, read: &[u8]) -> Result<(RequestLine, usize), FramingError> {
-        self.fields.clear();
+    /// When the target is no URI. What the guard refuses is refused here too, in its words, should it ever come.
+    pub(super) fn take(read: &mut BytesMut) -> Result<Self, FramingError> {
         let begin = if read.starts_with(b"\r\n") { 2 } else { 0 };
         let mut lines = Lines { read, at: begin };
         let (at, line) = lines.next().ok_or(FramingError::RequestLine)?;
-        let first = RequestLine::read(at, line).ok_or(FramingError::RequestLine)?;
+        let line = RequestLine::read(at, line).ok_or(FramingError::RequestLine)?;
+        let mut places = Places::new();
+        let mut said = Said::default();
         loop {
             let (at, line) = lines.next().ok_or(FramingError::RequestLine)?;
             if line.is_empty() {
-                return Ok((first, lines.at));
+                break;
             }
-            self.fields.push(field(at, line)?);
+            let (name, value) = field(at, line)?;
+            if !said.note(&name, read.get(value.clone()).unwrap_or_default())? {
+                places.note(name, value);
+            }
         }
+        let end = lines.at;
+        let head = read.split_to(end).freeze();
+        let target = Uri::from_maybe_shared(head.slice(line.target));
+        let is_head = line.method == Method::HEAD;
+        Ok(Self {
+            request: Box::new(RequestHead {
+                method: line.method,
+                uri: target.map_err(|_| FramingError::Target)?,
+                version: if line.is_http11 {
+                    Version::HTTP_11
+                } else {
+                    Version::HTTP_10
+                },
+                headers: places.within(head),
+            }),
+            terms: Terms {
+                is_head,
+                is_http11: line.is_http11,
+                keeps_alive: said.connection.lasts(line.is_http11),
+                takes_trailers: said.takes_trailers,
+                expects_continue: line.is_http11 && said.expects_continue,
+            },
+            length: said.length.unwrap_or(Length::Known(0)),
+        })
+    }
+}
+
+/// What a head's fields say of its framing and its answer's.
+#[derive(Default)]
+struct Said {
+    length: Option<Length>,
+    connection: Persistence,
+    takes_trailers: bool,
+    expects_continue: bool,
+}
+
+impl Said {
+    /// Notes what a field says; whether that was all for which it was there.
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<bool, FramingError> {
+        if *name == CONTENT_LENGTH {
+            let length = number(value).ok_or(FramingError::Length)?;
+            self.length = Some(Length::Known(length));
+        } else if *name == TRANSFER_ENCODING {
+            self.length = Some(Length::Chunked);
+        } else if *name == CONNECTION {
+            return Ok(self.connection.note(value));
+        } else if *name == EXPECT {
+            self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        } else if *name == TE {
+            self.takes_trailers |= says(value, b"trailers");
+        }
+        Ok(false)
     }
 }
 
@@ -193,6 +187,9 @@ fn field(at: usize, line: &[u8]) -> Result<(HeaderName, Range<usize>), FramingEr
     let value = value.get(1..).unwrap_or_default();
     let lead = value.iter().take_while(is_white).count();
     let tail = value.iter().rev().take_while(is_white).count();
+    if value_run(value) < value.len() {
+        return Err(FramingError::FieldValue);
+    }
     let begin = at + colon + 1 + lead;
     let end = (at + line.len() - tail).max(begin);
     Ok((name, begin..end))

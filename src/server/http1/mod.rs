@@ -78,7 +78,7 @@ where
         let mut terms = head.terms;
         let body = connection.body(head.length, terms);
         let body = CallerBody::Http1(body);
-        let answering = pin!(answer(room, head.parts, body, peer, load));
+        let answering = pin!(answer(room, head.request, body, peer, load));
         let answered = connection.wait_for(answering).await?;
         let Answered {
             response,

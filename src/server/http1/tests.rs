@@ -72,8 +72,8 @@ async fn we_read(bytes: &[u8], cuts: &[usize]) -> Vec<Read> {
         while let Ok(Begins::Request(head)) = poll_fn(|cx| connection.poll_next(false, cx)).await {
             let body = connection.body(head.length, head.terms);
             let mut terms = head.terms;
-            let response = answer_to(&head.parts.method);
-            let read = pin!(Read::of(Request::from_parts(*head.parts, body)));
+            let response = answer_to(&head.request.method);
+            let read = pin!(Read::of(Request::from_parts((*head.request).into(), body)));
             let Ok(read) = connection.wait_for(read).await else {
                 break;
             };

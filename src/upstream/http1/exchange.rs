@@ -12,7 +12,6 @@ use super::head::AnswerHead;
 use super::outgoing::{NotSent, Outgoing};
 use super::rest::Rest;
 use super::{Connection, Http1Error};
-use crate::http1::give_back;
 use crate::upstream::deadline::HeadDeadline;
 use crate::upstream::lent::Outbound;
 use crate::upstream::pool::Idle;
@@ -73,10 +72,7 @@ impl<'d> Exchange<'d> {
         let (mut request, taken, out) = outgoing.into_parts();
         connection.out = out;
         Poll::Ready(match sent {
-            Ok(()) => {
-                give_back(mem::take(&mut request.head.headers));
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(NotSent::Body(error)) => Err(NotAnswered::Broken(error)),
             Err(NotSent::Connection(error)) if has_begun => {
                 self.not_written = Some(error);

@@ -5,28 +5,26 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use super::Http1Error;
 use crate::http1::{MOST_FIELDS, Persistence, name, number, table, write_fields};
+use crate::message::RequestHead;
 
 /// Writes a request's head as it stands, with the lines that join it, and that its body comes in chunks where it does.
-pub(super) fn write(head: &Parts, joins: &[u8], is_chunked: bool, out: &mut Vec<u8>) {
+pub(super) fn write(head: &RequestHead, joins: &[u8], is_chunked: bool, out: &mut Vec<u8>) {
     let target = head
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let (method, headers) = (head.method.as_str(), &head.headers);
-    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let lengths = headers.iter().map(length).sum::<usize>() + joins.len();
-    out.reserve(method.len() + target.len() + 64 + lengths);
+    out.reserve(method.len() + target.len() + 64 + joins.len());
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(headers, out);
+    write_fields(headers.iter(), out);
     out.extend_from_slice(joins);
     if is_chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -179,9 +177,9 @@ impl Said {
             self.coding.get_or_insert(is_chunked);
         } else if *name == CONTENT_LENGTH {
             self.length
-                .get_or_insert_with(|| number(value).ok_or(NoNumber));
+                .get_or_insert_with(|| number(value.as_bytes()).ok_or(NoNumber));
         } else if *name == CONNECTION {
-            return self.connection.note(value);
+            return self.connection.note(value.as_bytes());
         }
         false
     }

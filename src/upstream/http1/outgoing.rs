@@ -6,13 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::{Http1Error, head};
 use crate::http1::{Framer, Framing, announced, number};
-use crate::route::values_of;
+use crate::message::{Fields, values_of};
 use crate::upstream::connect::BoxError;
 use crate::upstream::lent::{Lent, Outbound};
 
@@ -133,17 +133,17 @@ where
 }
 
 /// How a body is framed: as its head says, or in chunks where that says nothing.
-fn framing(headers: &HeaderMap, body: &impl Body) -> Framing {
+fn framing(headers: &Fields, body: &impl Body) -> Framing {
     // Asked first: one that is sent again takes note that it is whole.
     let is_over = body.is_end_stream();
     if let Some(length) = values_of(headers, &CONTENT_LENGTH).next() {
         // One that is no number is none of the body's.
-        return Framing::Length(number(length).unwrap_or_default());
+        return Framing::Length(number(length.as_bytes()).unwrap_or_default());
     }
     if is_over {
         return Framing::Over;
     }
-    Framing::Chunked(announced(headers))
+    Framing::Chunked(announced(values_of(headers, &TRAILER)))
 }
 
 #[cfg(test)]

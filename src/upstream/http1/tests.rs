@@ -102,7 +102,7 @@ fn request(method: Method, lines: &[(&str, &str)], parts: &[&'static str]) -> Bo
         request = request.header(*name, *value);
     }
     let (head, ()) = request.body(()).expect("a request").into_parts();
-    Outbound::new(Box::new(head), Payload::Again(Again::new(&parts)))
+    Outbound::new(Box::new(head.into()), Payload::Again(Again::new(&parts)))
 }
 
 /// A connection on which nothing is under way.

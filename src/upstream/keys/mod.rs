@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -31,6 +30,7 @@ use super::{CloudKey, KeyRules, KeyValue, UpstreamError, UpstreamKey, UpstreamPl
 use crate::clock::Clock;
 use crate::credential::{CredentialLocation, SecretText};
 use crate::key::{ModelId, UnixTime};
+use crate::message::RequestHead;
 use crate::telemetry::metrics::{KeyUse, Metrics, UpstreamKeyMetrics};
 use draw::draw;
 use fetch::bearer;
@@ -381,9 +381,9 @@ impl Prepared {
     }
 
     /// Presents the key on a request that is aimed already, in place of any that is there.
-    pub(super) fn write(&self, request: &mut Parts) {
+    pub(super) fn write(&self, request: &mut RequestHead) {
         for name in KEY_HEADERS {
-            request.headers.remove(name);
+            request.headers.remove(&name);
         }
         match &self.shown {
             Shown::Nothing => {}
@@ -397,7 +397,7 @@ impl Prepared {
 
 impl UpstreamKey {
     /// Signs a request with it. One that cannot be signed goes unsigned, and is refused.
-    fn sign(&self, request: &mut Parts, hash: &str, now: UnixTime) {
+    fn sign(&self, request: &mut RequestHead, hash: &str, now: UnixTime) {
         let CloudKey::Bedrock(key) = &self.cloud else {
             return;
         };

@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::place::encoded;
 use crate::key::UnixTime;
+use crate::message::{RequestHead, Value};
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
@@ -51,20 +51,20 @@ pub(in crate::upstream) fn hash<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -
 impl Signer<'_> {
     /// Signs a request whose target and host are those that go on, and whose body has the `hash`, in place of whatever
     /// signed it before. `None` when the secrets cannot stand in a header.
-    pub(super) fn sign(&self, request: &mut Parts, hash: &str, now: UnixTime) -> Option<()> {
+    pub(super) fn sign(&self, request: &mut RequestHead, hash: &str, now: UnixTime) -> Option<()> {
         let headers = &mut request.headers;
         for name in [AUTHORIZATION, DATE, TOKEN, CONTENT] {
-            headers.remove(name);
+            headers.remove(&name);
         }
         let moment = moment(now)?;
-        headers.insert(DATE, HeaderValue::from_str(&moment).ok()?);
+        headers.insert(&DATE, HeaderValue::from_str(&moment).ok()?);
         if let Some(token) = self.session_token {
             let mut token = HeaderValue::from_str(token).ok()?;
             token.set_sensitive(true);
-            headers.insert(TOKEN, token);
+            headers.insert(&TOKEN, token);
         }
-        let host = match headers.get(HOST) {
-            Some(host) => host.to_str().ok()?.to_owned(),
+        let host = match headers.get(&HOST) {
+            Some(host) => host.to_str()?.to_owned(),
             // Over HTTP/2 the target alone names it.
             None => request.uri.authority()?.as_str().to_owned(),
         };
@@ -75,7 +75,7 @@ impl Signer<'_> {
             ("x-amz-security-token", &TOKEN),
         ];
         for (name, header) in further {
-            if let Some(Ok(value)) = headers.get(header).map(HeaderValue::to_str) {
+            if let Some(value) = headers.get(header).and_then(Value::to_str) {
                 signed.push((name, value.to_owned()));
             }
         }
@@ -90,7 +90,7 @@ impl Signer<'_> {
         let mut authorization =
             HeaderValue::from_str(&self.authorization(&signed, &moment)).ok()?;
         authorization.set_sensitive(true);
-        request.headers.insert(AUTHORIZATION, authorization);
+        request.headers.insert(&AUTHORIZATION, authorization);
         Some(())
     }
 

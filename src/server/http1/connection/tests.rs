@@ -104,7 +104,7 @@ where
 
 fn name(begins: &Result<Begins, Gone>) -> String {
     match begins {
-        Ok(Begins::Request(head)) => head.parts.uri.to_string(),
+        Ok(Begins::Request(head)) => head.request.uri.to_string(),
         Ok(Begins::Refused(error)) => format!("refused: {error}"),
         Ok(Begins::Http2) => "HTTP/2".to_owned(),
         Ok(Begins::Nothing) => "nothing".to_owned(),
@@ -171,7 +171,7 @@ async fn serve(connection: &mut Connection<DuplexStream>) -> (usize, &'static st
             return (count, "broken");
         };
         let trailers = read.trailers().cloned().unwrap_or_default();
-        let mut text = format!("{} {}", head.parts.method, head.parts.uri).into_bytes();
+        let mut text = format!("{} {}", head.request.method, head.request.uri).into_bytes();
         text.extend_from_slice(&read.to_bytes());
         text.extend(format!("{trailers:?}").into_bytes());
         match connection.answer(answer_of(text), head.terms, second).await {

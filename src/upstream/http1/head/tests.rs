@@ -39,7 +39,7 @@ fn lines_join_the_fields_of_a_request(
     let request = http::Request::post("http://h/m?q").header("x", "1");
     let (head, ()) = request.body(()).unwrap().into_parts();
     let mut out = Vec::new();
-    write(&head, joins.as_bytes(), is_chunked, &mut out);
+    write(&head.into(), joins.as_bytes(), is_chunked, &mut out);
     let expected = format!("POST /m?q HTTP/1.1\r\nx: 1\r\n{expected}\r\n");
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

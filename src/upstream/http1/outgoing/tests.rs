@@ -114,7 +114,7 @@ fn outgoing(lines: &str, steps: Vec<Step>) -> Outgoing<Steps> {
     let body = Steps(steps.into());
     Outgoing::new(
         Box::new(Outbound {
-            head: Box::new(head),
+            head: Box::new(head.into()),
             joins: Vec::new(),
             body,
         }),

@@ -1,4 +1,4 @@
-use http::Request;
+use http::{HeaderMap, Request};
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn the_published_vectors_come_out() {
 
 #[test]
 fn a_request_is_signed_anew_whatever_signed_it_before() {
-    let (mut request, ()) = Request::post("http://h.example/model/a%3Ab/invoke")
+    let (request, ()) = Request::post("http://h.example/model/a%3Ab/invoke")
         .header("host", "h.example")
         .header("content-type", "application/json")
         .header("authorization", "AWS4-HMAC-SHA256 Credential=theirs")
@@ -60,9 +60,10 @@ fn a_request_is_signed_anew_whatever_signed_it_before() {
         .body(())
         .unwrap()
         .into_parts();
+    let mut request = RequestHead::from(request);
     let body = hash([&b"{}"[..]]);
     SIGNER.sign(&mut request, &body, THEN).unwrap();
-    let headers = &request.headers;
+    let headers = HeaderMap::from(request.headers.clone());
     assert_eq!(headers["x-amz-date"], "20150830T123600Z");
     assert!(!headers.contains_key("x-amz-security-token"));
     assert!(!headers.contains_key("x-amz-content-sha256"));
@@ -78,8 +79,9 @@ fn a_request_is_signed_anew_whatever_signed_it_before() {
         ..SIGNER
     };
     session.sign(&mut request, &body, THEN).unwrap();
-    assert_eq!(request.headers["x-amz-security-token"], "ours");
-    let text = request.headers["authorization"].to_str().unwrap();
+    let headers = HeaderMap::from(request.headers);
+    assert_eq!(headers["x-amz-security-token"], "ours");
+    let text = headers["authorization"].to_str().unwrap();
     assert!(text.contains(";x-amz-security-token, "), "{text}");
 }
 

@@ -64,7 +64,7 @@ async fn of_a_body_and_a_request_behind_it_each_has_its_own_bytes() {
     assert_eq!(read, format!("01234{rest}"));
     let kept = connection.answer(answer_of(""), head.terms, second).await;
     assert!(matches!(kept, Ok(true)));
-    assert_eq!(request(&mut connection).await.0.parts.uri, "/b");
+    assert_eq!(request(&mut connection).await.0.request.uri, "/b");
 }
 
 #[rstest]
@@ -140,7 +140,7 @@ async fn a_body_that_another_task_wishes_later_is_read() {
     let (mut connection, mut caller) = connection(ROOM);
     write(&mut caller, COUNTED).await;
     let (head, mut body) = request(&mut connection).await;
-    assert_eq!(head.parts.method, Method::POST);
+    assert_eq!(head.request.method, Method::POST);
     write(&mut caller, "123456789").await;
     let mut cx = Context::from_waker(Waker::noop());
     let answer = pin!(pending::<()>());

@@ -45,7 +45,7 @@ async fn a_body_that_nobody_reads_is_passed_over_if_it_is_there(
     let expected = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{close}\r\n");
     assert_eq!(said(&mut caller).await, expected);
     if is_kept {
-        assert_eq!(request(&mut connection).await.0.parts.uri, "/b");
+        assert_eq!(request(&mut connection).await.0.request.uri, "/b");
     }
 }
 

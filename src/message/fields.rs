@@ -1,0 +1,265 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// A request's fields, in order. A name may come more than once.
+///
+/// A head has a handful of them, and may have as many as the settings say: to find one by a look at each name costs less than
+/// to keep a table that is sought by hash.
+#[derive(Clone, Default)]
+pub struct Fields {
+    /// The head that those stand in that came with it.
+    head: Bytes,
+    all: Vec<Field>,
+}
+
+#[derive(Clone)]
+struct Field {
+    name: HeaderName,
+    value: Text,
+}
+
+#[derive(Clone)]
+enum Text {
+    /// It stands there in the head.
+    Came(Range<usize>),
+    /// It is no part of the head: ours, or one of HTTP/2.
+    Apart(HeaderValue),
+}
+
+impl Text {
+    fn within<'f>(&'f self, head: &'f Bytes) -> Value<'f> {
+        match self {
+            Self::Came(place) => Value(head.get(place.clone()).unwrap_or_default()),
+            Self::Apart(value) => value.into(),
+        }
+    }
+}
+
+/// The value of a field (RFC 9110, 5.5). What it says is never shown: it may be a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Value<'f>(&'f [u8]);
+
+impl<'f> Value<'f> {
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'f [u8] {
+        self.0
+    }
+
+    /// Its text; `None` when it is more than visible ASCII, spaces and tabs.
+    #[must_use]
+    pub fn to_str(self) -> Option<&'f str> {
+        let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+        let text = self.0.iter().all(is_text).then_some(self.0);
+        text.and_then(|text| str::from_utf8(text).ok())
+    }
+}
+
+impl<'f> From<&'f HeaderValue> for Value<'f> {
+    fn from(value: &'f HeaderValue) -> Self {
+        Self(value.as_bytes())
+    }
+}
+
+impl PartialEq<str> for Value<'_> {
+    fn eq(&self, text: &str) -> bool {
+        self.0 == text.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Value<'_> {
+    fn eq(&self, text: &&str) -> bool {
+        self == *text
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+/// Where in a head its fields stand, while it is read.
+#[derive(Default)]
+pub struct Places(Fields);
+
+impl Places {
+    /// With room that was used before, if there is some.
+    #[must_use]
+    pub fn new() -> Self {
+        let all = SPARE.with_borrow_mut(Vec::pop);
+        let all = all.unwrap_or_else(|| Vec::with_capacity(USUAL_FIELDS));
+        let head = Bytes::new();
+        Self(Fields { head, all })
+    }
+
+    /// Notes a field, whose value stands there, and is one that a field can have.
+    pub fn note(&mut self, name: HeaderName, value: Range<usize>) {
+        let value = Text::Came(value);
+        self.0.all.push(Field { name, value });
+    }
+
+    /// The fields of that head.
+    #[must_use]
+    pub fn within(self, head: Bytes) -> Fields {
+        let Self(mut fields) = self;
+        fields.head = head;
+        fields
+    }
+}
+
+/// As many fields there is room for without growing: those of most heads, and some of ours that join them.
+const USUAL_FIELDS: usize = 24;
+/// Room for more than this is not kept.
+const MOST_FIELDS_KEPT: usize = 64;
+/// So many are kept by each thread: a head is read and written between two waits, so that few are on their way back at once.
+const MOST_KEPT: usize = 16;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<Field>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for Fields {
+    /// Room that nobody needs any more is the next that is needed.
+    fn drop(&mut self) {
+        if !(1..=MOST_FIELDS_KEPT).contains(&self.all.capacity()) {
+            return;
+        }
+        let mut room = mem::take(&mut self.all);
+        room.clear();
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MOST_KEPT {
+                spare.push(room);
+            }
+        });
+    }
+}
+
+impl Fields {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are, those counted again whose name comes again.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The fields.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Value<'_>)> {
+        let all = self.all.iter();
+        all.map(|field| (&field.name, field.value.within(&self.head)))
+    }
+
+    /// Their names.
+    pub fn keys(&self) -> impl Iterator<Item = &HeaderName> {
+        self.all.iter().map(|field| &field.name)
+    }
+
+    /// The values of the field `name`, in order.
+    pub fn get_all<'f>(&'f self, name: &HeaderName) -> impl Iterator<Item = Value<'f>> {
+        let named = self.all.iter().filter(move |field| field.name == *name);
+        named.map(|field| field.value.within(&self.head))
+    }
+
+    /// The first value of the field `name`.
+    #[must_use]
+    pub fn get(&self, name: &HeaderName) -> Option<Value<'_>> {
+        self.get_all(name).next()
+    }
+
+    /// Whether there is a field of this name.
+    #[must_use]
+    pub fn contains_key(&self, name: &HeaderName) -> bool {
+        self.keys().any(|field| field == name)
+    }
+
+    /// Puts a field behind the others.
+    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        let value = Text::Apart(value);
+        self.all.push(Field { name, value });
+    }
+
+    /// Puts a field in place of the first of its name, or behind the others; others of its name go.
+    pub fn insert(&mut self, name: &HeaderName, value: HeaderValue) {
+        let place = self.all.iter().position(|field| field.name == *name);
+        let Some(place) = place else {
+            return self.append(name.clone(), value);
+        };
+        let mut at = 0;
+        self.all.retain_mut(|field| {
+            let is_kept = at <= place || field.name != *name;
+            at += 1;
+            is_kept
+        });
+        if let Some(field) = self.all.get_mut(place) {
+            field.value = Text::Apart(value);
+        }
+    }
+
+    /// Takes all fields of this name off.
+    pub fn remove(&mut self, name: &HeaderName) {
+        self.all.retain(|field| field.name != *name);
+    }
+}
+
+/// Names alone: a value may be a secret.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys()).finish()
+    }
+}
+
+impl From<HeaderMap> for Fields {
+    fn from(mut map: HeaderMap) -> Self {
+        let Places(mut fields) = Places::new();
+        let mut last = None;
+        for (name, value) in map.drain() {
+            // Of a name that comes again only the first value has it.
+            last = name.or(last);
+            if let Some(name) = &last {
+                fields.append(name.clone(), value);
+            }
+        }
+        fields
+    }
+}
+
+impl From<Fields> for HeaderMap {
+    /// A value that no field can have is left out: none ever came so far.
+    fn from(mut fields: Fields) -> Self {
+        let mut map = Self::with_capacity(fields.len());
+        for Field { name, value } in fields.all.drain(..) {
+            let value = match value {
+                Text::Came(place) => {
+                    let text = fields
+                        .head
+                        .get(place)
+                        .map(|text| fields.head.slice_ref(text));
+                    text.and_then(|text| HeaderValue::from_maybe_shared(text).ok())
+                }
+                Text::Apart(value) => Some(value),
+            };
+            if let Some(value) = value {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
