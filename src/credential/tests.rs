@@ -12,7 +12,6 @@ use snapbox::str;
 
 use super::*;
 use crate::key::NewSecret;
-use crate::message::only_value;
 
 /// A key of ours; another for each seed.
 fn key(seed: u8) -> String {
@@ -277,7 +276,7 @@ fn a_secret_of_ours_joins_the_subprotocols() {
     let at = locations(r#"at = [{ in = "websocket-protocol", prefix = "key." }]"#).remove(0);
     let secret = |text: &str| SecretText::new(text.to_owned());
     let list = |parts: &RequestHead| {
-        let list = only_value(&parts.headers, &SEC_WEBSOCKET_PROTOCOL);
+        let list = parts.headers.only(&SEC_WEBSOCKET_PROTOCOL);
         list.unwrap().to_str().unwrap().to_owned()
     };
     let mut parts = request("/", &["sec-websocket-protocol: a, key.theirs"]);

@@ -38,6 +38,17 @@ impl Text {
             Self::Apart(value) => value.into(),
         }
     }
+
+    /// A value of its own, which holds the head for as long as there is one of those that stand in it.
+    fn apart(self, head: &Bytes) -> Option<HeaderValue> {
+        match self {
+            Self::Came(place) => {
+                let text = head.get(place).map(|text| head.slice_ref(text));
+                text.and_then(|text| HeaderValue::from_maybe_shared(text).ok())
+            }
+            Self::Apart(value) => Some(value),
+        }
+    }
 }
 
 /// The value of a field (RFC 9110, 5.5). What it says is never shown: it may be a secret.
@@ -184,6 +195,14 @@ impl Fields {
         self.get_all(name).next()
     }
 
+    /// The one value of the field `name`; `None` when there is none, or more than one.
+    #[must_use]
+    pub fn only(&self, name: &HeaderName) -> Option<Value<'_>> {
+        let mut values = self.get_all(name);
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
     /// Whether there is a field of this name.
     #[must_use]
     pub fn contains_key(&self, name: &HeaderName) -> bool {
@@ -210,6 +229,15 @@ impl Fields {
         });
         if let Some(field) = self.all.get_mut(place) {
             field.value = Text::Apart(value);
+        }
+    }
+
+    /// Puts all fields of another table behind the others.
+    pub fn extend(&mut self, others: &Self) {
+        for Field { name, value } in &others.all {
+            if let Some(value) = value.clone().apart(&others.head) {
+                self.append(name.clone(), value);
+            }
         }
     }
 

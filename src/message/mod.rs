@@ -5,13 +5,13 @@
 //! HTTP/2, and wherever else the `http` crate's own head comes or is wanted, one is turned into the other.
 
 mod fields;
-mod table;
+mod response;
 
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 
 pub use fields::{Fields, Places, Value};
-pub use table::{Table, only_value, values_of};
+pub use response::Response;
 
 /// The head of a request.
 #[derive(Debug, Clone, Default)]

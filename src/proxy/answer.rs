@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Response, Version};
+use http::{HeaderValue, Version};
 
 use super::relay::{self, Answered};
 use super::trace::Trace;
@@ -10,7 +10,7 @@ use super::{
     ConnectionLoad, ForwardAuthConfig, InFlight, Prepared, Proxy, ProxyBody, Rejection, Tunnel,
     grpc, target,
 };
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Response};
 use crate::route::{ErrorForm, Route};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::CallerBody;
@@ -149,11 +149,11 @@ impl Refusal {
         let (response, prepared) = why.answer(form, manner.is_grpc);
         let mut response = relay::answer(response, place);
         if let Some(door) = manner.door {
-            *response.status_mut() = door.status(response.status());
+            response.status = door.status(response.status);
         }
         if ends_connection && manner.version <= Version::HTTP_11 {
             let close = const { HeaderValue::from_static("close") };
-            response.headers_mut().insert(CONNECTION, close);
+            response.headers.insert(&CONNECTION, close);
         }
         Answer {
             response,

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::access::Told;
@@ -22,8 +22,7 @@ use super::shown::Shown;
 use super::{Proxy, Rejection};
 use crate::credential::CredentialLocations;
 use crate::key::Denial;
-use crate::message::values_of;
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead, Response};
 use crate::upstream::CallerBody;
 
 /// The door, as written.
@@ -220,20 +219,20 @@ impl ForwardAuthConfig {
     /// calls and is not said by us. Envoy alone can be told.
     pub(super) fn take_off(
         &self,
-        answer: &mut HeaderMap,
+        answer: &mut Fields,
         call: &Fields,
         locations: &CredentialLocations,
     ) {
         if self.asked_by != AskedBy::Envoy {
             return;
         }
-        let ours = OUR_NAMES.iter().filter(|name| !answer.contains_key(*name));
+        let ours = OUR_NAMES.iter().filter(|name| !answer.contains_key(name));
         let secrets = call
             .keys()
             .filter(|name| locations.is_credential_name(name));
         let names: Vec<&str> = ours.chain(secrets).map(HeaderName::as_str).collect();
         if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
-            answer.insert(TO_REMOVE, names);
+            answer.insert(&TO_REMOVE, names);
         }
     }
 
@@ -251,7 +250,7 @@ impl ForwardAuthConfig {
 const UNTOLD: Rejection = Rejection::Ambiguous("the question does not say once what is called");
 
 fn only<'h>(headers: &'h Fields, name: &HeaderName) -> Result<&'h str, Rejection> {
-    let mut values = values_of(headers, name);
+    let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok_or(UNTOLD),
         _ => Err(UNTOLD),
@@ -296,9 +295,9 @@ impl Proxy {
         let mut answer = Response::new(Bytes::new());
         let caller = admitted.permit.grant().identity();
         introduce(caller, admitted.model.as_ref(), |name, value| {
-            put(answer.headers_mut(), name, value);
+            put(&mut answer.headers, name, value);
         });
-        door.take_off(answer.headers_mut(), &call.headers, &self.plan.locations);
+        door.take_off(&mut answer.headers, &call.headers, &self.plan.locations);
         Ok(Passed::Allowed(answer, body))
     }
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 
 use super::Rejection;
+use crate::message::{Fields, Value};
 use crate::route::ErrorForm;
 
 /// How an answer that has begun can say that its call was ended.
@@ -27,16 +27,16 @@ pub(super) struct Boundary {
 
 impl LastWords {
     /// What can be said in an answer with this head; `form` is its route's.
-    pub(super) fn of(head: &HeaderMap, form: ErrorForm, is_grpc: bool) -> Self {
+    pub(super) fn of(head: &Fields, form: ErrorForm, is_grpc: bool) -> Self {
         let begins = |kind: &str| {
-            let value = head.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+            let value = head.get(&CONTENT_TYPE).map(Value::as_bytes);
             let start = value.and_then(|value| value.get(..kind.len()));
             start.is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
         };
         if is_grpc && begins("application/grpc") {
             return Self::Status;
         }
-        let is_plain = !head.contains_key(CONTENT_ENCODING) && !head.contains_key(CONTENT_LENGTH);
+        let is_plain = !head.contains_key(&CONTENT_ENCODING) && !head.contains_key(&CONTENT_LENGTH);
         if is_plain && begins("text/event-stream") {
             return Self::Event(form, Boundary::START);
         }
@@ -90,6 +90,7 @@ impl Boundary {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
     use rstest::rstest;
 
     use super::*;
@@ -129,10 +130,11 @@ mod tests {
         #[case] is_grpc: bool,
         #[case] expected: &str,
     ) {
-        let mut head = HeaderMap::new();
-        head.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        let mut head = Fields::new();
+        head.append(CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some((name, value)) = more {
-            head.insert(name, HeaderValue::from_static(value));
+            let name = HeaderName::from_static(name);
+            head.append(name, HeaderValue::from_static(value));
         }
         let words = match LastWords::of(&head, ErrorForm::Openai, is_grpc) {
             LastWords::Event(..) => "event",

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body;
 
 pub use access::{AccessLog, AccessRules};
@@ -53,7 +53,7 @@ use crate::clock::Clock;
 use crate::credential::CredentialLocations;
 use crate::http1::write_field;
 use crate::key::{Permit, UnixTime};
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead, Response};
 use crate::route::{BodyRules, RouteTable};
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::telemetry::refusals::RefusalTap;
@@ -195,7 +195,7 @@ impl Proxy {
         let outcome = outcome(&result);
         self.metrics.answered(outcome, took);
         let mut answer = self.answer(result, &manner, place, connection, &trace);
-        trace.make_way(answer.response.headers_mut());
+        trace.make_way(&mut answer.response.headers);
         told.goes_with(&mut answer, outcome, took);
         drop(witness);
         (answer, trace)
@@ -276,7 +276,7 @@ impl Proxy {
                 });
             }
         };
-        let is_switching = answered.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let is_switching = answered.response.status == StatusCode::SWITCHING_PROTOCOLS;
         Ok(if is_switching {
             Passed::Switching(answered)
         } else {

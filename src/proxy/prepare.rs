@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use crate::credential::CredentialLocations;
 use crate::http1::says;
 use crate::key::{Identity, NamedModel, holds_a_key};
-use crate::message::{Fields, RequestHead, Table, Value, values_of};
+use crate::message::{Fields, RequestHead, Value};
 
 /// Everything we say about the caller begins like this.
 const OURS: &str = "x-keyward-";
@@ -111,19 +111,20 @@ const fn length_bit(name: &str) -> u32 {
 
 /// Takes off what speaks of one connection only, and what `Connection` names. `TE: trailers` is put back: we keep trailers.
 /// What is not there costs one look at each name.
-pub(super) fn remove_hop_by_hop(headers: &mut impl Table) {
+pub(super) fn remove_hop_by_hop(headers: &mut Fields) {
     let place = |name: &HeaderName| {
         let name = name.as_str();
         let may_be = LENGTHS_OF_HOPS & length_bit(name) != 0;
         let known = || HOP_BY_HOP.iter().position(|known| *known == name);
         may_be.then(known).flatten()
     };
-    let present = headers.names().filter_map(place);
+    let present = headers.keys().filter_map(place);
     let present = present.fold(0_u16, |bits, place| bits | 1 << place);
     if present == 0 {
         return;
     }
-    let named: Vec<HeaderName> = values_of(headers, &CONNECTION)
+    let named: Vec<HeaderName> = headers
+        .get_all(&CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         // It goes anyway, and most of them say nothing else.
@@ -131,34 +132,36 @@ pub(super) fn remove_hop_by_hop(headers: &mut impl Table) {
         .filter_map(|named| {
             let is_named =
                 |name: &&HeaderName| name.as_str().as_bytes().eq_ignore_ascii_case(named);
-            headers.names().find(is_named)
+            headers.keys().find(is_named)
         })
         // The framing and the target are not the connection's to name.
         .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
         .cloned()
         .collect();
     for name in named {
-        headers.take_off(&name);
+        headers.remove(&name);
     }
     let mut takes_trailers = false;
     for (place, name) in HOP_BY_HOP.into_iter().enumerate() {
         if present & 1 << place != 0 {
             takes_trailers |= name == TE.as_str()
-                && values_of(headers, &TE).any(|value| says(value.as_bytes(), b"trailers"));
-            headers.take_off(&HeaderName::from_static(name));
+                && headers
+                    .get_all(&TE)
+                    .any(|value| says(value.as_bytes(), b"trailers"));
+            headers.remove(&HeaderName::from_static(name));
         }
     }
     if takes_trailers {
-        headers.put(&TE, HeaderValue::from_static("trailers"));
+        headers.insert(&TE, HeaderValue::from_static("trailers"));
     }
 }
 
 /// HTTP/2 may send cookies in crumbs; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut Fields) {
-    if values_of(headers, &COOKIE).nth(1).is_none() {
+    if headers.get_all(&COOKIE).nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = values_of(headers, &COOKIE).map(Value::as_bytes).collect();
+    let crumbs: Vec<&[u8]> = headers.get_all(&COOKIE).map(Value::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(&COOKIE, joined);
     }
@@ -182,9 +185,9 @@ pub struct Peer {
 }
 
 /// Puts a field into a table, in place of others of its name, unless its value is none that a field can have.
-pub(super) fn put(headers: &mut impl Table, name: &HeaderName, value: &[u8]) {
+pub(super) fn put(headers: &mut Fields, name: &HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
-        headers.put(name, value);
+        headers.insert(name, value);
     }
 }
 

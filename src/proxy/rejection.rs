@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::streams::KeyEnd;
 use crate::cache::LookupError;
-use crate::http1::table;
 use crate::key::Denial;
+use crate::message::Response;
 use crate::route::{BodyFault, ErrorForm, NoRoute, UnreadableBody};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::upstream::{UnknownAnswer, UnknownModel, UpstreamError};
@@ -399,14 +399,13 @@ impl Rejection {
             trailers_only(&face, &self.to_string())
         } else {
             let mut response = Response::new(self.in_form(form).into());
-            *response.status_mut() = face.status;
-            *response.headers_mut() = table(0).unwrap_or_default();
-            response.headers_mut().insert(CONTENT_TYPE, kind(form));
+            response.status = face.status;
+            response.headers.insert(&CONTENT_TYPE, kind(form));
             response
         };
-        let headers = response.headers_mut();
+        let headers = &mut response.headers;
         headers.insert(
-            CACHE_CONTROL,
+            &CACHE_CONTROL,
             const { HeaderValue::from_static("no-store") },
         );
         if face.status == StatusCode::UNAUTHORIZED {
@@ -422,25 +421,25 @@ impl Rejection {
         }
         match self {
             Self::KeysUnavailable { retry_after_secs } => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
+                headers.insert(&RETRY_AFTER, HeaderValue::from(retry_after_secs));
             }
             Self::Upstream(UpstreamError::KeysResting { retry_after }) => {
                 // Rounded up: a caller that waits as long as it is told is not told again.
                 let secs = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-                headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+                headers.insert(&RETRY_AFTER, HeaderValue::from(secs));
             }
             Self::HeldBodiesFull | Self::Upstream(UpstreamError::NoRoom) | Self::Overloaded => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(&RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::OtherMethod { allow } => {
                 if let Ok(allow) = HeaderValue::from_str(&allow) {
-                    headers.insert(ALLOW, allow);
+                    headers.insert(&ALLOW, allow);
                 }
             }
             Self::Method => {
                 let usual =
                     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-                headers.insert(ALLOW, usual);
+                headers.insert(&ALLOW, usual);
             }
             _ => {}
         }

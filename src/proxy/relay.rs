@@ -1,6 +1,7 @@
 //! What leaves a response before it goes back, and its body on the way.
 
 use std::error::Error;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -8,8 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRAILER};
-use http::response::Parts;
-use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
@@ -19,6 +18,7 @@ use super::last_words::LastWords;
 use super::prepare::remove_hop_by_hop;
 use super::shown::SampleFilter;
 use super::streams::Stream;
+use crate::message::{Fields, Response};
 use crate::route::ErrorForm;
 use crate::upstream::{AnswerBody, BrokenAnswer, Handshake, Patience, Share};
 
@@ -115,16 +115,15 @@ pub(super) fn answer(response: Response<Bytes>, in_flight: InFlight) -> Response
 }
 
 /// Hands a 101 back: its head, which says that the caller's connection changes protocols, too.
-pub(super) fn switch(mut head: Parts) -> Response<ProxyBody> {
+pub(super) fn switch(mut head: Response<()>) -> Response<ProxyBody> {
     remove_hop_by_hop(&mut head.headers);
     Handshake::restore(&mut head.headers);
-    let body = ProxyBody {
+    head.map(|()| ProxyBody {
         source: Source::Ours(Full::default()),
         told: Told::default(),
         broken: None,
         _in_flight: None,
-    };
-    Response::from_parts(head, body)
+    })
 }
 
 /// Hands an upstream's answer back: its head without what speaks of our connection to it, its body frame by frame.
@@ -142,12 +141,10 @@ pub(super) fn relay(
         watched,
     } = answered;
     let watched = watched.map(|stream| {
-        let last_words = LastWords::of(response.headers(), form, is_grpc);
+        let last_words = LastWords::of(&response.headers, form, is_grpc);
         (stream, last_words)
     });
-    remove_hop_by_hop(response.headers_mut());
-    // The version is each connection's own (RFC 9110, 2.5): an upstream's 1.0 is no reason to speak so to the caller.
-    *response.version_mut() = Version::HTTP_11;
+    remove_hop_by_hop(&mut response.headers);
     let upstream = |incoming, samples| {
         let patience = Patience::of(idle);
         let passage = Passage { patience, samples };
@@ -199,9 +196,11 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// malformed by it (RFC 9110, 6.5.1; RFC 9113, 8.2.2).
 fn without_framing(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        remove_hop_by_hop(trailers);
-        trailers.remove(CONTENT_LENGTH);
-        trailers.remove(TRAILER);
+        let mut fields = Fields::from(mem::take(trailers));
+        remove_hop_by_hop(&mut fields);
+        fields.remove(&CONTENT_LENGTH);
+        fields.remove(&TRAILER);
+        *trailers = fields.into();
     }
     frame
 }

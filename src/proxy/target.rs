@@ -6,7 +6,7 @@ use http::{Method, uri::Scheme};
 use super::prepare::is_protected;
 use super::{LimitsConfig, Rejection};
 use crate::credential::CredentialLocations;
-use crate::message::{Fields, RequestHead, values_of};
+use crate::message::{Fields, RequestHead};
 use crate::route::RequestHost;
 
 /// The host and the path of a request, borrowed from it.
@@ -67,7 +67,7 @@ pub(super) fn host_of(request: &RequestHead) -> Option<RequestHost<'_>> {
 
 /// The one host that the target and the `Host` agree about (RFC 9112, 3.2; RFC 9113, 8.3.1).
 fn host(request: &RequestHead) -> Result<RequestHost<'_>, Rejection> {
-    let mut hosts = values_of(&request.headers, &HOST);
+    let mut hosts = request.headers.get_all(&HOST);
     let header = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(Rejection::Ambiguous("there is more than one Host")),
         (None, None) => None,
@@ -94,7 +94,7 @@ fn host(request: &RequestHead) -> Result<RequestHost<'_>, Rejection> {
 
 /// One canonical `Content-Length` at most (RFC 9112, 6.3).
 fn one_length(headers: &Fields) -> Result<(), Rejection> {
-    let mut lengths = values_of(headers, &CONTENT_LENGTH);
+    let mut lengths = headers.get_all(&CONTENT_LENGTH);
     let (Some(length), another) = (lengths.next(), lengths.next()) else {
         return Ok(());
     };
@@ -117,7 +117,7 @@ fn connection_names_nothing_protected(
     headers: &Fields,
     locations: &CredentialLocations,
 ) -> Result<(), Rejection> {
-    for value in values_of(headers, &CONNECTION) {
+    for value in headers.get_all(&CONNECTION) {
         for name in value.as_bytes().split(|byte| *byte == b',') {
             let name = name.trim_ascii();
             if name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close") {

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::prepare::put;
 use crate::http1::write_field;
 use crate::key::holds_a_key;
-use crate::message::{Fields, Table, Value, only_value};
+use crate::message::{Fields, Value};
 
 /// The header of the request id, both ways.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -94,14 +94,14 @@ const KNOWN_FLAGS: u8 = 3;
 impl Trace {
     /// Takes over what the caller sent, if it is well formed and sent once; makes the rest.
     pub(super) fn of(headers: &Fields, ids: &IdMaker) -> Self {
-        let id = only_value(headers, &REQUEST_ID).map(Value::as_bytes);
+        let id = headers.only(&REQUEST_ID).map(Value::as_bytes);
         let id = id.filter(|id| {
             (1..=LONGEST_ID).contains(&id.len())
                 && id.iter().all(u8::is_ascii_graphic)
                 // It is logged, answered and passed on.
                 && !holds_a_key(id)
         });
-        let parent = only_value(headers, &TRACEPARENT).map(Value::as_bytes);
+        let parent = headers.only(&TRACEPARENT).map(Value::as_bytes);
         let parent = parent.filter(|parent| is_traceparent(parent));
         Self {
             id: match id {
@@ -141,7 +141,7 @@ impl Trace {
     }
 
     /// Puts the names on a request or an answer that has none of them any more.
-    pub fn write(&self, headers: &mut impl Table) {
+    pub fn write(&self, headers: &mut Fields) {
         for (name, text) in self.names() {
             put(headers, name, text);
         }
@@ -162,20 +162,20 @@ impl Trace {
     }
 
     /// Takes from a request or an answer what its names stand in place of.
-    pub(super) fn make_way(&self, headers: &mut impl Table) {
+    pub(super) fn make_way(&self, headers: &mut Fields) {
         // Mostly there is nothing to replace.
         if headers
-            .names()
+            .keys()
             .any(|name| [&TRACEPARENT, &TRACESTATE, &REQUEST_ID].contains(&name))
         {
             let ours = self.part(3..35).as_bytes();
-            let replaced = headers.values(&TRACEPARENT).next();
+            let replaced = headers.get_all(&TRACEPARENT).next();
             if replaced.is_none_or(|before| before.as_bytes().get(3..35) != Some(ours)) {
                 // What a state says belongs to the trace that it came with (Trace Context, 3.3.1.1).
-                headers.take_off(&TRACESTATE);
+                headers.remove(&TRACESTATE);
             }
-            headers.take_off(&TRACEPARENT);
-            headers.take_off(&REQUEST_ID);
+            headers.remove(&TRACEPARENT);
+            headers.remove(&REQUEST_ID);
         }
     }
 

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::response;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidirectional, sink};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -18,6 +17,7 @@ use super::access::Told;
 use super::relay::Answered;
 use super::streams::{KeyEnd, Stream, key_ends};
 use super::{InFlight, LimitsConfig, Rejection};
+use crate::message::Response;
 use crate::telemetry::metrics::{ProxyMetrics, WebSocketEnd};
 use crate::upstream::AnswerBody;
 use frames::Frames;
@@ -52,11 +52,11 @@ impl Tunnel {
         limits: &LimitsConfig,
         metrics: ProxyMetrics,
         place: InFlight,
-    ) -> (response::Parts, Self) {
+    ) -> (Response<()>, Self) {
         let Answered {
             response, watched, ..
         } = answered;
-        let (head, answer) = response.into_parts();
+        let (head, answer) = response.split();
         let limits = Silence {
             open: limits.stream_idle_timeout,
             half_closed: limits.websocket_close_timeout,

@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::ModelPlace;
 use crate::key::MAX_MODEL_BYTES;
-use crate::message::{Fields, values_of};
+use crate::message::Fields;
 
 /// Where the requests of a route name their model, beside host and path.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,7 @@ fn in_header<'r>(headers: &'r Fields, name: &HeaderName) -> Result<Option<&'r st
     {
         return Err("the header that names the model is spelled in another way");
     }
-    let mut values = values_of(headers, name);
+    let mut values = headers.get_all(name);
     let Some(value) = values.next() else {
         return Ok(None);
     };

@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue, Response, Version};
+use http::{HeaderValue, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::guard::FramingError;
 use super::worker::Room;
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead, Response};
 use crate::proxy::{Answer, ConnectionLoad, Peer, Prepared, ProxyBody, Rejection, Trace, Tunnel};
 use crate::upstream::{BrokenBody, CallerBody};
 
@@ -32,7 +32,7 @@ pub(super) struct Unwritten {
 
 impl Unwritten {
     /// Puts them into its table.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut Fields) {
         if let Some(prepared) = self.prepared {
             prepared.write(headers);
         }
@@ -70,7 +70,7 @@ pub(super) async fn answer(
     }
     if room.shared.draining.has_begun() && version <= Version::HTTP_11 && tunnel.is_none() {
         let close = const { HeaderValue::from_static("close") };
-        response.headers_mut().insert(CONNECTION, close);
+        response.headers.insert(&CONNECTION, close);
     }
     Answered {
         response,

@@ -118,9 +118,9 @@ async fn over_http2<S>(
                 &load,
             )
             .await;
-            answered.unwritten.write(answered.response.headers_mut());
+            answered.unwritten.write(&mut answered.response.headers);
             // An `Err` would cut the connection; there is always something to say.
-            Ok::<_, Infallible>(answered.response)
+            Ok::<_, Infallible>(http::Response::from(answered.response))
         }
     });
     let serving = protocol.serve_connection(TokioIo::new(io), service);

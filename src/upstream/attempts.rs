@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::balance::{Burden, Places, draw};
@@ -22,7 +22,7 @@ use super::{
     UpstreamProtocol, framing,
 };
 use crate::clock::turn;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Response};
 use crate::telemetry::chain;
 use crate::telemetry::metrics::UpstreamMetrics;
 
@@ -174,7 +174,7 @@ impl Upstream {
                     let request = Outbound::new(head.clone(), body);
                     let sent = self.send(call, Some(&prepared), request, random);
                     let answer = sent.await?;
-                    if !key.note(answer.status(), answer.headers()) {
+                    if !key.note(answer.status, &answer.headers) {
                         return Ok(answer);
                     }
                     Ok(answer)
@@ -334,12 +334,12 @@ impl Upstream {
         answer: &Response<AnswerSource>,
     ) -> Result<(), UpstreamError> {
         let asked = call.handshake.as_ref();
-        let error = if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if asked.is_some_and(|asked| asked.is_answered_by(answer.headers())) {
+        let error = if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            if asked.is_some_and(|asked| asked.is_answered_by(&answer.headers)) {
                 return Ok(());
             }
             UpstreamError::UnaskedUpgrade
-        } else if framing::is_sound(answer.headers()) {
+        } else if framing::is_sound(&answer.headers) {
             return Ok(());
         } else {
             // What its connection holds now is anybody's guess.

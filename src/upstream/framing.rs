@@ -2,16 +2,16 @@
 
 use std::mem;
 
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use crate::http1::number;
+use crate::message::Fields;
 
 /// Whether the head says how the body is framed once, in a way we understand, or not at all (RFC 9112, 6.3).
 ///
 /// hyper reads by `Transfer-Encoding` and leaves a `Content-Length` beside it where it is. Handed on, the caller would
 /// count by that one, and take a part of the next answer for this one's end (SECURITY F17).
-pub(super) fn is_sound(head: &HeaderMap) -> bool {
+pub(super) fn is_sound(head: &Fields) -> bool {
     let mut is_said = false;
     head.iter().all(|(name, value)| {
         let is_clear = if *name == CONTENT_LENGTH {
@@ -47,7 +47,7 @@ mod tests {
     #[case::more_than_chunks("transfer-encoding: gzip, chunked", false)]
     #[case::no_chunks("transfer-encoding: identity", false)]
     fn an_answer_is_framed_in_one_way(#[case] head: &str, #[case] sound: bool) {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for line in head.split(" | ").filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ").unwrap();
             headers.append(

@@ -31,7 +31,6 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 
-use http::Response;
 use http::uri::PathAndQuery;
 
 use answer::AnswerSource;
@@ -58,7 +57,7 @@ pub use websocket::Handshake;
 pub use whole::{UnknownAnswer, WholeAnswer, WholeLimits, read_whole};
 
 use crate::key::Permit;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Response};
 use crate::route::UpstreamId;
 use crate::telemetry::metrics::UpstreamMetrics;
 use attempts::Upstream;

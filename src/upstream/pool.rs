@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{Request, Response};
+use http::Request;
 use tokio::time::Instant;
 
 use super::connect::{NotOpened, Opener, Tasks};
@@ -20,6 +20,7 @@ use super::lanes::{Lanes, OnLane};
 use super::lent::{Lent, Outbound};
 use super::{AnswerSource, UpstreamError, UpstreamLimits};
 use crate::clock::turn;
+use crate::message::Response;
 
 /// Kept connections to one server.
 pub(super) struct Pool {
@@ -152,6 +153,7 @@ impl OnLane<Lent> {
         // An answer that is there is never late.
         match select(pin!(answer), pin!(deadline.passed())).await {
             Either::Left((Ok(answer), _)) => {
+                let answer = Response::from(answer);
                 Ok(answer.map(|incoming| AnswerSource::OnLane(Box::new((incoming, self)))))
             }
             Either::Left((Err(mut error), _)) => Err(match error.take_message() {

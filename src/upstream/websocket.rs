@@ -6,12 +6,12 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderValue, Method, Version};
 use sha1::{Digest, Sha1};
 
 use crate::http1::says;
 use crate::message::RequestHead;
-use crate::message::{Table, Value, only_value, values_of};
+use crate::message::{Fields, Value};
 
 /// What every server appends to the key before it hashes it (RFC 6455, 1.3).
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -33,7 +33,7 @@ impl Handshake {
     #[must_use]
     pub fn of(request: &RequestHead, has_body: bool) -> Option<Self> {
         let headers = &request.headers;
-        values_of(headers, &UPGRADE).next()?;
+        headers.get_all(&UPGRADE).next()?;
         let is_asked = request.method == Method::GET
             && request.version == Version::HTTP_11
             && !has_body
@@ -42,8 +42,8 @@ impl Handshake {
                 .get(&CONTENT_LENGTH)
                 .is_none_or(|length| length == "0")
             && is_websocket(headers)
-            && only_value(headers, &SEC_WEBSOCKET_VERSION)? == "13";
-        let key = only_value(headers, &SEC_WEBSOCKET_KEY)?.as_bytes();
+            && headers.only(&SEC_WEBSOCKET_VERSION)? == "13";
+        let key = headers.only(&SEC_WEBSOCKET_KEY)?.as_bytes();
         let is_key = STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16);
         (is_asked && is_key).then(|| Self {
             accept: STANDARD.encode(Sha1::new().chain_update(key).chain_update(MAGIC).finalize()),
@@ -51,24 +51,26 @@ impl Handshake {
     }
 
     /// Puts back on a head, a request's or an answer's, what says that its connection changes protocols.
-    pub fn restore(headers: &mut impl Table) {
-        headers.put(&CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.put(&UPGRADE, WEBSOCKET);
+    pub fn restore(headers: &mut Fields) {
+        headers.insert(&CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(&UPGRADE, WEBSOCKET);
     }
 
     /// Whether the head of a 101 answers this handshake and no other: only then is what follows no HTTP.
     #[must_use]
-    pub fn is_answered_by(&self, answer: &HeaderMap) -> bool {
+    pub fn is_answered_by(&self, answer: &Fields) -> bool {
         let accepts = |accept: Value<'_>| accept.as_bytes() == self.accept.as_bytes();
-        is_websocket(answer) && only_value(answer, &SEC_WEBSOCKET_ACCEPT).is_some_and(accepts)
+        is_websocket(answer) && answer.only(&SEC_WEBSOCKET_ACCEPT).is_some_and(accepts)
     }
 }
 
 /// Whether `Upgrade` is `websocket`, alone, and `Connection` names it.
-fn is_websocket(headers: &impl Table) -> bool {
-    let is_named = values_of(headers, &CONNECTION).any(|value| says(value.as_bytes(), b"upgrade"));
+fn is_websocket(headers: &Fields) -> bool {
+    let is_named = headers
+        .get_all(&CONNECTION)
+        .any(|value| says(value.as_bytes(), b"upgrade"));
     let is_it = |value: Value<'_>| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
-    is_named && only_value(headers, &UPGRADE).is_some_and(is_it)
+    is_named && headers.only(&UPGRADE).is_some_and(is_it)
 }
 
 #[cfg(test)]
@@ -144,7 +146,7 @@ mod tests {
     #[case::accepted_twice("connection: Upgrade | upgrade: websocket | accept | accept", false)]
     fn an_answer_answers_this_handshake(#[case] head: &str, #[case] is_answer: bool) {
         let handshake = Handshake::of(&parts(&[]), false).unwrap();
-        let mut answer = HeaderMap::new();
+        let mut answer = Fields::new();
         for line in head.split(" | ") {
             let (name, value) = line.split_once(": ").unwrap_or((
                 "sec-websocket-accept",

@@ -288,7 +288,7 @@ impl Told {
             return;
         };
         entry.answer = Some(Answered {
-            status: answer.response.status(),
+            status: answer.response.status,
             outcome,
             took,
         });
@@ -297,7 +297,7 @@ impl Told {
         }
         match &mut answer.tunnel {
             Some(tunnel) => tunnel.tell(self),
-            None => answer.response.body_mut().tell(self),
+            None => answer.response.body.tell(self),
         }
     }
 

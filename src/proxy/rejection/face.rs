@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
+use crate::message::Response;
 use crate::proxy::grpc;
 use crate::route::ErrorForm;
 
@@ -90,9 +91,10 @@ pub(super) const fn kind(form: ErrorForm) -> HeaderValue {
 /// Trailers-only: the status in the one head of the answer (gRPC over HTTP/2, "Responses").
 pub(super) fn trailers_only(face: &Face, message: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    *headers = grpc_status(face, message);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response.headers = grpc_status(face, message).into();
+    response
+        .headers
+        .insert(&CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }
 

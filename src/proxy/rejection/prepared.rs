@@ -1,7 +1,8 @@
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::StatusCode;
 
 use crate::http1::write_fields;
+use crate::message::{Fields, Response};
 
 /// An answer that is given again and again: made once, for whoever writes lines and for whoever writes tables. To give it copies
 /// nothing but what is written.
@@ -9,20 +10,19 @@ use crate::http1::write_fields;
 pub struct Prepared {
     status: StatusCode,
     body: Bytes,
-    fields: HeaderMap,
+    fields: Fields,
     lines: Vec<u8>,
 }
 
 impl Prepared {
     pub(super) fn of(response: Response<Bytes>) -> Self {
-        let (head, body) = response.into_parts();
         let mut lines = Vec::new();
-        write_fields(&head.headers, &mut lines);
+        write_fields(response.headers.iter(), &mut lines);
         Self {
-            status: head.status,
+            status: response.status,
             // For as long as the process lasts, so that nobody counts who has it.
-            body: Bytes::from_static(Vec::from(body).leak()),
-            fields: head.headers,
+            body: Bytes::from_static(Vec::from(response.body).leak()),
+            fields: response.headers,
             lines,
         }
     }
@@ -30,13 +30,13 @@ impl Prepared {
     /// The answer without its fields, which are still to be written on it.
     pub(super) fn response(&self) -> Response<Bytes> {
         let mut response = Response::new(self.body.clone());
-        *response.status_mut() = self.status;
+        response.status = self.status;
         response
     }
 
     /// Puts its fields on an answer.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        headers.extend(self.fields.clone());
+    pub fn write(&self, headers: &mut Fields) {
+        headers.extend(&self.fields);
     }
 
     /// The same in lines.

@@ -6,7 +6,7 @@ use super::*;
 use crate::http1::write_fields;
 
 fn text(rejection: Rejection, form: ErrorForm) -> String {
-    String::from_utf8(rejection.into_response(form, false).into_body().to_vec()).unwrap()
+    String::from_utf8(rejection.into_response(form, false).body.to_vec()).unwrap()
 }
 
 #[rstest]
@@ -43,16 +43,20 @@ fn what_is_prepared_is_what_is_made_each_time() {
         for (made, prepared) in made_and_prepared.chain([missing]) {
             let made = made.into_response(form, false);
             let (mut answer, prepared) = prepared.answer(form, false);
-            assert!(answer.headers().is_empty());
+            assert!(answer.headers.is_empty());
             let prepared = prepared.unwrap();
-            prepared.write(answer.headers_mut());
-            assert_eq!(answer.status(), made.status());
-            assert_eq!(answer.headers(), made.headers());
-            assert_eq!(answer.body(), made.body());
+            prepared.write(&mut answer.headers);
+            assert_eq!(answer.status, made.status);
+            assert_eq!(answer.body, made.body);
             let (mut lines, mut expected) = (Vec::new(), Vec::new());
             prepared.write_lines(&mut lines);
-            write_fields(made.headers(), &mut expected);
+            write_fields(made.headers.iter(), &mut expected);
             assert_eq!(lines, expected);
+            let (put, made) = (
+                HeaderMap::from(answer.headers),
+                HeaderMap::from(made.headers),
+            );
+            assert_eq!(put, made);
         }
     }
 }
@@ -61,10 +65,10 @@ fn what_is_prepared_is_what_is_made_each_time() {
 fn what_is_not_prepared_is_whole() {
     let (answer, prepared) = Rejection::NoRoute.answer(ErrorForm::Openai, false);
     assert!(prepared.is_none());
-    assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(HeaderMap::from(answer.headers)[CACHE_CONTROL], "no-store");
     let (answer, prepared) = Rejection::UnknownKey.answer(ErrorForm::Openai, true);
     assert!(prepared.is_none());
-    assert_eq!(answer.headers()["grpc-status"], "16");
+    assert_eq!(HeaderMap::from(answer.headers)["grpc-status"], "16");
 }
 
 #[test]
@@ -80,11 +84,7 @@ fn the_reasons_of_an_invalid_key_cannot_be_told_apart() {
 #[test]
 fn a_missing_key_is_asked_for_without_an_error_code() {
     let response = Rejection::MissingKey.into_response(ErrorForm::Problem, false);
-    let challenges: Vec<_> = response
-        .headers()
-        .get_all(WWW_AUTHENTICATE)
-        .iter()
-        .collect();
+    let challenges: Vec<_> = response.headers.get_all(&WWW_AUTHENTICATE).collect();
     assert_eq!(
         challenges,
         [r#"Bearer realm="keyward""#, r#"Api-Key realm="keyward""#]
@@ -97,14 +97,14 @@ fn an_outage_says_when_to_try_again_in_whole_seconds() {
         retry_after: Duration::from_millis(200),
     });
     let response = rejection.into_response(ErrorForm::Openai, false);
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()[RETRY_AFTER], "1");
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(HeaderMap::from(response.headers)[RETRY_AFTER], "1");
 }
 
 #[test]
 fn a_grpc_caller_is_refused_in_its_own_form() {
     let response = Rejection::UnknownKey.into_response(ErrorForm::Openai, true);
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["grpc-status"], "16");
-    assert!(response.body().is_empty());
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(HeaderMap::from(response.headers)["grpc-status"], "16");
+    assert!(response.body.is_empty());
 }

@@ -14,14 +14,14 @@ use http::header::{
     CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
     LAST_MODIFIED, RANGE, TRAILER,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 pub(super) use samples::SampleFilter;
 
 use super::Rejection;
 use super::relay::Relayed;
 use crate::key::{LocalGrant, ModelId};
-use crate::message::Fields;
+use crate::message::{Fields, Response, Value};
 use crate::route::{Route, RouteClass};
 use crate::upstream::{AnswerBody, HeldBodies, WholeLimits, read_whole};
 
@@ -118,54 +118,51 @@ impl Shown {
     /// When it cannot be cut, or not be read.
     pub(super) async fn cut(
         self,
-        response: Response<AnswerBody>,
+        mut response: Response<AnswerBody>,
         is_head: bool,
         limits: WholeLimits,
         held: &HeldBodies,
     ) -> Result<Response<Relayed>, Rejection> {
-        let (mut parts, body) = response.into_parts();
-        if !parts.status.is_success() || parts.status == StatusCode::NO_CONTENT {
-            return Ok(Response::from_parts(parts, Relayed::AsItCame(body)));
+        if !response.status.is_success() || response.status == StatusCode::NO_CONTENT {
+            return Ok(response.map(Relayed::AsItCame));
         }
         for name in ABOUT_BYTES {
-            parts.headers.remove(name);
+            response.headers.remove(&name);
         }
         // What one key is shown is not for another.
-        parts
-            .headers
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let for_one = HeaderValue::from_static("no-store");
+        response.headers.insert(&CACHE_CONTROL, for_one);
         if is_head {
-            return Ok(Response::from_parts(parts, Relayed::AsItCame(body)));
+            return Ok(response.map(Relayed::AsItCame));
         }
-        self.check(parts.status, &parts.headers)
+        self.check(response.status, &response.headers)
             .map_err(Rejection::Unfilterable)?;
         let grant = self.grant;
-        let body = match self.what {
+        match self.what {
             What::Samples(label) => {
                 let filter = SampleFilter::new(label, move |model| grant.is_for(model));
-                Relayed::Samples(body, Box::new(filter))
+                Ok(response.map(|body| Relayed::Samples(body, Box::new(filter))))
             }
             What::Models => {
+                let (mut head, body) = response.split();
                 let whole = read_whole(body, limits, held).await?;
                 let left = models::cut(&whole.bytes, |model| grant.is_for(ModelId::new(model)));
                 let left = left.ok_or(Rejection::Unfilterable(Unfilterable::NoList))?;
-                parts
-                    .headers
-                    .insert(CONTENT_LENGTH, HeaderValue::from(left.len()));
-                Relayed::Whole(Bytes::from(left), whole.share)
+                head.headers
+                    .insert(&CONTENT_LENGTH, HeaderValue::from(left.len()));
+                Ok(head.map(|()| Relayed::Whole(Bytes::from(left), whole.share)))
             }
-        };
-        Ok(Response::from_parts(parts, body))
+        }
     }
 
     /// Whether the head announces what can be cut.
-    fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Unfilterable> {
-        let encodings = headers.get_all(CONTENT_ENCODING);
-        let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if status != StatusCode::OK || !encodings.iter().all(is_plain) {
+    fn check(&self, status: StatusCode, headers: &Fields) -> Result<(), Unfilterable> {
+        let mut encodings = headers.get_all(&CONTENT_ENCODING);
+        let is_plain = |coding: Value<'_>| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if status != StatusCode::OK || !encodings.all(is_plain) {
             return Err(Unfilterable::Encoded);
         }
-        let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+        let mut kinds = headers.get_all(&CONTENT_TYPE);
         let (Some(kind), None) = (kinds.next(), kinds.next()) else {
             return Err(Unfilterable::Kind);
         };

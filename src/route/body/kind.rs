@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::{
     BodyCoding, BodyRules, BodyScanner, DecodedScanner, FormScanner, ModelScanner, RefusedMembers,
 };
-use crate::message::{Fields, values_of};
+use crate::message::Fields;
 
 /// Why a body is of no kind in which a model is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -108,7 +108,7 @@ fn boundary_of(kind: &str) -> Option<&str> {
 
 /// The one value of a header; `Err` when there are more, or it is no text.
 fn only<'h>(headers: &'h Fields, name: &HeaderName) -> Result<Option<&'h str>, ()> {
-    let mut values = values_of(headers, name);
+    let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value.to_str().map(Some).ok_or(()),

@@ -3,15 +3,13 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
-use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use http_body::Body;
-use hyper::ext::ReasonPhrase;
 
 use super::head::Terms;
 use crate::http1::{Framing, announced, number, says, write_field, write_fields};
-use crate::message::values_of;
+use crate::message::{Fields, Response};
 
 /// Writes the head of the answer to a request of that `terms` behind what is in `out`; the lines `joins` stand behind its
 /// fields. How its body is framed, and whether the connection can take another request behind it.
@@ -19,14 +17,13 @@ use crate::message::values_of;
 /// What a proxy must add is added here: a date (RFC 9110, 6.6.1), what frames the body (RFC 9112, 6), and whether the
 /// connection ends (RFC 9112, 9.3, 9.6). `second` says which it is since 1970, where nobody has said.
 pub(super) fn write(
-    head: &Parts,
+    response: &Response<impl Body>,
     joins: &[u8],
-    body: &impl Body,
     terms: Terms,
     second: impl FnOnce() -> u64,
     out: &mut Vec<u8>,
 ) -> (Framing, bool) {
-    let (status, headers) = (head.status, &head.headers);
+    let (status, headers) = (response.status, &response.headers);
     out.extend_from_slice(if terms.is_http11 {
         b"HTTP/1.1 "
     } else {
@@ -34,13 +31,12 @@ pub(super) fn write(
     });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    let reason = head.extensions.get::<ReasonPhrase>();
     let usual = || status.canonical_reason().unwrap_or("<none>").as_bytes();
-    out.extend_from_slice(reason.map_or_else(usual, ReasonPhrase::as_bytes));
+    out.extend_from_slice(response.reason.as_deref().unwrap_or_else(usual));
     out.extend_from_slice(b"\r\n");
 
     let said = Said::of(headers);
-    let (framing, says_length) = framing(status, headers, said.length, body, terms);
+    let (framing, says_length) = framing(status, headers, said.length, &response.body, terms);
     let is_switching = status == StatusCode::SWITCHING_PROTOCOLS;
     let keeps_alive = terms.keeps_alive && !said.closes && !matches!(framing, Framing::UntilClose);
     let fields = headers.iter().filter(|(name, _)| {
@@ -79,14 +75,14 @@ struct Said {
 }
 
 impl Said {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &Fields) -> Self {
         let mut said = Self::default();
-        for (name, value) in headers {
-            if name == CONTENT_LENGTH {
+        for (name, value) in headers.iter() {
+            if *name == CONTENT_LENGTH {
                 said.length = number(value.as_bytes());
-            } else if name == CONNECTION {
+            } else if *name == CONNECTION {
                 said.closes |= says(value.as_bytes(), b"close");
-            } else if name == DATE {
+            } else if *name == DATE {
                 said.has_date = true;
             }
         }
@@ -97,7 +93,7 @@ impl Said {
 /// How an answer's body is framed, and the length that its head says.
 fn framing(
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: &Fields,
     length: Option<u64>,
     body: &impl Body,
     terms: Terms,
@@ -114,10 +110,9 @@ fn framing(
     match length.or(exact) {
         Some(length) => (Framing::Length(length), Some(length)),
         None if !terms.is_http11 => (Framing::UntilClose, None),
-        None if terms.takes_trailers => (
-            Framing::Chunked(announced(values_of(headers, &TRAILER))),
-            None,
-        ),
+        None if terms.takes_trailers => {
+            (Framing::Chunked(announced(headers.get_all(&TRAILER))), None)
+        }
         None => (Framing::Chunked(Vec::new()), None),
     }
 }

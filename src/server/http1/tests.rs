@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use super::super::guard::HeadLimits;
 use super::super::io::Silences;
 use super::*;
+use crate::message::Response;
 use crate::proxy::LimitsConfig;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -56,7 +57,7 @@ fn answer_to(method: &Method) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
     if method == Method::CONNECT {
         // As we do; granted, what follows would be no requests.
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.status = StatusCode::METHOD_NOT_ALLOWED;
     }
     response
 }
@@ -122,7 +123,7 @@ async fn hyper_reads(bytes: &[u8]) -> Vec<Read> {
         let mut read = Read::of(request).await;
         read.fields.retain(|field| !is_done_with(field));
         all.borrow_mut().push(read);
-        Ok::<_, Infallible>(response)
+        Ok::<_, Infallible>(http::Response::from(response))
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.half_close(true);

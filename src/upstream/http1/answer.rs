@@ -3,13 +3,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use super::head::{AnswerHead, Length};
 use super::rest::Rest;
 use super::{Connection, Http1Error, Upgraded};
 use crate::http1::{Chunks, Next, ReadBuffer};
+use crate::message::Response;
 use crate::upstream::pool::Idle;
 
 /// An answer's body, frame by frame as it comes. Its connection is kept at its end; dropping it before closes the
@@ -84,7 +85,7 @@ impl Answer {
             rest,
         };
         // Of one that changes protocols the connection is all there is.
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status != StatusCode::SWITCHING_PROTOCOLS {
             answer.end_if_over();
         }
         response.map(|()| answer)

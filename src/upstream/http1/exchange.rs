@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::{Method, Response};
+use http::Method;
 
 use super::answer::Answer;
 use super::head::AnswerHead;
 use super::outgoing::{NotSent, Outgoing};
 use super::rest::Rest;
 use super::{Connection, Http1Error};
+use crate::message::Response;
 use crate::upstream::deadline::HeadDeadline;
 use crate::upstream::lent::Outbound;
 use crate::upstream::pool::Idle;
@@ -91,10 +92,7 @@ impl<'d> Exchange<'d> {
         let connection = connection.expect("it is there until the answer is");
         loop {
             let most = connection.most_head_bytes;
-            if let Some(head) = connection
-                .taker
-                .take(&mut connection.read, &self.method, most)?
-            {
+            if let Some(head) = AnswerHead::take(&mut connection.read, &self.method, most)? {
                 return Poll::Ready(Ok(head));
             }
             let read = ready!(connection.poll_read(cx));

@@ -1,16 +1,14 @@
 //! Heads: a request's is written, an answer's is read.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderName, Method, StatusCode};
 
 use super::Http1Error;
-use crate::http1::{MOST_FIELDS, Persistence, name, number, table, write_fields};
-use crate::message::RequestHead;
+use crate::http1::{MOST_FIELDS, Persistence, name, number, write_fields};
+use crate::message::{Places, RequestHead, Response};
 
 /// Writes a request's head as it stands, with the lines that join it, and that its body comes in chunks where it does.
 pub(super) fn write(head: &RequestHead, joins: &[u8], is_chunked: bool, out: &mut Vec<u8>) {
@@ -51,14 +49,7 @@ pub(super) struct AnswerHead {
     pub(super) keeps_alive: bool,
 }
 
-/// Takes answers' heads, with room that is used again for each of a connection.
-#[derive(Default)]
-pub(super) struct Taker {
-    /// Where in a head its fields' names and values are.
-    fields: Vec<(Range<usize>, Range<usize>)>,
-}
-
-impl Taker {
+impl AnswerHead {
     /// Takes the head of the answer to a call of `method` from `read`, behind those of 1xx, which say nothing that anybody
     /// waits for; `None` while it has not come.
     ///
@@ -66,16 +57,15 @@ impl Taker {
     ///
     /// When what is there is no head, or one that does not say where its body ends, or more than `most_bytes`.
     pub(super) fn take(
-        &mut self,
         read: &mut BytesMut,
         method: &Method,
         most_bytes: usize,
-    ) -> Result<Option<AnswerHead>, Http1Error> {
+    ) -> Result<Option<Self>, Http1Error> {
         while !read.is_empty() {
-            let Some(head) = self.take_one(read, method, most_bytes)? else {
+            let Some(head) = Self::take_one(read, method, most_bytes)? else {
                 return Ok(None);
             };
-            let status = head.response.status();
+            let status = head.response.status;
             if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Some(head));
             }
@@ -84,11 +74,10 @@ impl Taker {
     }
 
     fn take_one(
-        &mut self,
         read: &mut BytesMut,
         method: &Method,
         most_bytes: usize,
-    ) -> Result<Option<AnswerHead>, Http1Error> {
+    ) -> Result<Option<Self>, Http1Error> {
         let too_large = Http1Error::HeadTooLarge { limit: most_bytes };
         let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut parsed = httparse::Response::new(&mut []);
@@ -100,57 +89,35 @@ impl Taker {
             httparse::Status::Partial if read.len() >= most_bytes => return Err(too_large),
             httparse::Status::Partial => return Ok(None),
         };
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(parsed.code.unwrap_or_default())
+        let status = StatusCode::from_u16(parsed.code.unwrap_or_default())
             .map_err(|_| Http1Error::Head(httparse::Error::Status))?;
-        if parsed.version == Some(0) {
-            *response.version_mut() = Version::HTTP_10;
-        }
-        let usual = response.status().canonical_reason();
-        if let Some(reason) = parsed.reason.filter(|reason| usual != Some(reason))
-            && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
-        {
-            response.extensions_mut().insert(reason);
-        }
-        // So that values can be parts of what was read.
+        let is_http11 = parsed.version != Some(0);
+        let usual = status.canonical_reason();
+        let reason = parsed.reason.filter(|reason| usual != Some(reason));
+        let reason = reason.map(|reason| reason.as_bytes().into());
         let begin = read.as_ptr().addr();
-        let place = |part: &[u8]| {
-            let at = part.as_ptr().addr() - begin;
-            at..at + part.len()
-        };
-        let places = parsed.headers.iter();
-        let places = places.map(|field| (place(field.name.as_bytes()), place(field.value)));
-        self.fields.extend(places);
-        let head = read.split_to(end).freeze();
-        let (headers, said) = self.table(&head).map_err(Http1Error::Head)?;
-        *response.headers_mut() = headers;
-        let length = said.length(&response, method)?;
-        Ok(Some(AnswerHead {
-            length,
-            keeps_alive: said
-                .connection
-                .lasts(response.version() == Version::HTTP_11),
-            response,
-        }))
-    }
-
-    /// The fields of a head, and what they say.
-    fn table(&mut self, head: &Bytes) -> Result<(HeaderMap, Said), httparse::Error> {
-        let headers = table(self.fields.len());
-        let mut headers = headers.map_err(|_| httparse::Error::TooManyHeaders)?;
+        let mut places = Places::new();
         let mut said = Said::default();
-        for (text, value) in self.fields.drain(..) {
-            let name = name(head.get(text).unwrap_or_default());
-            let name = name.ok_or(httparse::Error::HeaderName)?;
-            let value = HeaderValue::from_maybe_shared(head.slice(value));
-            let value = value.map_err(|_| httparse::Error::HeaderValue)?;
-            if said.note(&name, &value) {
-                continue;
+        for field in parsed.headers {
+            let name = name(field.name.as_bytes());
+            let name = name.ok_or(Http1Error::Head(httparse::Error::HeaderName))?;
+            if !said.note(&name, field.value) {
+                let at = field.value.as_ptr().addr() - begin;
+                places.note(name, at..at + field.value.len());
             }
-            let added = headers.try_append(name, value);
-            added.map_err(|_| httparse::Error::TooManyHeaders)?;
         }
-        Ok((headers, said))
+        let length = said.length(status, is_http11, method)?;
+        let headers = places.within(read.split_to(end).freeze());
+        Ok(Some(Self {
+            response: Response {
+                status,
+                reason,
+                headers,
+                body: (),
+            },
+            length,
+            keeps_alive: said.connection.lasts(is_http11),
+        }))
     }
 }
 
@@ -171,30 +138,34 @@ struct NoNumber;
 
 impl Said {
     /// Notes what a field says; whether that was all for which it was there.
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> bool {
         if *name == TRANSFER_ENCODING {
-            let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            let is_chunked = value.eq_ignore_ascii_case(b"chunked");
             self.coding.get_or_insert(is_chunked);
         } else if *name == CONTENT_LENGTH {
             self.length
-                .get_or_insert_with(|| number(value.as_bytes()).ok_or(NoNumber));
+                .get_or_insert_with(|| number(value).ok_or(NoNumber));
         } else if *name == CONNECTION {
-            return self.connection.note(value.as_bytes());
+            return self.connection.note(value);
         }
         false
     }
 
     /// How long the body behind the head is (RFC 9112, 6.3). Where that is not clear it is read until the connection ends, so
     /// that nothing behind it is taken for an answer.
-    fn length(&self, head: &Response<()>, method: &Method) -> Result<Length, Http1Error> {
-        let status = head.status();
+    fn length(
+        &self,
+        status: StatusCode,
+        is_http11: bool,
+        method: &Method,
+    ) -> Result<Length, Http1Error> {
         let has_no_body = status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || method == Method::HEAD;
         Ok(match (self.coding, self.length) {
             _ if has_no_body => Length::Known(0),
             // Before 1.1 nobody knew of it.
-            (Some(_), _) if head.version() == Version::HTTP_10 => return Err(Http1Error::Framing),
+            (Some(_), _) if !is_http11 => return Err(Http1Error::Framing),
             (Some(true), None) => Length::Chunked,
             (Some(_), _) | (None, None) => Length::UntilClose,
             (None, Some(length)) => Length::Known(length.map_err(|NoNumber| Http1Error::Framing)?),

@@ -21,7 +21,6 @@ use tokio::task::unconstrained;
 
 use super::deadline::SharedTimer;
 use crate::http1::ReadBuffer;
-use head::Taker;
 
 pub(super) use answer::Answer;
 pub use error::Http1Error;
@@ -39,7 +38,6 @@ const MOST_ROOM: usize = 16 * 1024;
 pub(super) struct Connection {
     stream: Stream,
     read: ReadBuffer,
-    taker: Taker,
     /// Room for the next request.
     out: Vec<u8>,
     most_head_bytes: usize,
@@ -53,7 +51,6 @@ impl Connection {
         Self {
             stream,
             read: ReadBuffer::default(),
-            taker: Taker::default(),
             out: Vec::new(),
             most_head_bytes,
             timer: None,

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 
 use super::{Http1Error, head};
 use crate::http1::{Framer, Framing, announced, number};
-use crate::message::{Fields, values_of};
+use crate::message::Fields;
 use crate::upstream::connect::BoxError;
 use crate::upstream::lent::{Lent, Outbound};
 
@@ -136,14 +136,14 @@ where
 fn framing(headers: &Fields, body: &impl Body) -> Framing {
     // Asked first: one that is sent again takes note that it is whole.
     let is_over = body.is_end_stream();
-    if let Some(length) = values_of(headers, &CONTENT_LENGTH).next() {
+    if let Some(length) = headers.get_all(&CONTENT_LENGTH).next() {
         // One that is no number is none of the body's.
         return Framing::Length(number(length.as_bytes()).unwrap_or_default());
     }
     if is_over {
         return Framing::Over;
     }
-    Framing::Chunked(announced(values_of(headers, &TRAILER)))
+    Framing::Chunked(announced(headers.get_all(&TRAILER)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::Builder;
@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::coop::{consume_budget, has_budget_remaining};
 
 use super::*;
+use crate::message::Response;
 use crate::upstream::UpstreamLimits;
 use crate::upstream::connect::{Opener, Place};
 use crate::upstream::deadline::HeadDeadline;
@@ -62,9 +63,9 @@ where
             return heard;
         }
     };
-    heard.status = Some(answer.status().as_u16());
-    heard.is_sound = framing::is_sound(answer.headers());
-    let mut body = answer.into_body();
+    heard.status = Some(answer.status.as_u16());
+    heard.is_sound = framing::is_sound(&answer.headers);
+    let mut body = answer.body;
     while let Some(frame) = body.frame().await {
         match frame.map(http_body::Frame::into_data) {
             Err(error) => {
@@ -192,7 +193,7 @@ fn heard_by_hyper(method: &Method, pieces: &[&[u8]]) -> Heard {
     let request = request.body(Empty::<Bytes>::new()).expect("a request");
     let answer = sender.send_request(request);
     let said = |error: hyper::Error| error.to_string();
-    let mut call = Box::pin(async move { hear(answer.await, said).await });
+    let mut call = Box::pin(async move { hear(answer.await.map(Response::from), said).await });
     let mut is_over = false;
     let mut is_gone = false;
     let heard = play(server, pieces, || {
@@ -478,7 +479,7 @@ async fn a_server_that_takes_nothing_behind_its_answer_is_given_up_after_a_while
     let Ok(answer) = answer else {
         unreachable!("it was answered");
     };
-    assert_eq!(answer.status(), 413);
+    assert_eq!(answer.status, 413);
     drop(answer);
     // The rest has as long as the head of an answer would have.
     tokio::time::sleep(Duration::from_secs(59)).await;

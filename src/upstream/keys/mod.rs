@@ -23,14 +23,14 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use super::balance::Places;
 use super::{CloudKey, KeyRules, KeyValue, UpstreamError, UpstreamKey, UpstreamPlan};
 use crate::clock::Clock;
 use crate::credential::{CredentialLocation, SecretText};
 use crate::key::{ModelId, UnixTime};
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead};
 use crate::telemetry::metrics::{KeyUse, Metrics, UpstreamKeyMetrics};
 use draw::draw;
 use fetch::bearer;
@@ -334,7 +334,7 @@ impl Drawn<'_> {
     }
 
     /// Notes what the upstream answered. Returns whether that refuses the key.
-    pub(super) fn note(&self, status: StatusCode, answer: &HeaderMap) -> bool {
+    pub(super) fn note(&self, status: StatusCode, answer: &Fields) -> bool {
         let Held { key, state } = self.held();
         let used = match status {
             StatusCode::UNAUTHORIZED => KeyUse::Unauthorized,

@@ -2,10 +2,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use crate::key::UnixTime;
+use crate::message::Fields;
 use crate::telemetry::metrics::UpstreamKeyMetrics;
 use crate::upstream::KeyRules;
 
@@ -121,8 +121,8 @@ impl Rest {
 
 /// After how long the upstream says to come back, in seconds or as a date in any of the three forms (RFC 9110, 10.2.3 and
 /// 5.6.7); a date that is past by `now` is now. Not bounded: [`Rest::refused`] does that.
-pub(super) fn retry_after(answer: &HeaderMap, now: UnixTime) -> Option<Duration> {
-    let text = answer.get(RETRY_AFTER)?.to_str().ok()?.trim();
+pub(super) fn retry_after(answer: &Fields, now: UnixTime) -> Option<Duration> {
+    let text = answer.get(&RETRY_AFTER)?.to_str()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More than can be counted is as long as there is.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
@@ -210,7 +210,8 @@ mod tests {
         #[case] text: &str,
         #[case] secs: Option<u64>,
     ) {
-        let answer = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+        let mut answer = Fields::new();
+        answer.append(RETRY_AFTER, text.parse().unwrap());
         let now = UnixTime::from_secs(1_800_000_000);
         assert_eq!(retry_after(&answer, now), secs.map(Duration::from_secs));
     }

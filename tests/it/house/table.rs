@@ -55,9 +55,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "message",
         may_use: &[],
-        never: &[
-            "tokio", "hyper", "axum", "sqlx", "tracing", "metrics",
-        ],
+        never: &["tokio", "hyper", "axum", "sqlx", "tracing", "metrics"],
         why: "the cellar: heads of messages as they stand where they were read; it decides nothing about them",
     },
     Room {

@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use http_body::{Body as AnyBody, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::answer;
 use super::super::head::Terms;
 use super::{Connection, Gone, Receiving};
-use crate::http1::{Framer, Wish, give_back};
+use crate::http1::{Framer, Wish};
+use crate::message::Response;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Where fields are written, in lines, that join those of the next answer, which has none of their names.
@@ -43,16 +44,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Receiving::Body(coming) => coming.is_kept_back = false,
             Receiving::TooMuch => terms.keeps_alive = false,
         }
-        let (head, body) = response.into_parts();
         let mut out = mem::take(&mut self.out);
         out.clear();
         out.extend_from_slice(mem::take(&mut self.interim));
         let joins = &self.joins;
-        let (framing, keeps_alive) = answer::write(&head, joins, &body, terms, second, &mut out);
+        let (framing, keeps_alive) = answer::write(&response, joins, terms, second, &mut out);
         self.joins.clear();
-        give_back(head.headers);
         let mut framer = Framer::new(out, framing);
-        let mut body = Some(body);
+        let mut body = Some(response.body);
         poll_fn(|cx| self.poll_send(&mut framer, &mut body, cx)).await?;
         self.out = framer.into_room();
         Ok(keeps_alive)

@@ -1,4 +1,4 @@
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use rstest::rstest;
 
 use super::*;
@@ -8,7 +8,7 @@ const MOST: usize = 200;
 /// What is taken of bytes that answer a call of `method`: `200 Known(5) kept`, and how much is left.
 fn taken(bytes: &[u8], method: &Method) -> (String, usize) {
     let mut read = BytesMut::from(bytes);
-    let taken = match Taker::default().take(&mut read, method, MOST) {
+    let taken = match AnswerHead::take(&mut read, method, MOST) {
         Ok(None) => "more".to_owned(),
         Ok(Some(head)) => {
             let AnswerHead {
@@ -17,7 +17,7 @@ fn taken(bytes: &[u8], method: &Method) -> (String, usize) {
                 keeps_alive,
             } = head;
             let kept = if keeps_alive { "kept" } else { "closed" };
-            format!("{} {length:?} {kept}", response.status().as_str())
+            format!("{} {length:?} {kept}", response.status.as_str())
         }
         Err(Http1Error::Framing) => "framing".to_owned(),
         Err(Http1Error::HeadTooLarge { limit }) => format!("too large: {limit}"),
@@ -209,7 +209,7 @@ fn a_head_has_its_limit_in_whatever_pieces_it_comes(#[case] size: usize, #[case]
 fn a_head_has_so_many_fields(#[case] count: usize, #[case] is_taken: bool) {
     let lines = "x: 1\r\n".repeat(count);
     let mut read = BytesMut::from(&*format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
-    let head = Taker::default().take(&mut read, &Method::GET, 64 * 1024);
+    let head = AnswerHead::take(&mut read, &Method::GET, 64 * 1024);
     assert_eq!(head.is_ok(), is_taken);
 }
 
@@ -217,16 +217,14 @@ fn a_head_has_so_many_fields(#[case] count: usize, #[case] is_taken: bool) {
 fn names_values_and_reasons_are_as_they_came() {
     let mut read =
         BytesMut::from("HTTP/1.1 299 Fine \r\nX-A: \t1 2\t \r\nx-b:\r\nX-A: \u{e9}\r\n\r\nrest");
-    let head = Taker::default()
-        .take(&mut read, &Method::GET, MOST)
+    let head = AnswerHead::take(&mut read, &Method::GET, MOST)
         .unwrap()
         .unwrap();
     let mut expected = HeaderMap::new();
     for (name, value) in [("x-a", "1 2"), ("x-b", ""), ("x-a", "\u{e9}")] {
         expected.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    assert_eq!(head.response.headers(), &expected);
-    let reason = head.response.extensions().get::<ReasonPhrase>().unwrap();
-    assert_eq!(reason.as_bytes(), b"Fine ");
+    assert_eq!(HeaderMap::from(head.response.headers), expected);
+    assert_eq!(head.response.reason.as_deref(), Some(&b"Fine "[..]));
     assert_eq!(&read[..], b"rest");
 }

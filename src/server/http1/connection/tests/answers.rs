@@ -45,8 +45,8 @@ async fn an_answer_that_is_not_whole_is_not_taken_for_whole(
     let steps: Vec<_> = steps.iter().map(|step| step.map(data)).collect();
     let mut response = Response::new(StreamBody::new(stream::iter(steps)));
     if !length.is_empty() {
-        let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_LENGTH, length.parse().unwrap());
+        let headers = &mut response.headers;
+        headers.append(http::header::CONTENT_LENGTH, length.parse().unwrap());
     }
     let answered = connection.answer(response, head.terms, second).await;
     assert!(matches!(answered, Err(Gone)));

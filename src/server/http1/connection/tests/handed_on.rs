@@ -56,7 +56,7 @@ async fn another_protocol_has_what_came_behind_the_head_that_asked_for_it() {
     write(&mut caller, GET).await;
     let (head, _) = request(&mut connection).await;
     let mut answer = Response::new(Empty::<Bytes>::new());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    answer.status = StatusCode::SWITCHING_PROTOCOLS;
     let kept = connection.answer(answer, head.terms, second).await;
     assert!(matches!(kept, Ok(true)));
     write(&mut caller, "early").await;
