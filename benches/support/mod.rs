@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::request::Parts;
+use http::header::HOST;
 use http::{Method, Request};
 use keyward::cache::{CacheConfig, KeyCache, WorkerFront};
 use keyward::clock::Clock;
@@ -14,6 +14,7 @@ use keyward::key::{
     KeyUpdate, ModelId, ModelScope, Name, NamedModel, NewApiKey, NewSecret, OrgId, Permit,
     PresentedKey, Purpose, Team, TeamId, TeamRef, UnixTime,
 };
+use keyward::message::{RequestHead, Value};
 use keyward::proxy::ProxyConfig;
 use keyward::route::{ErrorForm, RequestHost, RouteTable, baseten};
 use keyward::store::{
@@ -232,27 +233,27 @@ pub struct Admission {
 
 /// Requests to be presented again and again, in a fixed order that no processor can guess.
 pub struct Requests {
-    different: Vec<Parts>,
+    different: Vec<RequestHead>,
     order: Vec<u32>,
     next: usize,
 }
 
 impl Requests {
     /// All of them, in their order, once.
-    pub fn all(&self) -> impl Iterator<Item = &Parts> {
+    pub fn all(&self) -> impl Iterator<Item = &RequestHead> {
         self.order
             .iter()
             .map(|place| &self.different[*place as usize])
     }
 
-    pub fn next(&mut self) -> &Parts {
+    pub fn next(&mut self) -> &RequestHead {
         self.next = (self.next + 1) % self.order.len();
         &self.different[self.order[self.next] as usize]
     }
 }
 
 /// A call of model `llama` with this key.
-pub fn request(key: &str) -> Parts {
+pub fn request(key: &str) -> RequestHead {
     let request = Request::builder()
         .method(Method::POST)
         .uri("/models/llama/predict")
@@ -264,7 +265,7 @@ pub fn request(key: &str) -> Parts {
         .header("content-length", "200")
         .body(())
         .expect("a request");
-    request.into_parts().0
+    request.into_parts().0.into()
 }
 
 impl Admission {
@@ -330,12 +331,10 @@ impl Admission {
     }
 
     /// One request, from its route to its permit.
-    pub fn admit(&self, request: &Parts) -> Permit {
+    pub fn admit(&self, request: &RequestHead) -> Permit {
         let now = self.clock.unix_time();
-        let host = request.headers["host"]
-            .to_str()
-            .ok()
-            .and_then(RequestHost::parse);
+        let host = request.headers.get(&HOST).and_then(Value::to_str);
+        let host = host.and_then(RequestHost::parse);
         let host = host.expect("a valid host");
         let matched = self.routes.find(&request.method, host, request.uri.path());
         let matched = matched.expect("a route");
@@ -343,7 +342,7 @@ impl Admission {
     }
 
     /// What a request presents.
-    pub fn presented<'r>(&self, request: &'r Parts) -> PresentedKey<'r> {
+    pub fn presented<'r>(&self, request: &'r RequestHead) -> PresentedKey<'r> {
         match self.locations.read(&request.headers, &request.uri) {
             Reading::Found(presented) => presented,
             Reading::Absent | Reading::Malformed => unreachable!("every request presents a key"),
@@ -371,11 +370,9 @@ impl Admission {
     }
 
     /// One request whose text cannot be a key.
-    pub fn refuse(&self, request: &Parts) {
-        let host = request.headers["host"]
-            .to_str()
-            .ok()
-            .and_then(RequestHost::parse);
+    pub fn refuse(&self, request: &RequestHead) {
+        let host = request.headers.get(&HOST).and_then(Value::to_str);
+        let host = host.and_then(RequestHost::parse);
         let host = host.expect("a valid host");
         let matched = self.routes.find(&request.method, host, request.uri.path());
         assert!(matched.is_ok());

@@ -9,7 +9,6 @@ mod fields;
 mod framer;
 mod read;
 mod rewound;
-mod tables;
 
 pub use body::{Body, BodyError, Feed, Wish, channel};
 pub use chunks::{ChunkError, Chunks, Next};
@@ -17,7 +16,6 @@ pub use fields::{Persistence, announced, name, number, says, write_field, write_
 pub use framer::{ENOUGH, Framer, Framing, SMALL, WrongLength};
 pub use read::ReadBuffer;
 pub use rewound::Rewound;
-pub use tables::{give_back, table};
 
 /// The most fields that an answer's head, or a message's trailers, may have: hyper's number.
 pub const MOST_FIELDS: usize = 100;

@@ -120,6 +120,12 @@ impl Places {
     pub fn within(self, head: Bytes) -> Fields {
         let Self(mut fields) = self;
         fields.head = head;
+        debug_assert!(
+            fields
+                .iter()
+                .all(|(_, value)| HeaderValue::from_bytes(value.as_bytes()).is_ok()),
+            "whoever reads a head has judged what stands in it"
+        );
         fields
     }
 }
@@ -243,7 +249,12 @@ impl Fields {
 
     /// Takes all fields of this name off.
     pub fn remove(&mut self, name: &HeaderName) {
-        self.all.retain(|field| field.name != *name);
+        self.retain(|other| other != name);
+    }
+
+    /// Takes all fields off whose names are not to be kept.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&HeaderName) -> bool) {
+        self.all.retain(|field| is_kept(&field.name));
     }
 }
 
@@ -291,3 +302,6 @@ impl From<Fields> for HeaderMap {
         map
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,14 +69,7 @@ fn same_spelling(name: impl Iterator<Item = u8>, known: impl Iterator<Item = u8>
 pub(super) fn clean(request: &mut RequestHead) {
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
-    let protected: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_protected(name))
-        .cloned()
-        .collect();
-    for name in protected {
-        headers.remove(&name);
-    }
+    headers.retain(|name| !is_protected(name));
     join_cookies(headers);
 }
 

@@ -144,13 +144,14 @@ impl Shown {
                 Ok(response.map(|body| Relayed::Samples(body, Box::new(filter))))
             }
             What::Models => {
-                let (mut head, body) = response.split();
+                let (mut answer, body) = response.split();
                 let whole = read_whole(body, limits, held).await?;
                 let left = models::cut(&whole.bytes, |model| grant.is_for(ModelId::new(model)));
                 let left = left.ok_or(Rejection::Unfilterable(Unfilterable::NoList))?;
-                head.headers
+                answer
+                    .headers
                     .insert(&CONTENT_LENGTH, HeaderValue::from(left.len()));
-                Ok(head.map(|()| Relayed::Whole(Bytes::from(left), whole.share)))
+                Ok(answer.map(|()| Relayed::Whole(Bytes::from(left), whole.share)))
             }
         }
     }

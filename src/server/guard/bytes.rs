@@ -54,7 +54,7 @@ pub(super) fn target_run(bytes: &[u8]) -> usize {
 ///
 /// Bytes of 0x80 and above are among them: callers do send names in UTF-8, no reader takes such a byte for the end of
 /// anything, and the values that frame a body are compared to the byte.
-pub(in crate::server) fn value_run(bytes: &[u8]) -> usize {
+pub(super) fn value_run(bytes: &[u8]) -> usize {
     run_by_words(bytes, control_bytes, is_value)
 }
 

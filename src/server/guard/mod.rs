@@ -16,7 +16,6 @@ mod fields;
 mod frames;
 mod line;
 
-pub(super) use bytes::value_run;
 pub use error::FramingError;
 pub(super) use frames::too_many;
 

@@ -7,7 +7,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::{HeaderName, Method, Uri, Version};
 use memchr::memchr;
 
-use super::super::guard::{FramingError, value_run};
+use super::super::guard::FramingError;
 use crate::http1::{Persistence, name, number, says};
 use crate::message::{Places, RequestHead};
 
@@ -62,7 +62,8 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// When the target is no URI. What the guard refuses is refused here too, in its words, should it ever come.
+    /// When the target is no URI. Which bytes a value has, the guard alone has judged; what else it refuses is refused here too,
+    /// in its words, should it ever come.
     pub(super) fn take(read: &mut BytesMut) -> Result<Self, FramingError> {
         let begin = if read.starts_with(b"\r\n") { 2 } else { 0 };
         let mut lines = Lines { read, at: begin };
@@ -187,9 +188,6 @@ fn field(at: usize, line: &[u8]) -> Result<(HeaderName, Range<usize>), FramingEr
     let value = value.get(1..).unwrap_or_default();
     let lead = value.iter().take_while(is_white).count();
     let tail = value.iter().rev().take_while(is_white).count();
-    if value_run(value) < value.len() {
-        return Err(FramingError::FieldValue);
-    }
     let begin = at + colon + 1 + lead;
     let end = (at + line.len() - tail).max(begin);
     Ok((name, begin..end))

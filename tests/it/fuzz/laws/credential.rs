@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use http::{HeaderName, HeaderValue, Request};
 use keyward::credential::{CredentialLocations, Reading};
 use keyward::key::{ENTROPY_BYTES, KeyDigest, NewSecret};
+use keyward::message::{RequestHead, Value};
 use keyward::proxy::ProxyConfig;
 
 /// Header lines from bytes; what cannot be one is left out.
@@ -68,7 +69,8 @@ pub fn law(input: &[u8]) {
     for (name, value) in &lines {
         request.headers_mut().append(name, value.clone());
     }
-    let (mut parts, ()) = request.into_parts();
+    let (parts, ()) = request.into_parts();
+    let mut parts = RequestHead::from(parts);
     let read = LOCATIONS.read(&parts.headers, &parts.uri);
     let is_found = matches!(read, Reading::Found(_));
     if let Reading::Found(found) = read {
@@ -83,7 +85,7 @@ pub fn law(input: &[u8]) {
     let is_absent = matches!(LOCATIONS.read(&parts.headers, &parts.uri), Reading::Absent);
     assert!(is_absent, "{}", input.escape_ascii());
     // What is left of a request that has a key holds none.
-    let is_within = |value: &HeaderValue, key: &str| {
+    let is_within = |value: Value<'_>, key: &str| {
         let mut windows = value.as_bytes().windows(key.len());
         windows.any(|window| window == key.as_bytes())
     };
