@@ -9,6 +9,7 @@ mod fields;
 mod framer;
 mod read;
 mod rewound;
+mod tcp;
 
 pub use body::{Body, BodyError, Feed, Wish, channel};
 pub use chunks::{ChunkError, Chunks, Next};
@@ -16,6 +17,7 @@ pub use fields::{Persistence, announced, name, number, says, write_field, write_
 pub use framer::{ENOUGH, Framer, Framing, SMALL, WrongLength};
 pub use read::ReadBuffer;
 pub use rewound::Rewound;
+pub use tcp::Tcp;
 
 /// The most fields that an answer's head, or a message's trailers, may have: hyper's number.
 pub const MOST_FIELDS: usize = 100;

@@ -22,6 +22,7 @@ use super::http1;
 use super::io::CallerIo;
 use super::worker::{NewConnection, Room};
 use crate::clock::turn::in_turns;
+use crate::http1::Tcp;
 use crate::proxy::{ConnectionLoad, Peer};
 use crate::upstream::CallerBody;
 
@@ -48,7 +49,7 @@ pub(super) fn serve(room: &Rc<Room>, connection: NewConnection, graceful: &Grace
     let watcher = graceful.watcher();
     match room.shared.tls.clone() {
         None => {
-            let serving = over(ends, stream, Http::Either, plain(peer), watcher);
+            let serving = over(ends, Tcp::from(stream), Http::Either, plain(peer), watcher);
             tokio::task::spawn_local(in_turns(serving));
         }
         Some(tls) => {

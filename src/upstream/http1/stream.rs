@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::http1::Rewound;
+use crate::http1::{Rewound, Tcp};
 
 /// What connections are made of.
 pub enum Stream {
-    Plain(TcpStream),
+    Plain(Tcp),
     Tls(Box<TlsStream<TokioIo<TokioIo<TcpStream>>>>),
     /// The half that is read: the other one is sent on still, though the answer has begun.
     Half(ReadHalf<Box<Stream>>),
@@ -25,7 +25,7 @@ pub enum Stream {
 impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for Stream {
     fn from(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
         match stream {
-            MaybeHttpsStream::Http(stream) => Self::Plain(stream.into_inner()),
+            MaybeHttpsStream::Http(stream) => Self::Plain(stream.into_inner().into()),
             MaybeHttpsStream::Https(stream) => Self::Tls(Box::new(stream.into_inner())),
         }
     }
