@@ -6,6 +6,7 @@
 //! long ago* ([`Clock::elapsed`]) is answered by the monotonic clock, which no correction moves. What every request asks is
 //! answered as of its task's turn ([`turn`]).
 
+mod alarm;
 pub mod turn;
 
 use std::cell::Cell;
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+
+pub use alarm::Alarm;
 
 use crate::key::UnixTime;
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::preface::Preface;
-use crate::clock::turn;
+use crate::clock::{Alarm, turn};
 use crate::proxy::{ConnectionLoad, LimitsConfig};
 
 /// How long each kind of silence may last.
@@ -59,7 +59,7 @@ pub(super) struct CallerIo<S> {
     stream: S,
     load: ConnectionLoad,
     silences: Silences,
-    timer: Pin<Box<Sleep>>,
+    timer: Alarm,
     phase: Phase,
     /// How many requests had begun when the phase was last looked at.
     begun: usize,
@@ -94,7 +94,7 @@ impl<S> CallerIo<S> {
             stream,
             load,
             silences,
-            timer: Box::pin(sleep_until(now + silences.head)),
+            timer: Alarm::at(now + silences.head),
             phase: Phase::Head(now),
             begun: 0,
             last_byte: now,
@@ -159,16 +159,16 @@ impl<S> CallerIo<S> {
     fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let next_look = self.next_look(self.last_byte);
         if self.timer.deadline() > next_look {
-            self.timer.as_mut().reset(next_look);
+            self.timer.reset(next_look);
         }
-        while self.timer.as_mut().poll(cx).is_ready() {
+        while self.timer.poll(cx).is_ready() {
             self.observe();
             let now = Instant::now();
             if self.deadline() <= now {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             let next_look = self.next_look(now);
-            self.timer.as_mut().reset(next_look);
+            self.timer.reset(next_look);
         }
         Ok(())
     }
@@ -288,6 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CallerIo<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use tokio::net::TcpStream;
 
     use super::*;
@@ -385,6 +387,28 @@ mod tests {
         let flushed = caller.flush().await.unwrap_err();
         assert_eq!(flushed.kind(), io::ErrorKind::TimedOut);
         let limit = LimitsConfig::default().stream_idle_timeout;
+        assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_ends_for_whoever_reads_now() {
+        let load = ConnectionLoad::default();
+        let silences = Silences::from(&LimitsConfig::default());
+        let mut caller = CallerIo::new(Stuck, load, silences);
+        let begun = Instant::now();
+        let mut byte = [0];
+        for waker in [Waker::noop(), Waker::noop()] {
+            let read = Pin::new(&mut caller).poll_read(
+                &mut Context::from_waker(waker),
+                &mut ReadBuf::new(&mut byte),
+            );
+            assert!(read.is_pending());
+        }
+        let limit = LimitsConfig::default().head_timeout;
+        let read = tokio::io::AsyncReadExt::read(&mut caller, &mut byte);
+        let read = tokio::time::timeout(limit * 2, read).await;
+        let read = read.expect("it ends").unwrap_err();
+        assert_eq!(read.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
     }
 

@@ -1,13 +1,13 @@
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 use super::Progress;
 use super::lent::Lent;
+use crate::clock::Alarm;
 
 /// When the head of an answer is late: `limit` after the upstream took the last part of the request body, be it the end or
 /// one after which it read no more. While it waits for more from the caller, it is the caller who may be late.
@@ -19,7 +19,7 @@ pub(super) struct HeadDeadline {
 
 /// A timer that calls may share, one after the other, if all have the same limit. It is moved only when it fires, so that a call
 /// costs none.
-pub(super) type SharedTimer = Option<Pin<Box<Sleep>>>;
+pub(super) type SharedTimer = Option<Alarm>;
 
 impl HeadDeadline {
     /// For the answer to a request with this body.
@@ -38,16 +38,16 @@ impl HeadDeadline {
 
     /// Is ready once the head is late. Whoever asks looks first whether it is there.
     pub(super) fn poll_late(&self, timer: &mut SharedTimer, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        let timer = timer.get_or_insert_with(|| Alarm::at(Instant::now() + self.limit));
         loop {
             // Set for a call before, or for this one, it fires too early rather than too late.
-            ready!(timer.as_mut().poll(cx));
+            ready!(timer.poll(cx));
             let now = Instant::now();
             let until = self.progress.taken_at().unwrap_or(now) + self.limit;
             if until <= now {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(until);
+            timer.reset(until);
         }
     }
 
