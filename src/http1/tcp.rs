@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -26,6 +26,18 @@ impl From<TcpStream> for Tcp {
 }
 
 impl Tcp {
+    /// Whether it is open, and nothing has come that was not read. Costs no system call while nothing has happened; takes nothing
+    /// away, and leaves whoever waits for something to come to be woken by it.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        // As it is known to tokio, which is asked by no task: one that has used its turn up would be told of nothing.
+        let come = self.0.try_io(Interest::READABLE, || {
+            let mut byte = [0];
+            Ok(retry_on_intr(|| recv(&self.0, &mut byte, RecvFlags::PEEK))?)
+        });
+        come.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Sends by `call`, to which so many bytes are `offered`; ready with how many it took.
     fn poll_send(
         &self,
@@ -106,6 +118,9 @@ impl AsyncWrite for Tcp {
 mod tests {
     use std::cell::RefCell;
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
 
     use futures_util::FutureExt;
     use rstest::rstest;
@@ -113,6 +128,16 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    /// Whoever waits, once it was woken.
+    #[derive(Default)]
+    struct Sleeper(AtomicBool);
+
+    impl Wake for Sleeper {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 
     /// More than the buffers of a connection hold on both its sides.
     const MUCH: usize = 16 << 20;
@@ -211,5 +236,48 @@ mod tests {
         assert_eq!(read.kind(), io::ErrorKind::ConnectionReset);
         let written = near.write(b"more").await.unwrap_err();
         assert_eq!(written.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_seen_and_stays_there() {
+        let (mut near, mut far) = pair().await;
+        assert!(near.is_quiet());
+        far.write_all(b"x").await.unwrap();
+        near.0.readable().await.unwrap();
+        assert!(!near.is_quiet() && !near.is_quiet());
+        let mut byte = [0];
+        near.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"x");
+        // A read that filled its room does not know whether there is more.
+        assert!(near.is_quiet());
+        far.shutdown().await.unwrap();
+        near.0.readable().await.unwrap();
+        assert!(!near.is_quiet() && !near.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn a_reset_connection_is_not_quiet() {
+        let (mut near, far) = pair().await;
+        near.write_all(b"unread").await.unwrap();
+        far.readable().await.unwrap();
+        drop(far);
+        near.0.readable().await.unwrap();
+        assert!(!near.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_though_somebody_else_has_looked() {
+        let (mut near, mut far) = pair().await;
+        let sleeper = Arc::<Sleeper>::default();
+        let mut byte = [0];
+        let read = Pin::new(&mut near).poll_read(
+            &mut Context::from_waker(&Arc::clone(&sleeper).into()),
+            &mut ReadBuf::new(&mut byte),
+        );
+        assert!(read.is_pending());
+        assert!(near.is_quiet());
+        far.write_all(b"x").await.unwrap();
+        near.0.readable().await.unwrap();
+        assert!(sleeper.0.load(Ordering::Relaxed));
     }
 }

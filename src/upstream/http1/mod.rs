@@ -62,6 +62,9 @@ impl Connection {
         if !self.read.is_empty() {
             return false;
         }
+        if let Stream::Plain(stream) = &self.stream {
+            return stream.is_quiet();
+        }
         // To a task that has used its turn up, tokio tells of nothing that has happened.
         let mut reading = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx))));
         let mut cx = Context::from_waker(Waker::noop());
