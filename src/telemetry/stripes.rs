@@ -32,6 +32,15 @@ pub fn count_alone() {
 pub(super) struct Stripes {
     lines: Box<[Line]>,
     lines_each: usize,
+    /// How many stripes there are.
+    count: usize,
+}
+
+/// The cells of one thread, or of all who have none of their own.
+#[derive(Clone, Copy)]
+pub(super) struct Stripe<'a> {
+    lines: &'a [Line],
+    is_shared: bool,
 }
 
 impl Stripes {
@@ -43,15 +52,39 @@ impl Stripes {
         Self {
             lines: lines.collect(),
             lines_each,
+            count: stripes,
         }
     }
 
-    /// Changes this thread's cell number `cell`, below the number that there are in each stripe.
-    pub(super) fn change(&self, cell: usize, change: impl Fn(u64) -> u64) {
-        let stripe = self.stripe_of(STRIPE.get());
-        let cell = self.cell_of(stripe, cell);
+    /// This thread's. Whoever changes several cells asks once.
+    pub(super) fn ours(&self) -> Stripe<'_> {
+        self.of(STRIPE.get())
+    }
+
+    /// A thread's: of more threads than there are processors, the last count with the others.
+    fn of(&self, thread: usize) -> Stripe<'_> {
+        let stripe = if thread < self.count { thread } else { SHARED };
+        let begin = stripe * self.lines_each;
+        Stripe {
+            lines: &self.lines[begin..begin + self.lines_each],
+            is_shared: stripe == SHARED,
+        }
+    }
+
+    /// Everybody's cells number `cell`.
+    pub(super) fn all(&self, cell: usize) -> impl Iterator<Item = u64> {
+        let stripes = self.lines.chunks_exact(self.lines_each);
+        let cells = stripes.map(move |lines| &lines[cell / CELLS_A_LINE][cell % CELLS_A_LINE]);
+        cells.map(|cell| cell.load(Ordering::Relaxed))
+    }
+}
+
+impl Stripe<'_> {
+    /// Changes cell number `cell`, below the number that there are.
+    fn change(&self, cell: usize, change: impl Fn(u64) -> u64) {
+        let cell = self.cell(cell);
         // Relaxed: nothing else is published by it.
-        if stripe == SHARED {
+        if self.is_shared {
             // The closure never gives up, so neither does this.
             let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
                 Some(change(bits))
@@ -71,24 +104,8 @@ impl Stripes {
         self.change(cell, |bits| (f64::from_bits(bits) + value).to_bits());
     }
 
-    /// A thread's stripe: of more threads than there are processors, the last count with the others.
-    const fn stripe_of(&self, thread: usize) -> usize {
-        if thread < self.lines.len() / self.lines_each {
-            thread
-        } else {
-            SHARED
-        }
-    }
-
-    fn cell_of(&self, stripe: usize, cell: usize) -> &AtomicU64 {
-        &self.lines[stripe * self.lines_each + cell / CELLS_A_LINE][cell % CELLS_A_LINE]
-    }
-
-    /// Everybody's cells number `cell`.
-    pub(super) fn all(&self, cell: usize) -> impl Iterator<Item = u64> {
-        let stripes = self.lines.chunks_exact(self.lines_each);
-        let cells = stripes.map(move |lines| &lines[cell / CELLS_A_LINE][cell % CELLS_A_LINE]);
-        cells.map(|cell| cell.load(Ordering::Relaxed))
+    fn cell(&self, cell: usize) -> &AtomicU64 {
+        &self.lines[cell / CELLS_A_LINE][cell % CELLS_A_LINE]
     }
 }
 
@@ -116,7 +133,7 @@ impl Tally {
 
 impl CounterFn for Tally {
     fn increment(&self, value: u64) {
-        self.0.count(0, value);
+        self.0.ours().count(0, value);
     }
 
     /// Right only while nobody else counts.
@@ -127,16 +144,16 @@ impl CounterFn for Tally {
 
 impl GaugeFn for Tally {
     fn increment(&self, value: f64) {
-        self.0.add(0, value);
+        self.0.ours().add(0, value);
     }
 
     fn decrement(&self, value: f64) {
-        self.0.add(0, -value);
+        self.0.ours().add(0, -value);
     }
 
     /// Right only while nobody else moves it.
     fn set(&self, value: f64) {
-        self.0.add(0, value - self.sum());
+        self.0.ours().add(0, value - self.sum());
     }
 }
 
@@ -150,9 +167,7 @@ mod tests {
     #[test]
     fn who_counts_alone_has_cells_of_its_own_as_long_as_there_are_any() {
         let stripes = Stripes::new(CELLS_A_LINE + 1);
-        let place = |thread, cell| {
-            std::ptr::from_ref(stripes.cell_of(stripes.stripe_of(thread), cell)).addr()
-        };
+        let place = |thread, cell| std::ptr::from_ref(stripes.of(thread).cell(cell)).addr();
         let most = stripes.lines.len() / 2;
         assert!(most > 1);
         for thread in 1..most {
@@ -179,8 +194,8 @@ mod tests {
                     }
                     start.wait();
                     for _ in 0..EACH {
-                        stripes.count(0, 3);
-                        stripes.add(CELLS_A_LINE, 0.5);
+                        stripes.ours().count(0, 3);
+                        stripes.ours().add(CELLS_A_LINE, 0.5);
                     }
                 });
             }
