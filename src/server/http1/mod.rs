@@ -86,8 +86,6 @@ where
             tunnel,
         } = answered;
         unwritten.write_lines(connection.joins());
-        // What it has of the caller's head is a part of what was read, which is to be read into again.
-        drop(unwritten);
         terms.keeps_alive &= !room.is_leaving.get();
         let keeps_alive = connection.answer(response, terms, second);
         let keeps_alive = keeps_alive.await?;

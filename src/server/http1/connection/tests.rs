@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use http_body::Body as AnyBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 use super::super::super::guard::{HeadLimits, too_many};
 use super::super::super::io::Silences;
 use super::*;
-use crate::message::Response;
+use crate::message::{Places, Response};
 use crate::proxy::{ConnectionLoad, LimitsConfig};
 
 const LIMITS: HeadLimits = HeadLimits {

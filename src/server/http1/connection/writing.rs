@@ -51,7 +51,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (framing, keeps_alive) = answer::write(&response, joins, terms, second, &mut out);
         self.joins.clear();
         let mut framer = Framer::new(out, framing);
-        let mut body = Some(response.body);
+        let (head, body) = response.split();
+        // It holds what was read of the upstream, where the body is to be read into.
+        drop(head);
+        let mut body = Some(body);
         poll_fn(|cx| self.poll_send(&mut framer, &mut body, cx)).await?;
         self.out = framer.into_room();
         Ok(keeps_alive)

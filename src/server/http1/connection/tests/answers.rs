@@ -127,3 +127,20 @@ async fn a_connection_at_rest_takes_little_memory() {
     assert!(connection.out.capacity() <= MOST_ROOM);
     assert!(connection.read.capacity() <= 2 * 8 * 1024);
 }
+
+/// It is a part of what was read of the upstream, whose room is to be read into again while the body comes.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_written_is_let_go() {
+    let (mut connection, mut caller) = connection(ROOM);
+    write(&mut caller, GET).await;
+    let (head, _) = request(&mut connection).await;
+    let read = Bytes::from(b"x: 1".to_vec());
+    let mut places = Places::new();
+    places.note(HeaderName::from_static("x"), 3..4);
+    let mut response = parts(&["a"]);
+    response.headers = places.within(read.clone());
+    assert!(!read.is_unique());
+    let mut answering = pin!(connection.answer(response, head.terms, second));
+    assert!(now(answering.as_mut()).await.is_none());
+    assert!(read.is_unique());
+}
