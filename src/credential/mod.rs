@@ -132,9 +132,8 @@ impl CredentialLocations {
     /// for what is not in `Authorization`.
     pub fn remove(&self, parts: &mut RequestHead) {
         // First, because the key is known only as long as it is in its place.
-        for name in self.other_headers(parts) {
-            parts.headers.remove(&name);
-        }
+        let others = self.other_headers(parts);
+        parts.headers.remove_all(others);
         parts.headers.remove(&AUTHORIZATION);
         // Those that are headers are empty now.
         for location in &self.locations {

@@ -6,10 +6,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// A request's fields, in order. A name may come more than once.
+/// A message's fields, in order. A name may come more than once.
 ///
 /// A head has a handful of them, and may have as many as the settings say: to find one by a look at each name costs less than
-/// to keep a table that is sought by hash.
+/// to keep a table that is sought by hash. Who takes many off takes them off together.
 #[derive(Clone, Default)]
 pub struct Fields {
     /// The head that those stand in that came with it.
@@ -132,7 +132,7 @@ impl Places {
 
 /// As many fields there is room for without growing: those of most heads, and some of ours that join them.
 const USUAL_FIELDS: usize = 24;
-/// Room for more than this is not kept.
+/// Room for more than this is not kept, nor for less than that.
 const MOST_FIELDS_KEPT: usize = 64;
 /// So many are kept by each thread: a head is read and written between two waits, so that few are on their way back at once.
 const MOST_KEPT: usize = 16;
@@ -144,7 +144,7 @@ thread_local! {
 impl Drop for Fields {
     /// Room that nobody needs any more is the next that is needed.
     fn drop(&mut self) {
-        if !(1..=MOST_FIELDS_KEPT).contains(&self.all.capacity()) {
+        if !(USUAL_FIELDS..=MOST_FIELDS_KEPT).contains(&self.all.capacity()) {
             return;
         }
         let mut room = mem::take(&mut self.all);
@@ -184,7 +184,7 @@ impl Fields {
         all.map(|field| (&field.name, field.value.within(&self.head)))
     }
 
-    /// Their names.
+    /// Their names; one that comes again comes again here.
     pub fn keys(&self) -> impl Iterator<Item = &HeaderName> {
         self.all.iter().map(|field| &field.name)
     }
@@ -238,7 +238,7 @@ impl Fields {
         }
     }
 
-    /// Puts all fields of another table behind the others.
+    /// Puts all fields of another table behind the others, which have none of their names.
     pub fn extend(&mut self, others: &Self) {
         for Field { name, value } in &others.all {
             if let Some(value) = value.clone().apart(&others.head) {
@@ -250,6 +250,18 @@ impl Fields {
     /// Takes all fields of this name off.
     pub fn remove(&mut self, name: &HeaderName) {
         self.retain(|other| other != name);
+    }
+
+    /// Takes all fields of these names off. Costs no look at each name for each of `names`, of which there may be as many.
+    pub fn remove_all(&mut self, mut names: Vec<HeaderName>) {
+        if names.is_empty() {
+            return;
+        }
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        self.retain(|name| {
+            let found = names.binary_search_by(|other| other.as_str().cmp(name.as_str()));
+            found.is_err()
+        });
     }
 
     /// Takes all fields off whose names are not to be kept.
@@ -281,22 +293,13 @@ impl From<HeaderMap> for Fields {
 }
 
 impl From<Fields> for HeaderMap {
-    /// A value that no field can have is left out: none ever came so far.
+    /// A value that no field can have is left out, and what no table holds: neither ever came so far.
     fn from(mut fields: Fields) -> Self {
-        let mut map = Self::with_capacity(fields.len());
+        // As many as are usual: of fields that repeat a name the table has room for more than it may be told of.
+        let mut map = Self::with_capacity(fields.len().min(USUAL_FIELDS));
         for Field { name, value } in fields.all.drain(..) {
-            let value = match value {
-                Text::Came(place) => {
-                    let text = fields
-                        .head
-                        .get(place)
-                        .map(|text| fields.head.slice_ref(text));
-                    text.and_then(|text| HeaderValue::from_maybe_shared(text).ok())
-                }
-                Text::Apart(value) => Some(value),
-            };
-            if let Some(value) = value {
-                map.append(name, value);
+            if let Some(value) = value.apart(&fields.head) {
+                let _ = map.try_append(name, value);
             }
         }
         map

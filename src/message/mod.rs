@@ -1,8 +1,8 @@
-//! A request's head on its way through the house, from the caller's side to the upstream's.
+//! A message's head on its way through the house: a request's from the caller's side to the upstream's, and an answer's back.
 //!
-//! What came over HTTP/1 is written once, where it was read: a [`RequestHead`] says where in it each field stands, so that
-//! nothing is copied, hashed or counted for a field that is only looked at and passed on. What is ours joins beside it. Over
-//! HTTP/2, and wherever else the `http` crate's own head comes or is wanted, one is turned into the other.
+//! What came over HTTP/1 is written once, where it was read: a head says where in it each field stands, so that nothing is
+//! copied, hashed or counted for a field that is only looked at and passed on. What is ours joins beside it. Over HTTP/2, and
+//! wherever else the `http` crate's own head comes or is wanted, one is turned into the other.
 
 mod fields;
 mod response;

@@ -230,7 +230,12 @@ impl ForwardAuthConfig {
         let secrets = call
             .keys()
             .filter(|name| locations.is_credential_name(name));
-        let names: Vec<&str> = ours.chain(secrets).map(HeaderName::as_str).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for name in ours.chain(secrets).map(HeaderName::as_str) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
             answer.insert(&TO_REMOVE, names);
         }

@@ -116,24 +116,17 @@ pub(super) fn remove_hop_by_hop(headers: &mut Fields) {
     if present == 0 {
         return;
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(&CONNECTION)
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        // It goes anyway, and most of them say nothing else.
-        .filter(|named| !named.eq_ignore_ascii_case(b"keep-alive"))
-        .filter_map(|named| {
-            let is_named =
-                |name: &&HeaderName| name.as_str().as_bytes().eq_ignore_ascii_case(named);
-            headers.keys().find(is_named)
-        })
+    let words = headers.get_all(&CONNECTION);
+    let words = words.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let words = words.map(<[u8]>::trim_ascii);
+    // It goes anyway, and most of them say nothing else.
+    let words = words.filter(|word| !word.eq_ignore_ascii_case(b"keep-alive"));
+    let named: Vec<HeaderName> = words
+        .filter_map(|word| HeaderName::from_bytes(word).ok())
         // The framing and the target are not the connection's to name.
         .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
-        .cloned()
         .collect();
-    for name in named {
-        headers.remove(&name);
-    }
+    headers.remove_all(named);
     let mut takes_trailers = false;
     for (place, name) in HOP_BY_HOP.into_iter().enumerate() {
         if present & 1 << place != 0 {

@@ -10,6 +10,7 @@ enum Step {
     Append(usize, String),
     Insert(usize, String),
     Remove(usize),
+    RemoveAll(Vec<usize>),
     Retain(usize),
 }
 
@@ -21,6 +22,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (name.clone(), text).prop_map(|(name, text)| Step::Append(name, text)),
         2 => (name.clone(), text).prop_map(|(name, text)| Step::Insert(name, text)),
         1 => name.clone().prop_map(Step::Remove),
+        1 => prop::collection::vec(name.clone(), 0..4).prop_map(Step::RemoveAll),
         1 => name.prop_map(Step::Retain),
     ];
     prop::collection::vec(step, 0..20)
@@ -78,6 +80,11 @@ proptest! {
                 Step::Remove(name) => {
                     fields.remove(&NAMES[name]);
                     list.retain(|(other, _)| *other != NAMES[name]);
+                }
+                Step::RemoveAll(names) => {
+                    let names: Vec<_> = names.into_iter().map(|name| NAMES[name].clone()).collect();
+                    fields.remove_all(names.clone());
+                    list.retain(|(other, _)| !names.contains(other));
                 }
                 Step::Retain(name) => {
                     fields.retain(|other| *other == NAMES[name]);
@@ -137,6 +144,18 @@ fn a_value_is_never_shown() {
         shown.contains("authorization") && !shown.contains("secret"),
         "{shown}"
     );
+}
+
+/// A table is told how many names it is to have room for, and panics when told of more than it can have.
+#[test]
+fn as_many_fields_of_one_name_as_a_table_holds_make_one() {
+    let mut table = HeaderMap::new();
+    for _ in 0..30_000 {
+        table.append(HOST, value("h"));
+    }
+    let fields = Fields::from(table);
+    assert_eq!(fields.len(), 30_000);
+    assert_eq!(HeaderMap::from(fields).len(), 30_000);
 }
 
 #[test]
