@@ -311,6 +311,7 @@ impl Proxy {
 mod tests {
     use rstest::rstest;
 
+    use super::super::ProxyConfig;
     use super::*;
 
     #[rstest]
@@ -343,6 +344,26 @@ mod tests {
     #[case("localhost")]
     fn what_is_no_network_is_refused(#[case] text: &str) {
         assert_eq!(text.parse::<Network>(), Err(NotANetwork));
+    }
+
+    #[test]
+    fn each_field_that_is_to_go_is_named_once() {
+        let door = ForwardAuthConfig {
+            asked_by: AskedBy::Envoy,
+            path: default_path(),
+            from: Vec::new(),
+        };
+        let locations = CredentialLocations::new(ProxyConfig::default().credentials).unwrap();
+        let (mut call, mut answer) = (Fields::new(), Fields::new());
+        for name in ["x-api-key", "accept", "x-api-key", "api-key"] {
+            call.append(HeaderName::from_static(name), HeaderValue::from_static("v"));
+        }
+        answer.append(OUR_NAMES[0].clone(), HeaderValue::from_static("id"));
+        door.take_off(&mut answer, &call, &locations);
+        let names = answer.only(&TO_REMOVE).unwrap().to_str().unwrap();
+        let ours = OUR_NAMES.iter().skip(1).map(HeaderName::as_str);
+        let expected: Vec<&str> = ours.chain(["x-api-key", "api-key"]).collect();
+        assert_eq!(names.split(',').collect::<Vec<_>>(), expected);
     }
 
     #[rstest]
