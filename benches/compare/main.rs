@@ -4,9 +4,9 @@
 //! last rows it is of two workers, on both cores. The proxies take turns, round by round, and what counts are the ratios
 //! within a round. The cost is the time on a core of all threads of the proxy's processes over the calls that were answered
 //! as they should be; keyward runs with everything switched on that it has by default. Run with `cargo bench --bench compare`,
-//! shorter with `-- quick`, and over sets of 1 k, 100 k and 1 M keys with `-- keys`; another build of keyward is compared
-//! when its path is named, as `-- target/dist/keyward`. With `-- train` keyward alone does every job once: from that
-//! `deploy/pgo.sh` learns which ways of the program calls take.
+//! shorter with `-- quick`, the jobs alone with `-- jobs`, and alone the sets of 1 k, 100 k and 1 M keys with `-- keys`; another
+//! build of keyward is compared when its path is named, as `-- target/dist/keyward`. With `-- train` keyward alone does every
+//! job once: from that `deploy/pgo.sh` learns which ways of the program calls take.
 
 #[path = "../support/address.rs"]
 mod address;
@@ -127,11 +127,14 @@ fn main() {
             found
         })
         .collect();
-    if asked("keys") {
-        runtime.block_on(sets_of_keys(&mut world, &kinds, length));
-    } else {
-        runtime.block_on(jobs(&mut world, &kinds, length, epoch));
+    let mut table = Table::new(&kinds);
+    if !asked("keys") {
+        runtime.block_on(jobs(&mut world, &kinds, length, epoch, &mut table));
     }
+    if !asked("jobs") && !asked("train") {
+        runtime.block_on(sets_of_keys(&mut world, &kinds, length, &mut table));
+    }
+    tell(&table.to_string());
 }
 
 /// The program of ours that is named, or the one that was built with this.
@@ -145,8 +148,13 @@ fn program(arguments: &[String]) -> PathBuf {
 }
 
 /// Every row, with a thousand keys.
-async fn jobs(world: &mut World, kinds: &[Kind], length: Length, epoch: Instant) {
-    let mut table = Table::new(kinds);
+async fn jobs(
+    world: &mut World,
+    kinds: &[Kind],
+    length: Length,
+    epoch: Instant,
+    table: &mut Table,
+) {
     for (listens, workers) in STARTS {
         world.workers = workers;
         let mut peers = Vec::new();
@@ -198,22 +206,19 @@ async fn jobs(world: &mut World, kinds: &[Kind], length: Length, epoch: Instant)
             );
         }
     }
-    tell(&table.to_string());
 }
 
 /// A forward, the start and the memory with ever larger sets of keys. Envoy takes no large ones, a relay none.
-async fn sets_of_keys(world: &mut World, kinds: &[Kind], length: Length) {
-    let kinds: Vec<Kind> = kinds
-        .iter()
-        .copied()
-        .filter(|kind| !matches!(kind, Kind::Envoy | Kind::Relay))
-        .collect();
-    let mut table = Table::new(&kinds);
+async fn sets_of_keys(world: &mut World, kinds: &[Kind], length: Length, table: &mut Table) {
+    world.workers = 1;
     for keys in [1_000, 100_000, 1_000_000] {
         world.keys = keys;
         let mut peers = Vec::new();
-        for kind in &kinds {
-            peers.push(kind.start(world, Listens::Plain).await);
+        for kind in kinds {
+            peers.push(match kind {
+                Kind::Envoy | Kind::Relay => None,
+                kind => kind.start(world, Listens::Plain).await,
+            });
         }
         let mut rounds = Vec::new();
         for _ in 0..length.rounds {
@@ -243,7 +248,6 @@ async fn sets_of_keys(world: &mut World, kinds: &[Kind], length: Length) {
         let memory = of(&|peer| mebibytes(cpu::memory(peer.pid())));
         table.add(&format!("{keys} keys: memory, MiB"), &memory);
     }
-    tell(&table.to_string());
 }
 
 impl Row {
