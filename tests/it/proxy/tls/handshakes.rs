@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rstest::rstest;
+use rustls::CipherSuite;
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::version::{TLS12, TLS13};
 use tokio::task::JoinSet;
@@ -69,6 +70,28 @@ async fn the_oldest_version_is_what_the_settings_say(
     assert_eq!(comes_through(&tls.keyward, &config, &key).await, comes);
     tls.shaken("full", u64::from(comes)).await;
     tls.shaken("incompatible", u64::from(!comes)).await;
+}
+
+/// Whatever a caller puts first.
+#[rstest]
+#[case::tls13(&TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256)]
+#[case::tls12(&TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)]
+#[tokio::test]
+async fn the_suite_is_the_one_that_costs_least(
+    #[case] version: &'static rustls::SupportedProtocolVersion,
+    #[case] expected: CipherSuite,
+) {
+    let tls = Tls::start().await;
+    let config = Arc::new(tls.authority.trusted_over(version).with_no_client_auth());
+    let first = config.crypto_provider().cipher_suites.first();
+    assert_ne!(
+        first.map(rustls::SupportedCipherSuite::suite),
+        Some(expected)
+    );
+    let stream = tls.connect(&config).await.into_stream();
+    let (_, session) = stream.get_ref();
+    let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+    assert_eq!(suite, Some(expected));
 }
 
 /// The extensions of a greeting that name signatures and curves.
