@@ -173,9 +173,9 @@ fn make(
     })
 }
 
-/// The same cryptography, of which what is made of SHA-256 comes first, and what callers would put first does not: most processors
-/// have instructions for it and none for SHA-384, which most callers put first by its name and not by its cost. A handshake has
-/// some sixty rounds of it.
+/// The same cryptography, of which AES-128 with SHA-256 comes first, whatever callers put first: OpenSSL and rustls put a suite with
+/// SHA-384 there, for which most processors have no instructions as they have for SHA-256, and a handshake then costs a fifth more.
+/// Who has nothing but another suite is met with that.
 fn for_servers() -> Arc<CryptoProvider> {
     let mut provider = CryptoProvider::clone(&provider());
     let is_dearer = |suite: &SupportedCipherSuite| {
