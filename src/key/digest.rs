@@ -74,11 +74,32 @@ impl FromStr for KeyDigest {
     }
 }
 
+/// By a look for each digit, and one decision at the end: no processor guesses of which kind the next digit of a digest is, and a
+/// fill reads millions.
 fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    let mut every = 0;
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let [high, low] = [digits[0], digits[1]].map(|digit| DIGITS[usize::from(digit)]);
+        every |= high | low;
+        *byte = (high << 4) | (low & 0x0f);
+    }
+    (every < NO_DIGIT).then_some(bytes)
 }
+
+const NO_DIGIT: u8 = 0x10;
+
+/// What each byte is worth as a hexadecimal digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 /// 43 characters of six bits: 32 bytes and two bits, which must be zero, so that a digest has one spelling only.
 fn from_base64(text: &[u8]) -> Option<[u8; 32]> {
@@ -179,6 +200,14 @@ mod tests {
         fn a_digest_survives_being_written(bytes: [u8; 32]) {
             let digest = KeyDigest::from_bytes(bytes);
             prop_assert_eq!(digest.to_hex().parse(), Ok(digest));
+        }
+
+        #[test]
+        fn every_byte_is_a_digit_or_none(bytes: [u8; 32], place in 0_usize..64, byte: u8) {
+            let mut text = hex::encode(bytes).into_bytes();
+            text[place] = byte;
+            let read = hex::decode(&text).ok();
+            prop_assert_eq!(from_hex(&text).map(Vec::from), read);
         }
 
         #[test]

@@ -334,10 +334,14 @@ struct Visible<'t>(&'t str);
 
 impl std::fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+        if self.0.bytes().all(is_plain) {
+            return f.write_str(self.0);
+        }
         let last = self.0.len().saturating_sub(1);
         for (place, byte) in self.0.bytes().enumerate() {
             let inner_space = byte == b' ' && place != 0 && place != last;
-            if inner_space || (byte.is_ascii_graphic() && byte != b'%') {
+            if inner_space || is_plain(byte) {
                 f.write_char(char::from(byte))?;
             } else {
                 write!(f, "%{byte:02X}")?;

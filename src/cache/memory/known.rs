@@ -110,13 +110,22 @@ impl Known {
     /// The same as [`Known::put`], but never in place of others: when there is no room, the grant does not come.
     pub fn put_if_room(&self, digest: KeyDigest, grant: &Remembered) {
         let _changing = self.lock();
-        if self.replace(digest, grant) {
-            return;
-        }
-        if self.census.has_room() {
-            self.add_to_set(digest, grant);
+        if !self.census.has_room() {
+            if !self.replace(digest, grant) {
+                self.census.evicts();
+            }
+        } else if self.census.asked() > 0 {
+            if !self.replace(digest, grant) {
+                self.add_to_set(digest, grant);
+            }
         } else {
-            self.census.evicts();
+            // What a fill does a million times, with one look into the map where the grant is new.
+            self.census.comes();
+            let set = self.set.pin();
+            if set.try_insert(digest, grant.clone()).is_err() {
+                self.census.goes();
+                set.insert(digest, grant.clone());
+            }
         }
     }
 
