@@ -31,6 +31,8 @@ struct Slot {
     generation: Generation,
     grant: LocalGrant,
     hits: u8,
+    /// How often it was asked for, halved whenever another wanted its place.
+    standing: u8,
 }
 
 impl WorkerFront {
@@ -113,6 +115,7 @@ impl WorkerFront {
             && held.generation == generation
         {
             held.hits = held.hits.wrapping_add(1);
+            held.standing = held.standing.saturating_add(1);
             if held.hits % HITS_UNSEEN == 0 && !memory.is_complete() {
                 // Only asked so that it does not take a hot key for a cold one.
                 let _ = memory.known(digest);
@@ -126,7 +129,11 @@ impl WorkerFront {
             return Remembered::Missed { was_complete };
         };
         let grant = LocalGrant::from(grant);
-        *slot = Some(Slot::new(*digest, generation, &grant));
+        match slot {
+            // Who comes seldom does not put out who comes often.
+            Some(held) if held.generation == generation && held.standing > 0 => held.standing /= 2,
+            _ => *slot = Some(Slot::new(*digest, generation, &grant)),
+        }
         metrics.lookup_known();
         Remembered::Known(grant)
     }
@@ -150,6 +157,7 @@ impl Slot {
             generation,
             grant: grant.clone(),
             hits: 0,
+            standing: 0,
         }
     }
 }

@@ -8,6 +8,7 @@ mod outage;
 mod presence;
 mod resurrection;
 mod sealed;
+mod slots;
 mod sqlite;
 
 use std::future::poll_fn;
