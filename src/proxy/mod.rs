@@ -191,7 +191,7 @@ impl Proxy {
             }
         };
 
-        let took = self.now.elapsed().saturating_sub(started);
+        let took = self.took_since(started);
         let outcome = outcome(&result);
         self.metrics.answered(outcome, took);
         let mut answer = self.answer(result, &manner, place, connection, &trace);
@@ -282,6 +282,18 @@ impl Proxy {
         } else {
             Passed::Forwarded(answered)
         })
+    }
+
+    /// How long a request has taken: as of the turn in which its answer came, or, where it was answered in the turn in which
+    /// it came, by a look of its own.
+    fn took_since(&self, started: Duration) -> Duration {
+        let now = self.now.elapsed_at_turn();
+        let now = if now > started {
+            now
+        } else {
+            self.now.elapsed()
+        };
+        now.saturating_sub(started)
     }
 
     /// Takes the caller's secret off, says who calls, and passes the call along: at once. What it gives waits for the upstream's
