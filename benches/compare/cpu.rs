@@ -30,7 +30,8 @@ pub fn memory(pid: u32) -> u64 {
     sizes.sum::<u64>() * 1024
 }
 
-fn tree(pid: u32) -> Vec<u32> {
+/// `pid` and every process below it.
+pub fn tree(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut next = 0;
     while let Some(&pid) = found.get(next) {

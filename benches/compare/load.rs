@@ -27,8 +27,10 @@ pub fn key(number: usize) -> String {
 pub enum Ask {
     /// 200 bytes, with one of so many keys, another each time.
     Small { keys: usize },
-    /// 200 bytes, with a key that there is not.
-    Unknown,
+    /// 200 bytes, with one of so many keys that there are not.
+    Unknown { keys: usize },
+    /// The same with one of keyward's form whose checksum is wrong.
+    Malformed,
     /// 1 MiB.
     Big,
     /// A stream of events.
@@ -38,7 +40,7 @@ pub enum Ask {
 impl Ask {
     fn request(self) -> Vec<u8> {
         let answer = match self {
-            Self::Small { .. } | Self::Unknown => "",
+            Self::Small { .. } | Self::Unknown { .. } | Self::Malformed => "",
             Self::Big => "x-answer: big\r\n",
             Self::Events => "x-answer: events\r\n",
         };
@@ -54,14 +56,15 @@ impl Ask {
     fn key(self, number: usize) -> String {
         match self {
             Self::Small { keys } => key(number % keys),
-            Self::Unknown => format!("sx-{number:040}"),
+            Self::Unknown { keys } => format!("sx-{:040}", number % keys),
+            Self::Malformed => format!("kw_AAAAAAAA.{number:032}CCCCCC"),
             Self::Big | Self::Events => key(0),
         }
     }
 
     const fn status(self) -> u16 {
         match self {
-            Self::Unknown => 401,
+            Self::Unknown { .. } | Self::Malformed => 401,
             _ => 200,
         }
     }
@@ -212,6 +215,15 @@ pub struct Done {
     pub calls: usize,
     pub bytes: usize,
     pub failed: usize,
+}
+
+impl Done {
+    /// How many calls were answered as they should be; nothing when too many were not.
+    pub fn answered(&self) -> Option<f64> {
+        let is_well = self.calls > 0 && self.failed <= self.calls / 1000;
+        let calls = is_well.then(|| u32::try_from(self.calls).ok());
+        calls.flatten().map(f64::from)
+    }
 }
 
 /// So many callers for so long, each sending its next call when the last one is answered.

@@ -1,19 +1,37 @@
-//! What the same job costs nginx, `HAProxy`, Envoy and keyward, and what a relay costs that does none of it: one table.
+//! What the same job costs nginx, `HAProxy`, Envoy and keyward, and what a relay costs that does none of it: one table; and
+//! what was wanted of keyward beside what came of it: another, of the same run.
 //!
-//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. In the
-//! last rows it is of two workers, on both cores. The proxies take turns, round by round, and what counts are the ratios
+//! Every proxy is a process of one worker, pinned to the first core; callers and the model server share the second. Where
+//! a row says so it is of two workers, on both cores. The proxies take turns, round by round, and what counts are the ratios
 //! within a round. The cost is the time on a core of all threads of the proxy's processes over the calls that were answered
 //! as they should be; keyward runs with everything switched on that it has by default. Run with `cargo bench --bench compare`,
-//! shorter with `-- quick`, the jobs alone with `-- jobs`, and alone the sets of 1 k, 100 k and 1 M keys with `-- keys`; another
-//! build of keyward is compared when its path is named, as `-- target/dist/keyward`. With `-- train` keyward alone does every
-//! job once: from that `deploy/pgo.sh` learns which ways of the program calls take.
+//! shorter with `-- quick`, the jobs alone with `-- jobs`, alone the sets of 1 k to 1 M keys with `-- keys`, and alone what no
+//! other proxy is asked with `-- ours`; another build of keyward is compared when its path is named, as
+//! `-- target/dist/keyward`. With `-- train` keyward alone does every job once: from that `deploy/pgo.sh` learns which ways of the
+//! program calls take.
 
 #[path = "../support/address.rs"]
 mod address;
+mod aims;
+mod counts;
 mod cpu;
 mod load;
 mod model;
+mod ours;
 mod peers;
+#[path = "../../tests/it/support/postgres.rs"]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "shared with the tests"
+)]
+mod postgres;
+mod row;
+mod sets;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with `admission`")]
+mod support;
 mod table;
 
 use std::fs;
@@ -22,10 +40,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use load::{Ask, Caller, Done, Target};
+use aims::{Aims, Ours};
+use load::Ask;
 use peers::{Kind, Listens, Peer, World};
+use row::Row;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use table::{Cells, Table};
+use table::{Rounds, Table};
 
 /// How long a way is tried, and how often.
 #[derive(Clone, Copy)]
@@ -33,38 +53,6 @@ struct Length {
     round: Duration,
     rounds: usize,
 }
-
-/// One row: what is done to every proxy in turn.
-#[derive(Clone, Copy)]
-enum Row {
-    Forward {
-        callers: usize,
-    },
-    /// On two workers.
-    Wide,
-    Refuse,
-    Rate,
-    Big,
-    Events,
-    Fresh,
-    Http2,
-    Tls,
-    Handshake,
-}
-
-const ROWS: [Row; 11] = [
-    Row::Forward { callers: 64 },
-    Row::Forward { callers: 1 },
-    Row::Refuse,
-    Row::Rate,
-    Row::Big,
-    Row::Events,
-    Row::Fresh,
-    Row::Http2,
-    Row::Tls,
-    Row::Handshake,
-    Row::Wide,
-];
 
 /// How the proxies are started, one after the other: how callers speak to them, on how many workers.
 const STARTS: [(Listens, usize); 4] = [
@@ -114,6 +102,8 @@ fn main() {
         model: model::start(epoch),
         keys: 1000,
         workers: 1,
+        under: Vec::new(),
+        store: None,
         trust,
     };
     let kinds: Vec<Kind> = Kind::ALL
@@ -128,13 +118,35 @@ fn main() {
         })
         .collect();
     let mut table = Table::new(&kinds);
-    if !asked("keys") {
+    let mut seen = Ours::default();
+    let is_all = !["keys", "jobs", "ours", "train"].into_iter().any(asked);
+    if is_all || asked("jobs") || asked("train") {
         runtime.block_on(jobs(&mut world, &kinds, length, epoch, &mut table));
     }
-    if !asked("jobs") && !asked("train") {
-        runtime.block_on(sets_of_keys(&mut world, &kinds, length, &mut table));
+    if is_all || asked("keys") {
+        seen.growth = runtime.block_on(sets::measure(&mut world, &kinds, length, &mut table));
+    }
+    if is_all || asked("ours") {
+        runtime.block_on(alone(&mut world, &mut seen));
+        seen.verification = ours::verification();
     }
     tell(&table.to_string());
+    tell(&Aims::of(&table, &seen).to_string());
+    if let Some(each) = seen.refusal_instructions {
+        tell(&format!(
+            "A refusal of an unknown key: {each:.0} instructions of the whole program."
+        ));
+    }
+}
+
+/// What keyward alone is asked, as a process.
+async fn alone(world: &mut World, seen: &mut Ours) {
+    (world.keys, world.workers) = (1000, 1);
+    seen.instructions = counts::instructions(world, Ask::Small { keys: 1 }).await;
+    let refusal = Ask::Unknown { keys: 1 };
+    seen.refusal_instructions = counts::instructions(world, refusal).await;
+    world.keys = sets::MILLION;
+    seen.starts = ours::starts(world).await;
 }
 
 /// The program of ours that is named, or the one that was built with this.
@@ -169,7 +181,7 @@ async fn jobs(
             peers.push(peer);
         }
         let is_meant = |row: &Row| row.listens() == listens && row.workers() == workers;
-        for row in ROWS.into_iter().filter(is_meant) {
+        for row in Row::ALL.into_iter().filter(is_meant) {
             let mut rounds: Vec<Vec<Option<Vec<f64>>>> = Vec::new();
             for _ in 0..length.rounds {
                 let mut round = Vec::new();
@@ -182,158 +194,31 @@ async fn jobs(
                 rounds.push(round);
             }
             for (place, what) in row.what().iter().enumerate() {
-                let values = rounds.iter().map(|round| {
-                    let of = |values: &Vec<f64>| values.get(place).copied();
-                    round
-                        .iter()
-                        .map(|peer| peer.as_ref().and_then(of))
-                        .collect()
-                });
-                table.add(what, &Cells::of(&values.collect::<Vec<_>>()));
+                let of = |peer: &Option<Vec<f64>>| peer.as_ref()?.get(place).copied();
+                let values = rounds.iter().map(|round| round.iter().map(of).collect());
+                table.add(what, values.collect());
             }
         }
         if (listens, workers) == STARTS[0] {
-            let of = |what: &dyn Fn(&Peer) -> f64| {
-                Cells::of(&[peers.iter().map(|peer| peer.as_ref().map(what)).collect()])
-            };
-            table.add(
-                "start to the first allowed call, ms",
-                &of(&|peer| peer.started_in.as_secs_f64() * 1e3),
-            );
-            table.add(
-                "memory after all that, MiB",
-                &of(&|peer| mebibytes(cpu::memory(peer.pid()))),
-            );
-        }
-    }
-}
-
-/// A forward, the start and the memory with ever larger sets of keys. Envoy takes no large ones, a relay none.
-async fn sets_of_keys(world: &mut World, kinds: &[Kind], length: Length, table: &mut Table) {
-    world.workers = 1;
-    for keys in [1_000, 100_000, 1_000_000] {
-        world.keys = keys;
-        let mut peers = Vec::new();
-        for kind in kinds {
-            peers.push(match kind {
-                Kind::Envoy | Kind::Relay => None,
-                kind => kind.start(world, Listens::Plain).await,
-            });
-        }
-        let mut rounds = Vec::new();
-        for _ in 0..length.rounds {
-            let mut round = Vec::new();
+            let started = single(&peers, |peer| peer.started_in.as_secs_f64() * 1e3);
+            table.add("start to the first allowed call, ms", started);
+            let memory = single(&peers, |peer| mebibytes(cpu::memory(peer.pid())));
+            table.add("memory after all that, MiB", memory);
+            let mut counted = Vec::new();
             for peer in &peers {
-                let row = Row::Forward { callers: 64 };
-                let values = match peer {
-                    Some(peer) => row.measure(peer, world, length.round, Instant::now()).await,
+                counted.push(match peer {
+                    Some(peer) => counts::system_calls(peer, world).await,
                     None => None,
-                };
-                round.push(values.and_then(|values| values.first().copied()));
+                });
             }
-            rounds.push(round);
+            table.add(row::SYSTEM_CALLS, vec![counted]);
         }
-        table.add(
-            &format!("{keys} keys: forward, CPU µs/call"),
-            &Cells::of(&rounds),
-        );
-        let of = |what: &dyn Fn(&Peer) -> f64| {
-            Cells::of(&[peers.iter().map(|peer| peer.as_ref().map(what)).collect()])
-        };
-        let start = of(&|peer| peer.started_in.as_secs_f64());
-        table.add(
-            &format!("{keys} keys: start to the first allowed call, s"),
-            &start,
-        );
-        let memory = of(&|peer| mebibytes(cpu::memory(peer.pid())));
-        table.add(&format!("{keys} keys: memory, MiB"), &memory);
     }
 }
 
-impl Row {
-    const fn listens(self) -> Listens {
-        match self {
-            Self::Http2 => Listens::Http2,
-            Self::Tls | Self::Handshake => Listens::Tls,
-            _ => Listens::Plain,
-        }
-    }
-
-    const fn workers(self) -> usize {
-        match self {
-            Self::Wide => 2,
-            _ => 1,
-        }
-    }
-
-    /// The names of the values that [`Row::measure`] gives.
-    const fn what(self) -> &'static [&'static str] {
-        match self {
-            Self::Forward { callers: 1 } => &[
-                "forward, 1 connection, CPU µs/call",
-                "forward, 1 connection, calls/s",
-            ],
-            Self::Forward { .. } => &[
-                "forward, 64 connections, CPU µs/call",
-                "forward, 64 connections, calls/s",
-            ],
-            Self::Wide => &[
-                "forward, 64 connections, two workers, CPU µs/call",
-                "forward, 64 connections, two workers, calls/s",
-            ],
-            Self::Refuse => &["refuse an unknown key, CPU µs/call"],
-            Self::Rate => &["2,000 calls/s: p50 µs", "2,000 calls/s: p99 µs"],
-            Self::Big => &["1 MiB answers, CPU ms/GB"],
-            Self::Events => &["an event of a stream under way, p50 µs", "the same, p99 µs"],
-            Self::Fresh => &["a connection for each call, CPU µs/call"],
-            Self::Http2 => &["HTTP/2, 4 connections of 16 calls, CPU µs/call"],
-            Self::Tls => &["TLS 1.3 kept alive, 64 connections, CPU µs/call"],
-            Self::Handshake => &["a TLS 1.3 handshake for each call, CPU µs/call"],
-        }
-    }
-
-    /// What one round gives; nothing when it was not answered as it should be.
-    async fn measure(
-        self,
-        peer: &Peer,
-        world: &World,
-        time: Duration,
-        epoch: Instant,
-    ) -> Option<Vec<f64>> {
-        let before = cpu::cpu(peer.pid());
-        let small = Ask::Small { keys: world.keys };
-        let target = &peer.target;
-        let done: Done = match self {
-            Self::Forward { callers } => load::closed(target, small, callers, time, false).await,
-            Self::Refuse => load::closed(target, Ask::Unknown, 64, time, false).await,
-            Self::Big => load::closed(target, Ask::Big, 8, time, false).await,
-            Self::Fresh | Self::Handshake => load::closed(target, small, 16, time, true).await,
-            Self::Tls | Self::Wide => load::closed(target, small, 64, time, false).await,
-            Self::Http2 => load::http2(target, small, 4, 16, time).await.ok()?,
-            Self::Rate => return percentiles(load::rated(target, small, 2000, time).await),
-            Self::Events => return percentiles(events(target, epoch).await?),
-        };
-        let cost = cpu::cpu(peer.pid()).saturating_sub(before);
-        if done.calls == 0 || done.failed > done.calls / 1000 {
-            return None;
-        }
-        let calls = f64::from(u32::try_from(done.calls).ok()?);
-        let each = cost.as_secs_f64() * 1e6 / calls;
-        Some(match self {
-            Self::Big => vec![cost.as_secs_f64() * 1e3 / (mebibytes(done.bytes as u64) / 953.674)],
-            _ => vec![each, calls / time.as_secs_f64()],
-        })
-    }
-}
-
-async fn events(target: &Target, epoch: Instant) -> Option<Vec<Duration>> {
-    Caller::new(target, Ask::Events, 0).events(epoch).await.ok()
-}
-
-fn percentiles(mut times: Vec<Duration>) -> Option<Vec<f64>> {
-    times.sort_unstable();
-    let at = |share: usize| Some(times.get(times.len() * share / 100)?.as_secs_f64() * 1e6);
-    Some(vec![at(50)?, at(99)?])
+/// What is looked at once.
+fn single(peers: &[Option<Peer>], look: impl Fn(&Peer) -> f64) -> Rounds {
+    vec![peers.iter().map(|peer| peer.as_ref().map(&look)).collect()]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 bytes")]

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::address::free_address;
 use crate::load::{Ask, Caller, Target, key};
@@ -47,6 +50,10 @@ pub struct World {
     /// How many keys there are.
     pub keys: usize,
     pub workers: usize,
+    /// The program that runs and watches the proxy, and its arguments; empty where it runs by itself.
+    pub under: Vec<String>,
+    /// The database of ours, by its URL, in place of a file for each number of keys.
+    pub store: Option<String>,
     /// What callers trust.
     pub trust: Arc<rustls::ClientConfig>,
 }
@@ -56,6 +63,9 @@ pub struct Peer {
     pub target: Target,
     /// From its start until the first call was allowed.
     pub started_in: Duration,
+    /// Where keyward says whether it is ready.
+    probes: SocketAddr,
+    began: Instant,
     process: Child,
 }
 
@@ -124,11 +134,12 @@ impl Kind {
         let place = format!("{self:?}-{listens:?}-{keys}-{workers}");
         let place = world.place.join(place);
         fs::create_dir_all(&place).expect("the directory is ours");
-        let address = free_address();
+        let [address, probes] = [(); 2].map(|()| free_address());
         let job = Job {
             world,
             place: &place,
             address,
+            probes,
             listens,
         };
         let mut parts = match self {
@@ -148,6 +159,7 @@ impl Kind {
         let process = Command::new("setsid")
             .args(["setpriv", "--pdeathsig", "TERM"])
             .args(["taskset", "-c", &format!("0-{}", workers - 1)])
+            .args(&world.under)
             .args(parts)
             .env(
                 "LD_LIBRARY_PATH",
@@ -167,6 +179,8 @@ impl Kind {
         let mut peer = Peer {
             target,
             started_in: Duration::ZERO,
+            probes,
+            began,
             process,
         };
         let answers = async {
@@ -189,6 +203,26 @@ impl Kind {
 impl Peer {
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// How long after its start keyward says that it is ready, with every key in memory; nothing when that takes minutes.
+    pub async fn ready_in(&self) -> Option<Duration> {
+        let ready = async {
+            while !self.is_ready().await.unwrap_or(false) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_mins(3), ready).await;
+        waited.ok().map(|()| self.began.elapsed())
+    }
+
+    async fn is_ready(&self) -> io::Result<bool> {
+        let mut stream = TcpStream::connect(self.probes).await?;
+        let ask = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(ask.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(answer.starts_with(b"HTTP/1.1 200"))
     }
 
     async fn forwards(&self, listens: Listens) -> bool {
@@ -226,6 +260,7 @@ struct Job<'w> {
     world: &'w World,
     place: &'w Path,
     address: SocketAddr,
+    probes: SocketAddr,
     listens: Listens,
 }
 
@@ -243,9 +278,11 @@ impl Job<'_> {
     }
 
     fn keyward(&self) -> Vec<String> {
-        let database = self.world.place.join(format!("{}.db", self.world.keys));
-        if !database.exists() {
-            self.import(&database);
+        let file = self.world.place.join(format!("{}.db", self.world.keys));
+        let store = self.world.store.clone();
+        let store = store.unwrap_or_else(|| format!("sqlite://{}", file.display()));
+        if self.world.store.is_some() || !file.exists() {
+            self.import(&store);
         }
         let tls = match self.listens {
             Listens::Tls => format!(
@@ -258,13 +295,12 @@ impl Job<'_> {
         let text = format!(
             "[proxy]\nlisten = \"{}\"\nworkers = {}\n{tls}[[proxy.routes]]\npath = \"/models/{{model}}/predict\"\n\
              upstream = \"model\"\n[upstreams.model]\nurl = \"http://{}\"\n[probes]\nlisten = \"{}\"\n[admin]\n\
-             listen = \"{}\"\n[store]\nurl = \"sqlite://{}\"\n[cache]\nkeys = {}\n",
+             listen = \"{}\"\n[store]\nurl = \"{store}\"\n[cache]\nkeys = {}\n",
             self.address,
             self.world.workers,
             self.world.model,
+            self.probes,
             free_address(),
-            free_address(),
-            database.display(),
             self.world.keys * 2,
         );
         self.write("keyward.toml", &text);
@@ -273,7 +309,7 @@ impl Job<'_> {
             .into()
     }
 
-    fn import(&self, database: &Path) {
+    fn import(&self, store: &str) {
         let mut text = String::from("digest,prefix,type,model_ids\n");
         for (number, key) in self.keys().enumerate() {
             let digest = keyward::key::KeyDigest::of(key.as_bytes()).to_hex();
@@ -284,17 +320,24 @@ impl Job<'_> {
             .expect("memory takes it");
         }
         self.write("keys.csv", &text);
-        let done = Command::new(&self.world.keyward)
-            .current_dir(self.place)
-            .args(["--database", &format!("sqlite://{}", database.display())])
-            .args(["org", "api-key", "import", "keys.csv", "--format", "csv"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        assert!(
-            done.is_ok_and(|status| status.success()),
-            "the keys are imported"
-        );
+        for words in [
+            &["database", "migrate"][..],
+            &["org", "api-key", "import", "keys.csv", "--format", "csv"],
+        ] {
+            let done = Command::new("taskset")
+                .args(["-c", "0-1"])
+                .arg(&self.world.keyward)
+                .current_dir(self.place)
+                .args(["--database", store])
+                .args(words)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            assert!(
+                done.is_ok_and(|status| status.success()),
+                "the keys are imported"
+            );
+        }
     }
 
     fn nginx(&self) -> Vec<String> {

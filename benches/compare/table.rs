@@ -7,11 +7,11 @@ use crate::peers::Kind;
 /// Rows for some proxies, the first of which is what the others are compared with.
 pub struct Table {
     kinds: Vec<Kind>,
-    rows: Vec<(String, Vec<String>)>,
+    rows: Vec<(String, Rounds)>,
 }
 
-/// What every proxy gave.
-pub struct Cells(Vec<String>);
+/// What every proxy gave in every round; nothing where it did not do the job.
+pub type Rounds = Vec<Vec<Option<f64>>>;
 
 impl Table {
     pub fn new(kinds: &[Kind]) -> Self {
@@ -21,42 +21,31 @@ impl Table {
         }
     }
 
-    pub fn add(&mut self, what: &str, cells: &Cells) {
-        self.rows.push((what.to_owned(), cells.0.clone()));
+    pub fn add(&mut self, what: &str, rounds: Rounds) {
+        self.rows.push((what.to_owned(), rounds));
     }
-}
 
-impl Cells {
-    /// From one value of every proxy for every round; nothing where it did not do the job.
-    pub fn of(rounds: &[Vec<Option<f64>>]) -> Self {
-        let peers = rounds.first().map_or(0, Vec::len);
-        let cell = |peer: usize| {
-            let mut values: Vec<f64> = rounds.iter().filter_map(|round| round[peer]).collect();
-            let middle = median(&mut values)?;
-            let (least, most) = (values.first()?, values.last()?);
-            let mut ratios: Vec<f64> = rounds
-                .iter()
-                .filter_map(|round| Some(round[peer]? / round[0]?))
-                .collect();
-            let ratio =
-                median(&mut ratios).map_or(String::new(), |ratio| format!(" · **{ratio:.2}**"));
-            let ratio = if peer == 0 { String::new() } else { ratio };
-            Some(if values.len() == 1 {
-                format!("{}{ratio}", short(middle))
-            } else {
-                format!(
-                    "{} ({}–{}){ratio}",
-                    short(middle),
-                    short(*least),
-                    short(*most)
-                )
-            })
-        };
-        Self(
-            (0..peers)
-                .map(|peer| cell(peer).unwrap_or_else(|| "–".to_owned()))
-                .collect(),
-        )
+    /// The median of what `kind` gave in the row `what`; nothing where there is no such row, or it did not do the job.
+    pub fn of(&self, what: &str, kind: Kind) -> Option<f64> {
+        let place = self.place(kind)?;
+        median(&mut values(self.rounds(what)?, place))
+    }
+
+    /// The median of the ratios of two cells within each round.
+    pub fn ratio(&self, (what, kind): (&str, Kind), (to, other): (&str, Kind)) -> Option<f64> {
+        let (place, other) = (self.place(kind)?, self.place(other)?);
+        let both = self.rounds(what)?.iter().zip(self.rounds(to)?);
+        let ratios = both.filter_map(|(round, to)| Some(round[place]? / to[other]?));
+        median(&mut ratios.collect::<Vec<_>>())
+    }
+
+    fn place(&self, kind: Kind) -> Option<usize> {
+        self.kinds.iter().position(|known| *known == kind)
+    }
+
+    fn rounds(&self, what: &str) -> Option<&Rounds> {
+        let row = self.rows.iter().find(|(known, _)| known == what);
+        row.map(|(_, rounds)| rounds)
     }
 }
 
@@ -67,8 +56,12 @@ impl fmt::Display for Table {
             write!(out, " {} |", kind.name())?;
         }
         write!(out, "\n|---|{}", "---|".repeat(self.kinds.len()))?;
-        for (what, cells) in &self.rows {
-            write!(out, "\n| {what} | {} |", cells.join(" | "))?;
+        for (what, rounds) in &self.rows {
+            write!(out, "\n| {what} |")?;
+            for place in 0..self.kinds.len() {
+                let cell = cell(rounds, place);
+                write!(out, " {} |", cell.unwrap_or_else(|| "–".to_owned()))?;
+            }
         }
         writeln!(
             out,
@@ -78,16 +71,38 @@ impl fmt::Display for Table {
     }
 }
 
+fn cell(rounds: &Rounds, place: usize) -> Option<String> {
+    let mut values = values(rounds, place);
+    let middle = short(median(&mut values)?);
+    let (least, most) = (short(*values.first()?), short(*values.last()?));
+    let ratios = rounds
+        .iter()
+        .filter_map(|round| Some(round[place]? / round[0]?));
+    let ratio = match median(&mut ratios.collect::<Vec<_>>()) {
+        Some(ratio) if place > 0 => format!(" · **{ratio:.2}**"),
+        _ => String::new(),
+    };
+    Some(match values.len() {
+        1 => format!("{middle}{ratio}"),
+        _ => format!("{middle} ({least}–{most}){ratio}"),
+    })
+}
+
+fn values(rounds: &Rounds, place: usize) -> Vec<f64> {
+    rounds.iter().filter_map(|round| round[place]).collect()
+}
+
 /// The middle one; sorts them.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
 
-fn short(value: f64) -> String {
-    if value >= 100.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
+/// As many places as mean something.
+pub fn short(value: f64) -> String {
+    match value {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }

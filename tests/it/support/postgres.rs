@@ -31,6 +31,10 @@ const IN_A_HURRY: [&str; 5] = [
     "autovacuum=off",
 ];
 
+/// What is said where there is none.
+const NEEDED: &str = "this test needs Postgres: install Debian's package `postgresql` (`sh tests/all.sh` does, and starts \
+    no server), or name the directory of `initdb` and `postgres` in KEYWARD_TEST_PG_BIN, or set KEYWARD_TEST_PG=skip";
+
 /// Waits until the test process is gone, however it went, and cleans up.
 const SUPERVISOR: &str = r#"
 trap '' INT TERM HUP
@@ -76,11 +80,15 @@ impl Postgres {
 
     /// A server of one's own, with settings such as `wal_level=logical`; nothing when tests go without.
     pub fn own(settings: &[&str]) -> Option<Self> {
-        (!is_skipped()).then(|| Self::start(binaries(), settings))
+        (!is_skipped()).then(|| Self::own_if_there(settings).expect(NEEDED))
     }
 
-    /// The same with a certificate for `db.test` and 127.0.0.1, and not for `localhost`; with the authority that vouches
-    /// for it.
+    /// The same; nothing where this machine has no Postgres.
+    pub fn own_if_there(settings: &[&str]) -> Option<Self> {
+        found().map(|bin| Self::start(bin, settings))
+    }
+
+    /// One with a certificate for `db.test` and 127.0.0.1, and not for `localhost`; with the authority that vouches for it.
     pub fn own_with_tls() -> Option<(Self, PathBuf)> {
         (!is_skipped()).then(|| {
             let server = Self::make(binaries(), &["ssl=on"]);
@@ -390,6 +398,11 @@ pub(super) fn is_skipped() -> bool {
 
 /// Where the distribution keeps its binaries.
 fn binaries() -> PathBuf {
+    found().expect(NEEDED)
+}
+
+/// The same, where it has some.
+fn found() -> Option<PathBuf> {
     let has_server = |bin: &PathBuf| bin.join("initdb").exists() && bin.join("postgres").exists();
     let named = environment::path("KEYWARD_TEST_PG_BIN").into_iter();
     let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
@@ -408,15 +421,11 @@ fn binaries() -> PathBuf {
         Some(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()))
     });
     let local = [PathBuf::from("/usr/local/bin")];
-    let found = named
+    named
         .chain(debian)
         .chain(told.flatten())
         .chain(local)
-        .find(has_server);
-    found.expect(
-        "this test needs Postgres: install Debian's package `postgresql` (`sh tests/all.sh` does, and starts no server), \
-         or name the directory of `initdb` and `postgres` in KEYWARD_TEST_PG_BIN, or set KEYWARD_TEST_PG=skip",
-    )
+        .find(has_server)
 }
 
 /// Postgres does not run as root: then it is its own user, or nobody.
