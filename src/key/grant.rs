@@ -107,8 +107,7 @@ impl Grant {
     /// Decides whether the key may do at `now` what it is presented for: call `model`, or read a server's metrics of it
     /// (CONTRACTS 2). The one place where that is decided.
     ///
-    /// Looks at disabled, expiry, category and scope, in this order, on every request. Pure, takes no lock, allocates
-    /// nothing.
+    /// Looks at disabled, expiry, category and scope, in this order, on every request. Pure, takes no lock, allocates nothing.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ pub(super) struct Admitted<'p> {
     pub(super) asked: Option<String>,
     /// The host it asked for, when the upstream is to learn it.
     pub(super) host: Option<HeaderValue>,
-    /// How long its body was read: its caller's time, not ours.
+    /// How long its body was waited for: its caller's time, not ours.
     pub(super) reading: Duration,
     /// There when it ends with its key.
     pub(super) watched: Option<Rc<Stream>>,
@@ -83,11 +83,12 @@ impl Proxy {
             && (must_read || (body.is_some() && self.upstreams.needs_model(upstream)))
         {
             let body = body.ok_or(Rejection::Denied(Denial::ModelNotNamed))?;
-            let begun = self.now.elapsed();
+            let begun = self.now.elapsed_at_turn();
             Box::pin(self.read_model(request, body, &mut matched, &grant, now)).await?;
-            reading = self.now.elapsed().saturating_sub(begun);
+            let ended = self.now.elapsed_at_turn();
+            reading = ended.saturating_sub(begun);
             // While the body came, the key may have changed.
-            now = self.now.unix_time();
+            now = self.now.unix_time_at(ended);
             grant = self.keys.known_by(digest).await?;
             told.is_by(&grant);
         }

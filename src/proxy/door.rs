@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -277,9 +278,9 @@ impl Proxy {
         body: CallerBody,
         door: &ForwardAuthConfig,
         told: &mut Told,
+        started: Duration,
     ) -> Result<Passed, Refusal> {
-        let started = self.now.elapsed();
-        let now = self.now.unix_time();
+        let now = self.now.unix_time_at(started);
         let call = match door.call(question) {
             Ok(call) => call,
             Err(why) => return Err(self.refusal(why, None, question, body)),
@@ -294,8 +295,7 @@ impl Proxy {
             let why = Rejection::Denied(Denial::ModelNotNamed);
             return Err(self.refusal(why, found, &call, body));
         }
-        self.metrics
-            .admitted(self.now.elapsed().saturating_sub(started));
+        self.measure(started);
         self.remember(&admitted.permit, now);
         let mut answer = Response::new(Bytes::new());
         let caller = admitted.permit.grant().identity();

@@ -27,6 +27,7 @@ mod trace;
 mod tunnel;
 mod witness;
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -107,7 +108,13 @@ pub struct Proxy {
     refusals: RefusalTap,
     now: Clock,
     ids: IdMaker,
+    /// How many calls were let through.
+    let_through: Cell<u32>,
 }
+
+/// How long it took to let a call through is measured for one in so many: the clock is read once more for it. A prime, with which
+/// callers who take turns are not in step.
+const MEASURED_OF: u32 = 17;
 
 /// How many bytes the lines mostly have that say who calls, and name the request.
 const USUAL_LINES: usize = 512;
@@ -153,6 +160,7 @@ impl Proxy {
             refusals,
             now,
             ids: IdMaker::new(seed),
+            let_through: Cell::new(0),
         }
     }
 
@@ -183,7 +191,10 @@ impl Proxy {
                         self.admit_and_forward(head, body, peer, &trace, &mut told, started);
                     (place, passed.await)
                 }
-                Some(door) => (place, self.decide(&head, body, door, &mut told).await),
+                Some(door) => {
+                    let decided = self.decide(&head, body, door, &mut told, started);
+                    (place, decided.await)
+                }
             },
             Err(place) => {
                 let refusal = self.refusal(Rejection::Overloaded, None, &head, body);
@@ -191,7 +202,8 @@ impl Proxy {
             }
         };
 
-        let took = self.took_since(started);
+        // As of the turn in which its answer came; nothing, where that is the one in which it came itself.
+        let took = self.now.elapsed_at_turn().saturating_sub(started);
         let outcome = outcome(&result);
         self.metrics.answered(outcome, took);
         let mut answer = self.answer(result, &manner, place, connection, &trace);
@@ -258,12 +270,11 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let took = self.now.elapsed().saturating_sub(started);
-        self.metrics.admitted(took.saturating_sub(admitted.reading));
+        self.measure(started + admitted.reading);
         self.remember(&admitted.permit, now);
 
-        let left =
-            patience.map(|all| all.saturating_sub(self.now.elapsed().saturating_sub(started)));
+        let gone = || self.now.elapsed_at_turn().saturating_sub(started);
+        let left = patience.map(|all| all.saturating_sub(gone()));
         let route = admitted.route;
         let answered = match self.forward(head, body, admitted, peer, trace, left).await {
             Ok(answered) => answered,
@@ -284,16 +295,14 @@ impl Proxy {
         })
     }
 
-    /// How long a request has taken: as of the turn in which its answer came, or, where it was answered in the turn in which
-    /// it came, by a look of its own.
-    fn took_since(&self, started: Duration) -> Duration {
-        let now = self.now.elapsed_at_turn();
-        let now = if now > started {
-            now
-        } else {
-            self.now.elapsed()
-        };
-        now.saturating_sub(started)
+    /// Tells how long it took since `started` to let a call through, for one in so many ([`MEASURED_OF`]).
+    fn measure(&self, started: Duration) {
+        let before = self.let_through.get();
+        self.let_through.set(before.wrapping_add(1));
+        if before.is_multiple_of(MEASURED_OF) {
+            let took = self.now.elapsed().saturating_sub(started);
+            self.metrics.admitted(took);
+        }
     }
 
     /// Takes the caller's secret off, says who calls, and passes the call along: at once. What it gives waits for the upstream's

@@ -27,3 +27,4 @@ mod servers;
 mod silence;
 mod tls;
 mod websocket;
+mod workers;
