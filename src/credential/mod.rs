@@ -146,10 +146,12 @@ impl CredentialLocations {
     /// The headers besides `Authorization` that are to go: by their names, or because they hold a key. Mostly there are
     /// none.
     fn other_headers(&self, parts: &RequestHead) -> Vec<HeaderName> {
-        let key = match self.read_places(&parts.headers, &parts.uri) {
+        // A request whose places hold two has been refused.
+        let mut places = self.locations.iter();
+        let key = places.find_map(|place| match place.read(&parts.headers, &parts.uri) {
             Reading::Found(key) => Some(key),
             Reading::Absent | Reading::Malformed => None,
-        };
+        });
         let headers = parts.headers.iter();
         let others = headers.filter(|(name, _)| *name != AUTHORIZATION);
         let to_go = others.filter(|(name, value)| {
