@@ -4,8 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -120,13 +119,13 @@ pub(super) struct Opener {
 /// A connection of HTTP/2; copies are the same one.
 pub(super) struct Http2<B> {
     pub(super) requests: http2::SendRequest<B>,
-    most_calls: Arc<AtomicUsize>,
+    most_calls: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl<B> Http2<B> {
-    /// How many calls at once the server takes, as far as it has said. Relaxed: it is a number, and orders nothing.
+    /// How many calls at once the server takes, as far as it has said by now; none once the connection has ended.
     pub(super) fn most_calls(&self) -> usize {
-        self.most_calls.load(Ordering::Relaxed)
+        (self.most_calls)()
     }
 }
 
@@ -236,18 +235,19 @@ impl Opener {
             let stream = self.connector.connect().await?;
             Ok(builder.handshake(stream).await?)
         };
-        let (requests, mut connection) = self.within_limit(opening).await?;
-        let most_calls = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
-        let most = Arc::clone(&most_calls);
-        let carrying = poll_fn(move |cx| {
-            let ended = connection.poll_unpin(cx);
-            most.store(connection.current_max_send_streams(), Ordering::Relaxed);
-            ended.map(drop)
-        });
+        let (requests, connection) = self.within_limit(opening).await?;
+        // It is asked while it is carried: when the server says how many it takes, nobody is told.
+        let connection = Arc::new(Mutex::new(connection));
+        let asked = Arc::downgrade(&connection);
+        let most_calls = move || {
+            let connection = asked.upgrade();
+            connection.map_or(0, |connection| lock(&connection).current_max_send_streams())
+        };
+        let carrying = poll_fn(move |cx| lock(&connection).poll_unpin(cx).map(drop));
         self.tasks.execute(carrying);
         Ok(Http2 {
             requests,
-            most_calls,
+            most_calls: Arc::new(most_calls),
         })
     }
 
@@ -303,6 +303,11 @@ impl Opener {
             .keep_alive_timeout(limits.http2_ping_timeout);
         builder
     }
+}
+
+/// Nobody waits for it: one thread carries a connection and asks for it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an error is, where a type must say only that.
@@ -377,4 +382,29 @@ fn is_refusal(error: &(dyn Error + 'static)) -> bool {
             let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
             error.is_remote() && (is_refused || error.is_go_away())
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioExecutor;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_an_upstream_holds_no_small_packet_back_and_is_looked_after() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", server.local_addr().unwrap());
+        let place = Place::at(uri.parse().unwrap(), None);
+        let limits = UpstreamLimits::default();
+        let opener = Opener::new(&limits, place, &TokioExecutor::new());
+        let MaybeHttpsStream::Http(stream) = opener.connector.connect().await.unwrap() else {
+            unreachable!("no certificate was asked for");
+        };
+        let stream = stream.inner();
+        assert!(stream.nodelay().unwrap());
+        let socket = socket2::SockRef::from(stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+    }
 }

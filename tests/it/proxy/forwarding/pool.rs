@@ -9,7 +9,8 @@ use super::{PREDICT, over_http2, with};
 use crate::support::eventually;
 use crate::support::keyward::{TestKeyward, post};
 use crate::support::raw_upstream::RawUpstream;
-use crate::support::stream::whole;
+use crate::support::stream::{Stream, whole};
+use crate::support::upstream::Answer;
 
 #[tokio::test]
 async fn many_calls_of_one_caller_use_one_connection_on_either_side() {
@@ -110,6 +111,42 @@ async fn an_unused_connection_is_given_up_before_the_upstream_gives_it_up() {
     .await;
     assert_eq!(keyward.call(&key, "m").await.status(), 200);
     assert_eq!(keyward.upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn so_many_unused_connections_are_kept_and_the_one_used_last_is_used_next() {
+    let settings =
+        "[upstreams.default.limits]\npool_idle_connections = 2\npool_idle_timeout = \"1m\"\n";
+    let keyward = TestKeyward::with(settings).await;
+    let key = keyward.key().await;
+    let mut calls = Vec::new();
+    for number in 1..=3 {
+        let stream = Stream::new();
+        keyward.upstream.next(Answer::streamed(&stream));
+        let mut caller = keyward.raw().await;
+        caller.write(post(PREDICT, &key, "{}")).await;
+        let head = caller.read_head().await;
+        assert_eq!(keyward.upstream.connections(), number);
+        calls.push((caller, head, stream));
+    }
+    for (number, (mut caller, head, stream)) in calls.into_iter().enumerate() {
+        stream.finish();
+        assert!(caller.read_body(&head).await.is_complete);
+        eventually("the call is over", || {
+            (keyward.counted.in_flight() == 2 - number as u64).then_some(())
+        })
+        .await;
+    }
+    // There was no room for the last one.
+    eventually("two are kept", || {
+        (keyward.upstream.open_connections() == 2).then_some(())
+    })
+    .await;
+    for number in 3..6 {
+        assert_eq!(keyward.call(&key, "m").await.status(), 200);
+        assert_eq!(keyward.upstream.request(number).await.connection, 1);
+    }
+    assert_eq!(keyward.upstream.connections(), 3);
 }
 
 /// What was written may have been read: whatever the method, it is not sent again (SECURITY P6).

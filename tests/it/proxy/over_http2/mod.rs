@@ -5,6 +5,7 @@ mod grpc;
 mod lost;
 mod one_way;
 mod refused;
+mod server;
 mod sharing;
 
 use http::request::Builder;

@@ -2,66 +2,18 @@
 //! And what a server hears of a call whose caller went away.
 
 use rstest::rstest;
-use tokio::sync::mpsc;
 
+use super::server::{Server, ok, until};
 use super::{HTTP2, PREDICT};
-use crate::support::frames::{
-    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame, read,
-};
+use crate::support::eventually;
+use crate::support::frames::{DATA, GOAWAY, RST_STREAM, frame};
 use crate::support::keyward::{TestKey, TestKeyward};
 use crate::support::raw::RawConnection;
-use crate::support::raw_upstream::RawUpstream;
-use crate::support::{eventually, within};
 
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
-
-/// A server whose connections the test speaks on itself.
-struct Server {
-    upstream: RawUpstream,
-    connections: mpsc::UnboundedReceiver<RawConnection>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let (comes, connections) = mpsc::unbounded_channel();
-        let upstream = RawUpstream::start(move |connection| {
-            drop(comes.send(connection));
-            std::future::ready(())
-        });
-        Self {
-            upstream,
-            connections,
-        }
-    }
-
-    /// The next connection, once a call has come on it, and the number of that.
-    async fn called(&mut self) -> (RawConnection, u32) {
-        let next = within("the server is called", self.connections.recv()).await;
-        let mut connection = next.expect("the server is there");
-        connection.read_exactly(24).await;
-        connection.write(frame(SETTINGS, 0, 0, &[])).await;
-        connection.write(frame(SETTINGS, 1, 0, &[])).await;
-        let (stream, _) = until(&mut connection, HEADERS).await;
-        (connection, stream)
-    }
-
-    fn is_called_no_more(&mut self) -> bool {
-        self.connections.try_recv().is_err()
-    }
-}
-
-/// The stream and the payload of the next frame of this kind.
-async fn until(connection: &mut RawConnection, kind: u8) -> (u32, Vec<u8>) {
-    loop {
-        let frame = read(connection).await.expect("there is more to come");
-        if frame.kind == kind {
-            return (frame.stream, frame.payload);
-        }
-    }
-}
 
 fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
@@ -76,16 +28,9 @@ fn go_away(last: u32, code: u32) -> Vec<u8> {
     )
 }
 
-/// An empty answer: its status alone.
-fn ok(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0x88])
-}
-
 /// A keyward before `server`, and a caller that has sent a head which announces so many bytes, and these.
 async fn asked(server: &Server, length: usize, body: &str) -> (TestKeyward, RawConnection) {
-    let url = server.upstream.url();
-    let settings = format!("upstreams.default.url = \"{url}\"\n{HTTP2}");
-    let keyward = TestKeyward::with(&settings).await;
+    let keyward = server.keyward().await;
     let key = keyward.key().await;
     let mut caller = keyward.raw().await;
     caller.write(post(&key, length, body)).await;
@@ -190,8 +135,8 @@ async fn where_there_is_another_server_it_goes_there() {
     let [mut one, mut other] = [(); 2].map(|()| Server::start());
     let settings = format!(
         "{HTTP2}[upstreams.default.servers.a]\nurl = \"{}\"\n[upstreams.default.servers.b]\nurl = \"{}\"\n",
-        one.upstream.url(),
-        other.upstream.url()
+        one.url(),
+        other.url()
     );
     let keyward = TestKeyward::with(&settings).await;
     let key = keyward.key().await;

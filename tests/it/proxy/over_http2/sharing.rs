@@ -1,7 +1,9 @@
 //! How calls share connections: as many as may, none of them held up by another.
 
+use super::server::{Server, ok, until};
 use super::{PREDICT, over_http2};
 use crate::support::eventually;
+use crate::support::frames::{HEADERS, PING, frame};
 use crate::support::keyward::{TestKey, TestKeyward, post};
 use crate::support::raw::RawConnection;
 use crate::support::stream::Stream;
@@ -62,6 +64,40 @@ async fn by_default_a_hundred_calls_share_a_connection() {
         open.push(in_a_stream(&keyward, &key).await);
     }
     assert_eq!(keyward.upstream.connections(), 2);
+}
+
+/// As many as the server says, where it says less than the settings (RFC 9113, 5.1.2).
+#[tokio::test]
+async fn a_server_that_takes_one_call_at_once_has_the_next_on_another_connection() {
+    const MOST_STREAMS: [u8; 6] = [0, 3, 0, 0, 0, 1];
+
+    let mut server = Server::start();
+    let keyward = server.keyward().await;
+    let key = keyward.key().await;
+    let mut callers = Vec::new();
+    for _ in 0..3 {
+        callers.push(keyward.raw().await);
+    }
+    let request = post(PREDICT, &key, "{}");
+    callers[0].write(&request).await;
+    let (mut first, stream) = server.called_under(&MOST_STREAMS).await;
+    // What answers this has read what came before it.
+    first.write(frame(PING, 0, 0, b"are you?")).await;
+    until(&mut first, PING).await;
+    callers[1].write(&request).await;
+    let (mut second, other) = server.called_under(&MOST_STREAMS).await;
+    first.write(ok(stream)).await;
+    assert_eq!(callers[0].read_answer().await.status(), 200);
+    // The first has room again.
+    callers[2].write(&request).await;
+    let (stream, _) = until(&mut first, HEADERS).await;
+    for (connection, stream) in [(&mut first, stream), (&mut second, other)] {
+        connection.write(ok(stream)).await;
+    }
+    for caller in &mut callers[1..] {
+        assert_eq!(caller.read_answer().await.status(), 200);
+    }
+    assert!(server.is_called_no_more());
 }
 
 /// SECURITY P10: those who do not read hold up nobody else.
