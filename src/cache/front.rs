@@ -3,13 +3,16 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::memory::Generation;
+use super::memory::{Absence, Generation};
 use super::{KeyCache, LookupError, Shared};
 use crate::key::{Grant, KeyDigest, LocalGrant, PresentedKey};
 use crate::store::Cursor;
 
 /// Slots of one front: 4096 × 64 bytes.
 const SLOTS: usize = 4096;
+
+/// How many texts that are no keys one front remembers, in as many places.
+const ABSENT: usize = 64;
 
 /// How many hits of a slot go by before partial memory is asked, too.
 const HITS_UNSEEN: u8 = 32;
@@ -18,10 +21,17 @@ const HITS_UNSEEN: u8 = 32;
 ///
 /// A slot counts only while its generation is the cache's: a change of memory raises the generation after it, and a
 /// copy is marked with the generation taken before it was made. So nothing revoked outlives the raising.
+///
+/// What memory was told of texts that are no keys is copied as well, for who tries one again and again: it says itself until
+/// when it counts, and until which change.
 pub struct WorkerFront {
     cache: KeyCache,
     slots: RefCell<Box<[Option<Slot>]>>,
+    absent: RefCell<Box<[Option<Absent>]>>,
 }
+
+/// A digest that no key has, and what memory was told of it.
+type Absent = (KeyDigest, Absence);
 
 /// Each in one line of a processor's memory, so that to look into a cold one waits for one.
 #[derive(Debug)]
@@ -41,6 +51,7 @@ impl WorkerFront {
         Self {
             cache,
             slots: RefCell::new(slots),
+            absent: RefCell::new([None; ABSENT].into()),
         }
     }
 
@@ -69,7 +80,8 @@ impl WorkerFront {
         match self.remembered(&digest) {
             Remembered::Known(grant) => return Ok(grant),
             Remembered::Missed { was_complete }
-                if shared.holds_every_key(was_complete) && !shared.may_look_up() =>
+                if self.is_absent(&digest)
+                    || (shared.holds_every_key(was_complete) && !shared.may_look_up()) =>
             {
                 shared.metrics.lookup_unknown();
                 return Err(LookupError::Unknown);
@@ -79,9 +91,16 @@ impl WorkerFront {
         // Taken first: an answer that a change overtakes must not count as a copy.
         let generation = shared.memory.generation();
         // Boxed, so that not every request carries the size of a look-up.
-        let grant = LocalGrant::from(Box::pin(self.cache.look_up(digest)).await?);
+        let found = Box::pin(self.cache.look_up(digest)).await;
+        if let Err(LookupError::Unknown) = found
+            && let Some(absence) = shared.memory.absence(&digest)
+        {
+            self.absent.borrow_mut()[place_of(&digest, ABSENT)] = Some((digest, absence));
+        }
+        let grant = LocalGrant::from(found?);
         // Memory that is too small may not take a newcomer in; who calls again and again is not looked up each time.
-        self.slots.borrow_mut()[place_of(&digest)] = Some(Slot::new(digest, generation, &grant));
+        let slot = Slot::new(digest, generation, &grant);
+        self.slots.borrow_mut()[place_of(&digest, SLOTS)] = Some(slot);
         Ok(grant)
     }
 
@@ -97,6 +116,15 @@ impl WorkerFront {
         self.cache.applied()
     }
 
+    /// Whether memory was told that no key is known by that digest, and it still counts.
+    fn is_absent(&self, digest: &KeyDigest) -> bool {
+        let Shared { memory, clock, .. } = &*self.cache.0;
+        let held = self.absent.borrow()[place_of(digest, ABSENT)];
+        held.is_some_and(|(absent, absence)| {
+            absent == *digest && memory.counts(absence, clock.elapsed_at_turn())
+        })
+    }
+
     fn remembered(&self, digest: &KeyDigest) -> Remembered {
         let Shared {
             memory,
@@ -109,7 +137,7 @@ impl WorkerFront {
         }
         let generation = memory.generation();
         let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[place_of(digest)];
+        let slot = &mut slots[place_of(digest, SLOTS)];
         if let Some(held) = slot
             && held.digest == *digest
             && held.generation == generation
@@ -164,8 +192,8 @@ impl Slot {
 
 const _: () = assert!(size_of::<Option<Slot>>() == 64);
 
-/// The one slot that may hold this digest.
-fn place_of(digest: &KeyDigest) -> usize {
-    // Few thousand slots: the remainder fits any usize.
-    usize::try_from(digest.bucket() % SLOTS as u64).unwrap_or(0)
+/// The one of so many places that may hold this digest.
+fn place_of(digest: &KeyDigest, places: usize) -> usize {
+    // A few thousand: the remainder fits any usize.
+    usize::try_from(digest.bucket() % places as u64).unwrap_or(0)
 }

@@ -40,7 +40,7 @@ struct Remembered {
 
 /// The database said in `epoch` that there is no such key. Counts until `until`, or until anything changes.
 #[derive(Debug, Clone, Copy)]
-struct Absence {
+pub(super) struct Absence {
     epoch: Epoch,
     until: Duration,
 }
@@ -88,9 +88,18 @@ impl Memory {
 
     /// Whether the database has just said that no key is known by `digest`, and nothing has changed since.
     pub fn is_unknown(&self, digest: &KeyDigest, now: Duration) -> bool {
-        self.unknown
-            .get(digest)
-            .is_some_and(|absence| now < absence.until && absence.epoch == self.epoch())
+        let absence = self.absence(digest);
+        absence.is_some_and(|absence| self.counts(absence, now))
+    }
+
+    /// What the database has said last about a digest that no key has, whether it still counts or not.
+    pub fn absence(&self, digest: &KeyDigest) -> Option<Absence> {
+        self.unknown.get(digest)
+    }
+
+    /// Whether that still counts: it was said just now, and nothing has changed since.
+    pub fn counts(&self, absence: Absence, now: Duration) -> bool {
+        now < absence.until && absence.epoch == self.epoch()
     }
 
     /// What a copy of a grant has to be marked with; to be taken before the grant is.
