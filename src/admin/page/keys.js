@@ -288,6 +288,10 @@ async function copy(text, what) {
 function forgetSecret() {
   $("secret-text").value = "";
   $("curl").textContent = "";
+}
+
+function leaveSecret() {
+  forgetSecret();
   const row = goBackTo && [...$("keys-rows").querySelectorAll("[data-focus]")].find((button) => button.dataset.focus === goBackTo);
   (row || $("new-key")).focus();
 }
@@ -324,9 +328,14 @@ function setUpKeys() {
   onSubmit($("create-form"), $("create-problem"), create);
   onSubmit($("rotate-form"), $("rotate-problem"), rotate);
   onSubmit($("delete-form"), $("delete-problem"), remove);
-  $("secret-form").addEventListener("submit", (event) => { event.preventDefault(); $("secret").close(); });
+  $("secret-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    // The browser says a moment later that it is closed.
+    forgetSecret();
+    $("secret").close();
+  });
   $("secret").addEventListener("cancel", (event) => event.preventDefault());
-  $("secret").addEventListener("close", forgetSecret);
+  $("secret").addEventListener("close", leaveSecret);
   $("copy-secret").addEventListener("click", () => copy($("secret-text").value, "The key"));
   $("copy-curl").addEventListener("click", () => copy($("curl").textContent, "The call"));
   for (const button of document.querySelectorAll("[data-close]")) {
